@@ -1,0 +1,297 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { isToken } from '../ids.ts';
+
+/**
+ * The one description of every setting: types, defaults, environment names, the JSON Schema and `docs/config.md` all
+ * come from here. Units stand in the names: `…Ms` are milliseconds, `…Bytes` are bytes.
+ *
+ * Importing this module loads zod (about 50 ms of CPU); commands that need no configuration must not import it.
+ */
+
+/** What a setting has beside its type, its default and its description. */
+export interface SettingExtra {
+  /** Environment names besides `TRELLIS_<PATH>`, the first one wins. */
+  readonly env?: readonly string[];
+  /** Flags besides `--<path-in-kebab-case>`. */
+  readonly flags?: readonly string[];
+  /** Stands for the default in documents, when it depends on the machine. */
+  readonly defaultText?: string;
+  /** The value is secret: never taken from flags or files, never shown. */
+  readonly secret?: true;
+}
+
+/** {@link SettingExtra} of each schema node that has some. */
+export const settingExtras = z.registry<SettingExtra>();
+
+function setting<T extends z.ZodType>(schema: T, description: string, extra?: SettingExtra): T {
+  const described = schema.meta({ description });
+  if (extra !== undefined) (described as z.ZodType).register(settingExtras, extra);
+  return described;
+}
+
+const MIB = 1024 * 1024;
+const LABEL = /^[a-z][a-z0-9]*(?:-[a-z0-9]+)*$/;
+const PACKAGE = /^[a-z][a-z0-9]*(?:-[a-z0-9]+)*(?:@[0-9A-Za-z.+-]+)?$/;
+
+const token = (what: string, maxLength: number) =>
+  z.string().refine((value) => isToken(value, maxLength), {
+    error: `must be ${what}: 1 to ${maxLength} characters of A-Z, a-z, 0-9, _ and -`,
+  });
+const path = () => z.string().min(1, { error: 'must be a path' });
+const count = (min: number, max: number) => z.int().min(min).max(max);
+const keyText = () => z.string().regex(/^[A-Z2-7]+$/, { error: 'must be an nkey: A-Z and 2-7 only' });
+
+/** The folder for transpiled components when nothing is set, after the XDG base directory rules. */
+export function defaultCacheDir(): string {
+  return join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'trellis');
+}
+
+const tlsSchema = z.strictObject({
+  caFile: setting(
+    path().exactOptional(),
+    'Certificate authorities (PEM) that may sign the server certificate; the system ones if left out.',
+  ),
+  certFile: setting(path().exactOptional(), 'Client certificate (PEM), for servers that verify clients.'),
+  keyFile: setting(path().exactOptional(), 'Private key (PEM) of the client certificate; readable by this user only.'),
+  serverName: setting(
+    z.string().min(1).exactOptional(),
+    'Name the server certificate must carry, if it differs from the host in the URL.',
+  ),
+  handshakeFirst: setting(
+    z.boolean().default(false),
+    'Begin with TLS before the server says anything; the server must have `handshake_first` on.',
+  ),
+});
+
+function partition(name: 'ctl' | 'rpc', purpose: string) {
+  const upper = name.toUpperCase();
+  return z.strictObject({
+    servers: setting(
+      z.array(z.string().min(1)).min(1).default(['nats://127.0.0.1:4222']),
+      `NATS servers of the ${purpose} connection, as \`nats://host:port\` or \`tls://host:port\`. No user, password or token in them.`,
+    ),
+    credsFile: setting(
+      path().exactOptional(),
+      `Credentials file (user JWT and seed) of the ${purpose} connection; read again at every reconnect.`,
+      { env: [`WASMCLOUD_${upper}_CREDS`, 'WASMCLOUD_NATS_CREDS'], flags: [`--${name}-creds`] },
+    ),
+    jwtFile: setting(path().exactOptional(), 'File with the user JWT alone; needs `seedFile`, excludes `credsFile`.'),
+    seedFile: setting(path().exactOptional(), 'File with the user seed alone; with `jwtFile`, or by itself for nkey logins.'),
+    tls: setting(tlsSchema.exactOptional(), 'TLS of this connection. Its presence makes TLS mandatory.'),
+    inboxPrefix: setting(
+      z
+        .string()
+        .regex(/^_INBOX[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)+$/, {
+          error: 'must look like _INBOX_X.lattice.unguessable, no wildcard',
+        })
+        .exactOptional(),
+      'Reply subject prefix, when the server grants a fixed one; made unguessable if left out.',
+    ),
+    connectTimeoutMs: setting(count(100, 600_000).default(5_000), 'How long one connection attempt may take.'),
+    pingIntervalMs: setting(
+      count(1_000, 600_000).default(20_000),
+      'How often an idle connection is checked; two missed answers reconnect.',
+    ),
+  });
+}
+
+const trustSchema = z.strictObject({
+  clusterSeed: setting(
+    keyText().exactOptional(),
+    'Seed (`SC…`) of the cluster issuer key this host signs with. The environment only; prefer `clusterSeedFile`.',
+    { env: ['WASMCLOUD_CLUSTER_SEED'], secret: true },
+  ),
+  clusterSeedFile: setting(
+    path().exactOptional(),
+    'File with the cluster seed, mode 0600. Without any seed the host makes an ad hoc key and is a lattice of its own.',
+    { env: ['WASMCLOUD_CLUSTER_SEED_FILE'] },
+  ),
+  clusterIssuers: setting(
+    z.array(keyText()).default([]),
+    'Public keys (`C…`) whose signatures this host accepts. Several at once make rotation possible. The own key counts when the list is empty.',
+    { env: ['WASMCLOUD_CLUSTER_ISSUERS'] },
+  ),
+  verify: setting(
+    z.enum(['enforce', 'observe', 'off']).default('enforce'),
+    '`enforce` refuses what is not properly signed, `observe` runs it and logs the refusal, `off` does not look.',
+  ),
+  bind: setting(
+    z.enum(['strict', 'logical']).default('strict'),
+    '`strict` ties a token to the exact subjects it was sent on; `logical` only to target and function (for subject mappings).',
+  ),
+  skewMs: setting(count(0, 60_000).default(5_000), 'How far the clocks of two hosts may differ.'),
+  tokenLifetimeMs: setting(count(1_000, 60_000).default(30_000), 'How long a token that this host signs is valid.'),
+  replayMaxEntries: setting(
+    count(1_000, 50_000_000).default(1_000_000),
+    'Invocation ids remembered against replay; when full, calls are refused as busy. About 100 bytes each.',
+  ),
+  unlinkedOrigins: setting(
+    z.array(token('a component or caller id', 128)).default([]),
+    'Signed origins that may call without a link, such as a command line or a gateway.',
+  ),
+  batch: setting(z.boolean().default(true), 'Let one signature cover all tokens of one turn of the event loop.'),
+});
+
+const limitsSchema = z.strictObject({
+  maxExecutionTimeMs: setting(
+    count(1, 86_400_000).default(30_000),
+    'Longest run of one invocation. 30 s, not the 600 s of wasmCloud 1.x: tokens live 30 s, and a caller that waits longer has usually gone.',
+    { env: ['WASMCLOUD_MAX_EXECUTION_TIME_MS'], flags: ['--max-execution-time-ms'] },
+  ),
+  maxLinearMemoryBytes: setting(
+    count(65_536, 4 * 1024 * MIB).default(256 * MIB),
+    'Linear memory one instance may grow to, unless its component says less.',
+    { env: ['WASMCLOUD_MAX_LINEAR_MEMORY'], flags: ['--max-linear-memory-bytes'] },
+  ),
+  maxComponentSizeBytes: setting(count(1_024, 1024 * MIB).default(50 * MIB), 'Largest component file that is loaded.', {
+    env: ['WASMCLOUD_MAX_COMPONENT_SIZE'],
+    flags: ['--max-component-size-bytes'],
+  }),
+  maxComponents: setting(
+    count(1, 10_000).default(100),
+    'Components this host runs. Each is a process of about 55 MB, so fewer than the 10,000 of wasmCloud 1.x.',
+    { env: ['WASMCLOUD_MAX_COMPONENTS'], flags: ['--max-components'] },
+  ),
+  maxInFlight: setting(count(1, 1_000_000).default(2_048), 'Invocations in this host at once; more are answered busy.'),
+  maxInFlightPerOrigin: setting(count(1, 1_000_000).default(512), 'Invocations at once from one origin.'),
+  maxParamsBytes: setting(
+    count(1_024, 1024 * MIB).default(16 * MIB),
+    'Largest parameters of one invocation, all chunks together.',
+  ),
+  maxResultBytes: setting(count(1_024, 1024 * MIB).default(16 * MIB), 'Largest result of one invocation, all chunks together.'),
+  maxCallDepth: setting(count(1, 256).default(16), 'Longest chain of components calling components.'),
+});
+
+const preopenSchema = z.strictObject({
+  guest: setting(z.string().regex(/^\//, { error: 'must begin with /' }), 'Path the guest sees.'),
+  host: setting(path(), 'Folder on this machine.'),
+  writable: setting(z.boolean().default(false), 'Whether the guest may write there.'),
+});
+
+const componentSchema = z.strictObject({
+  id: setting(token('a component id', 128), 'Name on the lattice: the target of invocations.'),
+  file: setting(path(), 'Component file; relative to the configuration file, or a `file://` URL.'),
+  policy: setting(
+    z.enum(['fresh', 'reuse']).default('fresh'),
+    '`fresh` gives every invocation its own instance, `reuse` keeps instances (and their memory) between invocations.',
+  ),
+  maxInstances: setting(count(1, 10_000).default(32), 'Instances at once.'),
+  maxQueue: setting(count(0, 1_000_000).default(1_024), 'Invocations that wait for an instance; more are answered busy.'),
+  timeoutMs: setting(
+    count(1, 86_400_000).exactOptional(),
+    'Longest run of one invocation; `limits.maxExecutionTimeMs` if left out.',
+  ),
+  maxMemoryBytes: setting(
+    count(65_536, 4 * 1024 * MIB).exactOptional(),
+    'Linear memory of one instance; `limits.maxLinearMemoryBytes` if left out.',
+  ),
+  env: setting(z.record(z.string(), z.string()).default({}), 'Environment variables the guest sees (`wasi:cli/environment`).'),
+  args: setting(z.array(z.string()).default([]), 'Arguments the guest sees.'),
+  config: setting(z.record(z.string(), z.string()).default({}), 'Values the guest reads through `wasi:config`.'),
+  grants: setting(
+    z
+      .strictObject({
+        preopens: setting(z.array(preopenSchema).default([]), 'Folders the guest may open; none by default.'),
+        network: setting(
+          z.array(z.string().min(1)).default([]),
+          'Addresses (`host:port`) the guest may connect to; none by default.',
+        ),
+      })
+      .prefault({}),
+    'What the component may touch beyond its links. Nothing by default.',
+  ),
+});
+
+const linkSchema = z.strictObject({
+  source: setting(token('a component id', 128), 'Component that imports.'),
+  target: setting(token('a component id', 128), 'Component or provider that answers.'),
+  name: setting(
+    token('a link name', 64).default('default'),
+    'Link name; a source may have several targets for one interface under different names.',
+  ),
+  namespace: setting(z.string().regex(LABEL, { error: 'must be a WIT namespace' }), 'WIT namespace, such as `wasi`.'),
+  package: setting(z.string().regex(PACKAGE, { error: 'must be a WIT package name' }), 'WIT package, such as `keyvalue`.'),
+  interfaces: setting(
+    z.array(z.string().regex(PACKAGE, { error: 'must be a WIT interface name' })).min(1),
+    'WIT interfaces of that package, such as `store`.',
+  ),
+});
+
+/** The schema of a whole configuration. Parse with `loadConfig`, which knows where each value came from. */
+export const hostConfigSchema = z.strictObject({
+  lattice: setting(
+    token('a lattice name', 64).default('default'),
+    'Lattice this host belongs to: the first token of its subjects.',
+    {
+      env: ['WASMCLOUD_LATTICE'],
+      flags: ['-x'],
+    },
+  ),
+  hostSeedFile: setting(
+    path().exactOptional(),
+    "File with this host's own seed (`SN…`), mode 0600; a new identity at each start if left out.",
+  ),
+  labels: setting(
+    z.record(z.string().min(1), z.string()).default({}),
+    'Labels of this host, by which schedulers choose it. `--label k=v` and `TRELLIS_LABEL_<key>` add single ones.',
+  ),
+  dev: setting(
+    z.boolean().default(false),
+    'Development: silences the warnings about what production should not do. Refuses nothing less beyond loopback.',
+  ),
+  ctl: setting(partition('ctl', 'control').prefault({}), 'Control connection.'),
+  rpc: setting(partition('rpc', 'invocation').prefault({}), 'Invocation connection.'),
+  trust: setting(trustSchema.prefault({}), 'Who may call.'),
+  limits: setting(limitsSchema.prefault({}), 'Limits of the whole host.'),
+  components: setting(z.array(componentSchema).default([]), 'Components to run from files.'),
+  links: setting(z.array(linkSchema).default([]), "Which component's imports go where."),
+  admin: setting(
+    z
+      .strictObject({
+        listen: setting(
+          z
+            .union([z.literal(false), z.string().regex(/^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):\d{1,5}$/)], {
+              error: 'must be address:port, or false',
+            })
+            .default('127.0.0.1:0'),
+          'Address of `/livez`, `/readyz` and `/metrics`; port 0 takes a free one and logs it; `false` for none.',
+          { env: ['WASMCLOUD_HTTP_ADMIN'], flags: ['--http-admin'] },
+        ),
+      })
+      .prefault({}),
+    'Health and metrics.',
+  ),
+  log: setting(
+    z
+      .strictObject({
+        level: setting(z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info'), 'Least level that is logged.', {
+          env: ['WASMCLOUD_LOG_LEVEL'],
+        }),
+        format: setting(z.enum(['auto', 'json', 'pretty']).default('auto'), '`auto` is pretty on a terminal and JSON elsewhere.'),
+      })
+      .prefault({}),
+    'Log, on standard error.',
+  ),
+  cacheDir: setting(path().default(defaultCacheDir), 'Folder of transpiled components.', {
+    defaultText: '$XDG_CACHE_HOME/trellis, else ~/.cache/trellis',
+  }),
+  drainTimeoutMs: setting(count(0, 600_000).default(10_000), 'How long a stop waits for running invocations.'),
+});
+
+/** A complete, valid configuration; every default filled in. */
+export type HostConfig = z.infer<typeof hostConfigSchema>;
+/** What a file may hold: everything optional that has a default. */
+export type HostConfigInput = z.input<typeof hostConfigSchema>;
+/** Settings of one NATS connection. */
+export type PartitionConfig = HostConfig['rpc'];
+/** One component of the configuration. */
+export type ComponentConfig = HostConfig['components'][number];
+/** One link of the configuration. */
+export type LinkConfig = HostConfig['links'][number];
+
+/** Returns a complete configuration from a partial one, for tests and embedding. @throws z.ZodError */
+export function parseConfig(input: HostConfigInput = {}): HostConfig {
+  return hostConfigSchema.parse(input);
+}
