@@ -128,14 +128,15 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
   const readLog = (): string => readFileSync(logFile).subarray(logStart).toString('utf8');
 
   let gone = false;
-  const exited = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) => {
-    child.once('exit', (code, signal) => resolve({ code, signal }));
-    child.once('error', () => resolve({ code: null, signal: null }));
-  });
   const guard = guardAgainstOrphan(child, runDir);
-  void exited.then(() => {
-    gone = true;
-    guard?.kill('SIGKILL');
+  const exited = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) => {
+    const onEnd = (code: number | null, signal: NodeJS.Signals | null): void => {
+      gone = true;
+      guard?.kill('SIGKILL');
+      resolve({ code, signal });
+    };
+    child.once('exit', onEnd);
+    child.once('error', () => onEnd(null, null));
   });
 
   const stop = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<void> => {
@@ -195,8 +196,7 @@ function versionOf(path: string): string | undefined {
 
 /** Compares the numeric parts of two versions: below 0, 0 or above 0. */
 function compareVersions(left: string, right: string): number {
-  const numbers = (text: string): number[] => text.split(/[.-]/).slice(0, 3).map(Number);
-  const [a, b] = [numbers(left), numbers(right)];
+  const [a, b] = [left, right].map((text) => text.split(/[.-]/).slice(0, 3).map(Number)) as [number[], number[]];
   for (let i = 0; i < 3; i++) {
     const difference = (a[i] || 0) - (b[i] || 0);
     if (difference !== 0) return difference;

@@ -1,0 +1,170 @@
+import { createHash } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type KeyPair, createAccount, createOperator, createUser } from 'nkeys.js';
+
+/** What a user may do; a list left out allows everything. */
+export interface UserPermissions {
+  readonly publish?: readonly string[];
+  readonly publishDeny?: readonly string[];
+  readonly subscribe?: readonly string[];
+  readonly subscribeDeny?: readonly string[];
+  /** Replies allowed to whoever asked: how many, for how long. */
+  readonly responses?: { readonly max: number; readonly ttlMs: number };
+  readonly expiresInMs?: number;
+}
+
+/** A NATS user: its public key, its JWT, its seed, and both in a `.creds` file. */
+export interface NatsUser {
+  readonly publicKey: string;
+  readonly jwt: string;
+  readonly seed: string;
+  readonly credsFile: string;
+  readonly jwtFile: string;
+  readonly seedFile: string;
+}
+
+const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
+const NO_LIMITS = { subs: -1, data: -1, payload: -1 };
+
+function base32(bytes: Uint8Array): string {
+  let text = '';
+  let buffer = 0;
+  let held = 0;
+  for (const byte of bytes) {
+    buffer = ((buffer << 8) | byte) & 0xffff;
+    for (held += 8; held >= 5; held -= 5) text += BASE32[(buffer >> (held - 5)) & 31];
+  }
+  return held > 0 ? text + BASE32[(buffer << (5 - held)) & 31] : text;
+}
+
+/** A NATS JWT, version 2: `ed25519-nkey` over `header.claims`, where `jti` is the digest of the claims without it. */
+function encodeJwt(signer: KeyPair, subject: string, name: string, nats: object, expSeconds?: number): string {
+  const claims = {
+    iat: Math.floor(Date.now() / 1000),
+    iss: signer.getPublicKey(),
+    name,
+    sub: subject,
+    ...(expSeconds === undefined ? {} : { exp: expSeconds }),
+    nats: { ...nats, version: 2 },
+  };
+  const jti = base32(createHash('sha256').update(JSON.stringify(claims)).digest());
+  const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const signed = `${encode({ typ: 'JWT', alg: 'ed25519-nkey' })}.${encode({ ...claims, jti })}`;
+  return `${signed}.${Buffer.from(signer.sign(Buffer.from(signed))).toString('base64url')}`;
+}
+
+const seedOf = (pair: KeyPair): string => Buffer.from(pair.getSeed()).toString('ascii');
+
+/** An account and the users in it. Changes reach a running server by `server.reload(operator.configText())`. */
+export class TestAccount {
+  readonly name: string;
+  readonly publicKey: string;
+  #keys = createAccount();
+  #dir: string;
+  #jetstream: boolean;
+  #users = 0;
+  #revocations: Record<string, number> = {};
+
+  constructor(name: string, jetstream: boolean, dir: string) {
+    this.name = name;
+    this.publicKey = this.#keys.getPublicKey();
+    this.#jetstream = jetstream;
+    this.#dir = dir;
+  }
+
+  /** Makes a user and writes its files. */
+  addUser(name: string, allowed: UserPermissions = {}): NatsUser {
+    const keys = createUser();
+    const permission = (allow: readonly string[] | undefined, deny: readonly string[] | undefined): object => ({
+      ...(allow === undefined ? {} : { allow }),
+      ...(deny === undefined ? {} : { deny }),
+    });
+    const expSeconds = allowed.expiresInMs === undefined ? undefined : Math.ceil((Date.now() + allowed.expiresInMs) / 1000);
+    const jwt = encodeJwt(
+      this.#keys,
+      keys.getPublicKey(),
+      name,
+      {
+        type: 'user',
+        pub: permission(allowed.publish, allowed.publishDeny),
+        sub: permission(allowed.subscribe, allowed.subscribeDeny),
+        ...(allowed.responses ? { resp: { max: allowed.responses.max, ttl: allowed.responses.ttlMs * 1e6 } } : {}),
+        ...NO_LIMITS,
+      },
+      expSeconds,
+    );
+    const seed = seedOf(keys);
+    const base = join(this.#dir, `${this.name}-${name}-${++this.#users}`);
+    const files = { credsFile: `${base}.creds`, jwtFile: `${base}.jwt`, seedFile: `${base}.nk` };
+    const creds =
+      `-----BEGIN NATS USER JWT-----\n${jwt}\n------END NATS USER JWT------\n\n` +
+      `-----BEGIN USER NKEY SEED-----\n${seed}\n------END USER NKEY SEED------\n`;
+    writeFileSync(files.credsFile, creds, { mode: 0o600 });
+    writeFileSync(files.jwtFile, jwt, { mode: 0o600 });
+    writeFileSync(files.seedFile, seed, { mode: 0o600 });
+    return { publicKey: keys.getPublicKey(), jwt, seed, ...files };
+  }
+
+  /** Makes every JWT of this user that exists now invalid, once the server has read the account again. */
+  revoke(user: NatsUser): void {
+    this.#revocations[user.publicKey] = Math.floor(Date.now() / 1000) + 1;
+  }
+
+  /** The account's JWT, signed by the operator. */
+  jwt(operator: KeyPair): string {
+    const jetstream = this.#jetstream ? -1 : 0;
+    return encodeJwt(operator, this.publicKey, this.name, {
+      type: 'account',
+      limits: {
+        ...NO_LIMITS,
+        imports: -1,
+        exports: -1,
+        wildcards: true,
+        conn: -1,
+        leaf: -1,
+        mem_storage: jetstream,
+        disk_storage: jetstream,
+        streams: jetstream,
+        consumer: jetstream,
+      },
+      default_permissions: { pub: {}, sub: {} },
+      ...(Object.keys(this.#revocations).length > 0 ? { revocations: this.#revocations } : {}),
+    });
+  }
+}
+
+/** An operator, its system account and the accounts of a test, for a nats-server with a memory resolver. */
+export class TestOperator {
+  readonly system: TestAccount;
+  #keys = createOperator();
+  #accounts: TestAccount[] = [];
+  #dir: string;
+
+  /** @param dir where the users' files go */
+  constructor(dir: string) {
+    this.#dir = dir;
+    this.system = this.addAccount('SYS');
+  }
+
+  addAccount(name: string, options: { jetstream?: boolean } = {}): TestAccount {
+    const account = new TestAccount(name, options.jetstream === true, this.#dir);
+    this.#accounts.push(account);
+    return account;
+  }
+
+  /** nats-server configuration that trusts this operator and knows its accounts. */
+  configText(): string {
+    const operator = encodeJwt(this.#keys, this.#keys.getPublicKey(), 'trellis-test', { type: 'operator' });
+    const accounts = this.#accounts.map((account) => `  ${account.publicKey}: ${account.jwt(this.#keys)}`);
+    return [
+      `operator: ${operator}`,
+      `system_account: ${this.system.publicKey}`,
+      'resolver: MEMORY',
+      'resolver_preload: {',
+      ...accounts,
+      '}',
+      '',
+    ].join('\n');
+  }
+}
