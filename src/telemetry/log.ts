@@ -1,0 +1,171 @@
+import { pino, stdTimeFunctions, destination as fileDestination } from 'pino';
+import type { Logger as Pino } from 'pino';
+import { systemClock } from '../clock.ts';
+import type { Clock } from '../clock.ts';
+import { TrellisError } from '../errors.ts';
+import { prettyLine } from './pretty.ts';
+import { LineLimiter } from './line-limiter.ts';
+import { REDACTED, Scrubber } from './scrub.ts';
+
+/** Least level that is logged. */
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal';
+
+/** Facts beside a message. Names, counts, sizes, codes; never a secret or a payload. */
+export interface LogFields {
+  /** Stable code; lines with one are limited to 100 a second each. */
+  readonly code?: string | undefined;
+  /** A {@link TrellisError} shows code, message and remedy; other errors their stack. */
+  readonly err?: unknown;
+  readonly [name: string]: unknown;
+}
+
+/** Writes one log line: `log.info({ component }, 'started')` or `log.info('started')`. */
+export interface LogWrite {
+  (fields: LogFields, message: string): void;
+  (message: string): void;
+}
+
+/** A structured log. Never throws. */
+export interface Logger {
+  readonly trace: LogWrite;
+  readonly debug: LogWrite;
+  readonly info: LogWrite;
+  readonly warn: LogWrite;
+  readonly error: LogWrite;
+  readonly fatal: LogWrite;
+  /** A log that adds `bindings` to each line. */
+  child(bindings: Readonly<Record<string, unknown>>): Logger;
+  /** Whether a line of this level would be written; ask before building costly fields. */
+  enabled(level: LogLevel): boolean;
+  /** Secrets this log must not show; register each one where it is read. */
+  readonly scrubber: Scrubber;
+  /** Hands everything to the operating system now; for the last moment before an exit. */
+  flush(): void;
+}
+
+/** What {@link createLogger} takes. */
+export interface LoggerOptions {
+  /** @defaultValue 'info' */
+  readonly level?: LogLevel;
+  /** `auto` is pretty when standard error is a terminal. @defaultValue 'auto' */
+  readonly format?: 'auto' | 'json' | 'pretty';
+  /** Where lines go; standard error if left out. */
+  readonly destination?: { write(line: string): void };
+  readonly scrubber?: Scrubber;
+  readonly clock?: Clock;
+  /** Lines a second and code; more are counted and reported once. @defaultValue 100 */
+  readonly maxLinesPerSecond?: number;
+}
+
+const SECRET_FIELDS = [
+  'seed',
+  'clusterSeed',
+  'hostSeed',
+  'privateKey',
+  'password',
+  'pass',
+  'token',
+  'jwt',
+  'creds',
+  'authorization',
+  'params',
+  'payload',
+];
+const REDACT_PATHS = SECRET_FIELDS.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]);
+
+// A reader that stops reading must not stop the host, nor make it hold the whole log: beyond this, lines are dropped.
+const MAX_BUFFERED_BYTES = 4 * 1024 * 1024;
+
+/** Returns a log: JSON lines (or text on a terminal), secrets removed by name and by value, one line per event. */
+export function createLogger(options: LoggerOptions = {}): Logger {
+  const scrubber = options.scrubber ?? new Scrubber();
+  const pretty =
+    options.format === 'pretty' || ((options.format ?? 'auto') === 'auto' && !options.destination && process.stderr.isTTY);
+  const color = pretty && !options.destination && process.stderr.hasColors?.();
+  const ownStream = options.destination === undefined ? standardError() : undefined;
+  const stream = options.destination ?? ownStream!;
+  const root = pino(
+    {
+      level: options.level ?? 'info',
+      base: null,
+      timestamp: stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: { err: errorFields },
+      redact: { paths: REDACT_PATHS, censor: REDACTED },
+      hooks: {
+        streamWrite: (line) => {
+          const clean = scrubber.scrubJson(line);
+          return pretty ? prettyLine(clean, color === true) : clean;
+        },
+      },
+    },
+    stream,
+  );
+  const limiter = new LineLimiter({
+    clock: options.clock ?? systemClock,
+    maxPerSecond: options.maxLinesPerSecond ?? 100,
+    report: (code, suppressed) => root.warn({ code, suppressed }, 'lines of this code were left out'),
+  });
+  const flush = (): void => {
+    limiter.flush();
+    try {
+      ownStream?.flushSync();
+    } catch {
+      // The reader of standard error has gone; there is nowhere left to say so.
+    }
+  };
+  return wrap(root, limiter, scrubber, flush);
+}
+
+/** A log that writes nothing. */
+export function silentLogger(): Logger {
+  return createLogger({ destination: { write: () => {} }, format: 'json' });
+}
+
+function standardError(): ReturnType<typeof fileDestination> {
+  const stream = fileDestination({ dest: 2, sync: false, maxLength: MAX_BUFFERED_BYTES });
+  // A full disk behind standard error is no reason to stop serving.
+  stream.on('error', () => {});
+  return stream;
+}
+
+function wrap(log: Pino, limiter: LineLimiter, scrubber: Scrubber, flush: () => void): Logger {
+  const write =
+    (level: LogLevel): LogWrite =>
+    (first: LogFields | string, message?: string) => {
+      if (!log.isLevelEnabled(level)) return;
+      if (typeof first === 'string') {
+        log[level](first);
+        return;
+      }
+      const code = first.code ?? (first.err instanceof TrellisError ? first.err.code : undefined);
+      if (code !== undefined && !limiter.allows(code)) return;
+      log[level](first, message ?? '');
+    };
+  return {
+    trace: write('trace'),
+    debug: write('debug'),
+    info: write('info'),
+    warn: write('warn'),
+    error: write('error'),
+    fatal: write('fatal'),
+    child: (bindings) => wrap(log.child(bindings), limiter, scrubber, flush),
+    enabled: (level) => log.isLevelEnabled(level),
+    scrubber,
+    flush,
+  };
+}
+
+/** What a log line shows of an error: code, message and remedy of ours, the stack of what nobody expected. */
+function errorFields(error: unknown, depth = 0): unknown {
+  if (!(error instanceof Error)) return typeof error === 'object' ? { type: 'object' } : error;
+  const fields: Record<string, unknown> = { type: error.name, message: error.message };
+  if (error instanceof TrellisError) {
+    fields['code'] = error.code;
+    fields['remedy'] = error.remedy;
+    if (Object.keys(error.details).length > 0) fields['details'] = error.details;
+  }
+  if (!(error instanceof TrellisError) || error.category === 'system') fields['stack'] = error.stack;
+  if (error.cause !== undefined && depth < 3) fields['cause'] = errorFields(error.cause, depth + 1);
+  return fields;
+}
