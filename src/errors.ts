@@ -190,13 +190,6 @@ export const CATALOGUE = {
     'Read the end of its log in the message; free the port or correct the configuration it names.',
   ),
   // --- wrpc
-  TRELLIS_WRPC_NAME_INVALID: entry(
-    'user',
-    EXIT.usage,
-    false,
-    'A function or path cannot be part of a wRPC subject.',
-    'Use the name as the WIT file writes it.',
-  ),
   // --- wit
   TRELLIS_WIT_MALFORMED: entry(
     'user',

@@ -1,0 +1,78 @@
+import { TrellisError } from '../errors.ts';
+
+/**
+ * Corrections to the JavaScript that jco-transpile generates. Each one looks for an exact text of the pinned version and
+ * counts what it found: a count that is not the expected one is an error, never a silent miss.
+ */
+
+/** Part of the cache key; raise it whenever a patch changes. */
+export const PATCH_VERSION = 1;
+
+/** What {@link patchGlue} did. */
+export interface PatchReport {
+  /** Places where a rejected host import now rejects the export. */
+  readonly rejectedImports: number;
+  /** Trace calls that are no longer evaluated. */
+  readonly traceCalls: number;
+}
+
+const TRACE_DEFINITION =
+  /const _debugLog = \(\.\.\.args\) => \{\s*if \(!globalThis\?\.process\?\.env\?\.JCO_DEBUG\) \{ return; \}\s*console\.debug\(\.\.\.args\);\s*\};/g;
+const TRACE_CALL = /(?<![\w$.])_debugLog\(/g;
+const ASYNC_FAILURE = /error during async call'/g;
+// Between the two texts lie only the trace arguments and five statements that mark the task as failed.
+const STUCK_FAILURE =
+  /(error during async call', \{[^{}]{0,200}\}\);\s*getOrCreateAsyncState\(\d+\)\.markTrapped\(err\);\s*task\.setErrored\(err\);\s*task\.reject\(err\);\s*task\.exit\(\);\s*)return task\.completionPromise\(\);/g;
+
+/**
+ * Returns the corrected glue code.
+ *
+ * - A host import that rejects would leave the export pending for ever (its wrapper waits for a task that never settles):
+ *   the wrapper throws the error instead.
+ * - `_debugLog` reads an environment variable at every trace point, and its arguments cost more than many calls: trace
+ *   calls are cut off before their arguments are evaluated.
+ *
+ * @param asyncFunctions lower bound for the wrappers that must have been corrected: async imports plus async exports.
+ * @throws TRELLIS_COMPONENT_PATCH when the text is not that of the pinned jco version.
+ */
+export function patchGlue(source: string, asyncFunctions: number): { source: string; report: PatchReport } {
+  const failures = count(source, ASYNC_FAILURE);
+  let rejectedImports = 0;
+  let out = source.replace(STUCK_FAILURE, (_all, before: string) => {
+    rejectedImports += 1;
+    return `${before}throw err;`;
+  });
+  expectPatch(rejectedImports === failures && rejectedImports >= asyncFunctions, 'rejected imports', {
+    found: failures,
+    patched: rejectedImports,
+    expected: asyncFunctions,
+  });
+
+  let definitions = 0;
+  out = out.replace(TRACE_DEFINITION, () => {
+    definitions += 1;
+    return 'const _debugLog = () => {};';
+  });
+  expectPatch(definitions === 1, 'trace definition', { found: definitions });
+  let traceCalls = 0;
+  out = out.replace(TRACE_CALL, () => {
+    traceCalls += 1;
+    return '0&&_debugLog(';
+  });
+  expectPatch(traceCalls > 0, 'trace calls', { found: traceCalls });
+  return { source: out, report: { rejectedImports, traceCalls } };
+}
+
+function count(text: string, pattern: RegExp): number {
+  let hits = 0;
+  for (const _ of text.matchAll(pattern)) hits += 1;
+  return hits;
+}
+
+function expectPatch(ok: boolean, what: string, details: Record<string, number>): void {
+  if (ok) return;
+  throw new TrellisError('TRELLIS_COMPONENT_PATCH', {
+    message: `the generated code does not have the expected form (${what}: ${JSON.stringify(details)})`,
+    details: { what, ...details },
+  });
+}
