@@ -1,0 +1,226 @@
+import type { Bus, BusHeaders, BusMessage } from './bus.ts';
+import { firstMessageLimit, sendChunks } from './chunks.ts';
+import type { Inbox, InboxReceiver } from './inbox.ts';
+import { REPLY_HEADER, REPLY_UNARY } from './server.ts';
+import { framePath, frameSuffix, isInboxSubject } from './subjects.ts';
+
+/** First value of a header of the message that caused the event. */
+export type HeaderLookup = (name: string) => string | undefined;
+
+/** What happens to an outgoing call. Every event may come more than once: a forger can be faster than the server. */
+export interface OutgoingEvents {
+  /**
+   * The server acknowledged and wants further parameters on its inbox `rs`. Return `false` to withhold them (not proven
+   * authentic, or not yet: see {@link OutgoingCall.allowParams}); anything else sends what remains and the end.
+   */
+  accepted(header: HeaderLookup, rs: string): boolean | void;
+  /** The result in the one-message form; only for calls sent with `unary`. */
+  unary(payload: Uint8Array, header: HeaderLookup, status: number, statusText: string): void;
+  /**
+   * Refused: by the broker (503, nobody listens), by the server (its status and text), by this side (503 and a text of our
+   * own when the connection is down or the message cannot be sent), or with status 0 for an answer that breaks the protocol.
+   */
+  refused(status: number, text: string, header: HeaderLookup): void;
+  /** Result bytes of a path (`''` is the root, `0.1` a pending value). An empty payload is the path's end. A view: copy what outlives the turn. */
+  result(path: string, payload: Uint8Array, eof: boolean, header: HeaderLookup): void;
+}
+
+/** What {@link OutgoingCall.send} takes. */
+export interface OutgoingMessage {
+  /** Invocation subject. */
+  readonly subject: string;
+  /** All root parameters. Not copied: leave them alone until the call is over. */
+  readonly params: Uint8Array;
+  readonly headers: BusHeaders['entries'];
+  /** Asks for a one-message reply; a 1.x server ignores it and answers the long way, which this side understands too. */
+  readonly unary: boolean;
+}
+
+const EMPTY = new Uint8Array(0);
+const NO_HEADER: HeaderLookup = () => undefined;
+/** Most bytes of pending values kept for a server that has not acknowledged yet. */
+const MAX_QUEUED_BYTES = 4 * 1024 * 1024;
+/** How long a call that was given up still waits for its acknowledgement, to end the parameters. */
+const ABANDONED_MS = 30_000;
+
+/** Opens a call: its reply address exists before anything is sent, because the request token signs it. */
+export function prepareCall(options: { readonly bus: Bus; readonly inbox: Inbox }): OutgoingCall {
+  return new OutgoingCall(options.bus, options.inbox);
+}
+
+/** One invocation as the caller sees it. It stays open, and keeps hearing answers, until {@link cancel}. */
+export class OutgoingCall implements InboxReceiver {
+  /** The call's own inbox (`Rc`). */
+  readonly reply: string;
+  readonly #bus: Bus;
+  readonly #inbox: Inbox;
+  #events: OutgoingEvents | undefined;
+  #params: Uint8Array = EMPTY;
+  #sentBytes = 0;
+  #unary = false;
+  #answered = false;
+  #rs: string | undefined;
+  #queue: { path: string; bytes: Uint8Array; eof: boolean }[] | undefined;
+  #queuedBytes = 0;
+
+  constructor(bus: Bus, inbox: Inbox) {
+    this.#bus = bus;
+    this.#inbox = inbox;
+    this.reply = inbox.open(this);
+  }
+
+  /** Sends the invocation: as much of the parameters as fits one message; the rest and the end follow the acknowledgement. Call once. */
+  send(message: OutgoingMessage, events: OutgoingEvents): void {
+    this.#events = events;
+    this.#params = message.params;
+    this.#unary = message.unary;
+    const headers: BusHeaders = {
+      entries: message.unary ? [...message.headers, [REPLY_HEADER, REPLY_UNARY]] : message.headers,
+    };
+    const limit = firstMessageLimit(this.#bus.maxPayloadBytes, this.reply, headers);
+    const first = message.params.length <= limit ? message.params : message.params.subarray(0, limit);
+    this.#sentBytes = first.length;
+    try {
+      this.#bus.publish(
+        message.subject,
+        first,
+        headers.entries.length === 0 ? { reply: this.reply } : { reply: this.reply, headers },
+      );
+    } catch (error) {
+      this.#answered = true;
+      const text = error instanceof Error ? error.message : 'could not be sent';
+      // Not in this turn: the caller may not have kept the call yet.
+      queueMicrotask(() => this.#events?.refused(503, text, NO_HEADER));
+    }
+  }
+
+  /** True once parameters may flow: an acknowledgement was accepted. */
+  get paramsAllowed(): boolean {
+    return this.#rs !== undefined;
+  }
+
+  /**
+   * Sends the remaining root parameters, their end and what {@link sendPath} queued to `rs`: for acknowledgements that were
+   * proven authentic after the event. The first `rs` stands. False if `rs` is not an inbox.
+   */
+  allowParams(rs: string): boolean {
+    if (this.#rs !== undefined) return this.#rs === rs;
+    if (!isInboxSubject(rs)) {
+      this.#inbox.stats.malformed++;
+      return false;
+    }
+    this.#rs = rs;
+    const subject = `${rs}.params`;
+    sendChunks(this.#params, this.#sentBytes, this.#bus.maxPayloadBytes, (piece) => this.#publish(subject, piece));
+    this.#sentBytes = this.#params.length;
+    this.#params = EMPTY;
+    // Always the end, even when the first message held everything: a Rust server with no parameters waits for it.
+    this.#publish(subject, EMPTY);
+    const queued = this.#queue;
+    this.#queue = undefined;
+    if (queued !== undefined) for (const { path, bytes, eof } of queued) this.#sendFrames(rs, path, bytes, eof);
+    return true;
+  }
+
+  /**
+   * Sends bytes of a pending parameter on its path; `eof` sends the empty end after them. Before the acknowledgement they are
+   * copied and kept, up to 4 MiB; false when there is no more room, or `path` is none.
+   */
+  sendPath(path: string, bytes: Uint8Array, eof: boolean): boolean {
+    if (this.#rs !== undefined) return this.#sendFrames(this.#rs, path, bytes, eof);
+    if (this.#events === undefined || this.#queuedBytes + bytes.length > MAX_QUEUED_BYTES) return false;
+    this.#queuedBytes += bytes.length;
+    (this.#queue ??= []).push({ path, bytes: bytes.slice(), eof });
+    return true;
+  }
+
+  /**
+   * Sends the end of the root parameters once more; a duplicate is harmless. Rust 1.9.2 servers now and then lose the first
+   * one when it arrives faster than they register for it.
+   */
+  repeatEnd(): void {
+    if (this.#rs !== undefined) this.#publish(`${this.#rs}.params`, EMPTY);
+  }
+
+  /**
+   * Closes the call; no event comes afterwards. There is no cancellation on the wire. But a call given up before its
+   * acknowledgement still answers one with the end of the parameters, because a Rust server serves nobody else with this
+   * function until it has it.
+   */
+  cancel(): void {
+    const waiting = this.#events !== undefined && !this.#answered && this.#rs === undefined;
+    this.#events = undefined;
+    this.#queue = undefined;
+    this.#params = EMPTY;
+    this.#sentBytes = 0;
+    if (waiting) this.#inbox.closeLater(this.reply, ABANDONED_MS);
+    else this.#inbox.close(this.reply);
+  }
+
+  /** @internal A message on `Rc` or below it. */
+  onInboxMessage(tail: string, message: BusMessage): void {
+    if (tail === '') {
+      this.#onAnswer(message);
+      return;
+    }
+    const path = framePath(tail, '.results');
+    if (path === undefined) {
+      this.#inbox.stats.malformed++;
+    } else if (this.#events === undefined) {
+      this.#inbox.stats.late++;
+    } else {
+      const { payload } = message;
+      this.#events.result(path, payload, payload.length === 0, (name) => message.header(name));
+    }
+  }
+
+  #onAnswer(message: BusMessage): void {
+    const { reply, status } = message;
+    const events = this.#events;
+    const refused = status !== 0 && (status < 200 || status > 299);
+    if (events === undefined) {
+      this.#onLateAnswer(refused, reply);
+      return;
+    }
+    const header: HeaderLookup = (name) => message.header(name);
+    if (refused) {
+      this.#answered = true;
+      events.refused(status, message.statusText, header);
+    } else if (reply !== '') {
+      if (!isInboxSubject(reply)) this.#inbox.stats.malformed++;
+      else if (events.accepted(header, reply) !== false) this.allowParams(reply);
+    } else if (this.#unary) {
+      this.#answered = true;
+      events.unary(message.payload, header, status, message.statusText);
+    } else {
+      events.refused(0, 'the answer has no reply subject', header);
+    }
+  }
+
+  /** The call was given up. Whoever acknowledges it now shall not wait for parameters. */
+  #onLateAnswer(refused: boolean, reply: string): void {
+    this.#inbox.stats.late++;
+    if (!refused && reply !== '') this.allowParams(reply);
+    this.#inbox.close(this.reply);
+  }
+
+  #sendFrames(rs: string, path: string, bytes: Uint8Array, eof: boolean): boolean {
+    const suffix = frameSuffix('.params', path);
+    if (suffix === undefined) {
+      this.#inbox.stats.malformed++;
+      return false;
+    }
+    const subject = rs + suffix;
+    sendChunks(bytes, 0, this.#bus.maxPayloadBytes, (piece) => this.#publish(subject, piece));
+    if (eof) this.#publish(subject, EMPTY);
+    return true;
+  }
+
+  #publish(subject: string, payload: Uint8Array): void {
+    try {
+      this.#bus.publish(subject, payload);
+    } catch {
+      this.#inbox.stats.undeliverable++;
+    }
+  }
+}
