@@ -8,10 +8,11 @@ node=$(ls ../../node_modules/node-*/bin/node 2>/dev/null | head -1)
 core=$(mktemp -d)
 trap 'rm -rf "$core"' EXIT
 
-build() { # <source> <world> <output>
+build() { # <world>: from <world>.c and wit/<world>.wit to <world>.wasm
   "$clang" --target=wasm32-unknown-unknown -std=c23 -Wall -Wextra -Werror -Oz -mbulk-memory -nostdlib -ffreestanding \
-    -Wl,--no-entry,--strip-all,--stack-first,-z,stack-size=8192 -o "$core/core.wasm" "$1"
-  "${node:-node}" ../wrap.mjs "$core/core.wasm" wit/echo.wit "$2" "$3"
+    -Wl,--no-entry,--strip-all,--stack-first,-z,stack-size=8192 -o "$core/core.wasm" "$1.c"
+  "${node:-node}" ../wrap.mjs "$core/core.wasm" "wit/$1.wit" "$1" "$1.wasm"
 }
 
-build echo.c echo echo.wasm
+build echo
+build echo-streams

@@ -37,6 +37,9 @@ const built = (name: string): SampleComponent => {
 /** Every synchronous WIT type, resources and a world-level function; no asynchronous function. */
 export const echoComponent = (): SampleComponent => committed('echo/echo.wasm');
 
+/** Streams and futures: `trellis-samples:echo/streams@0.1.0`. */
+export const echoStreamsComponent = (): SampleComponent => committed('echo/echo-streams.wasm');
+
 /** `trellis-samples:hello/greeting@0.1.0`, QuickJS. */
 export const helloComponent = (): SampleComponent => built('hello');
 
