@@ -459,6 +459,20 @@ export const CATALOGUE = {
     'The component cache cannot be used safely.',
     'Give this user a cacheDir of its own that nobody else can write to.',
   ),
+  TRELLIS_COMPONENT_START: entry(
+    'user',
+    EXIT.componentFailed,
+    false,
+    'A component could not be loaded, linked and instantiated.',
+    'Read the reason in the message; trellis inspect shows what the component imports and how much memory it asks for.',
+  ),
+  TRELLIS_RUNNER_START: entry(
+    'system',
+    EXIT.unexpected,
+    true,
+    'The process that runs a component could not be started, or was not ready in time.',
+    'Read the reason in the message; check memory, process limits and the timeoutMs of the component.',
+  ),
   // --- invocation
   TRELLIS_LINK_CONFLICT: entry(
     'user',
