@@ -1,0 +1,185 @@
+import type { Clock } from '../clock.ts';
+import type { ComponentId } from '../ids.ts';
+import type { ComponentTypes } from '../wit/types.ts';
+import { ComponentHost } from './component-host.ts';
+import type { CallFailure } from './runner/frames.ts';
+import type { TranspiledComponent } from './transpile.ts';
+
+/** What a component may touch beyond its imports along links. Nothing by default. */
+export interface ComponentGrants {
+  readonly preopens?: readonly { readonly guest: string; readonly host: string; readonly writable?: boolean }[];
+  /** `host:port` entries. */
+  readonly network?: readonly string[];
+}
+
+/** What a component is started with. */
+export interface ComponentSpec {
+  readonly id: ComponentId;
+  readonly transpiled: TranspiledComponent;
+  readonly types: ComponentTypes;
+  /** `fresh`: every call gets an instance of its own. `reuse`: instances, and their memory, serve many calls. */
+  readonly policy: 'fresh' | 'reuse';
+  /** Calls that run at once, each in its own instance; 1 or more. */
+  readonly maxInstances: number;
+  /** Calls that wait beyond those; further ones fail as `busy`. */
+  readonly maxQueue: number;
+  /** Linear memory of one instance, bytes. */
+  readonly maxMemoryBytes: number;
+  /** Largest root parameters of a call, and of an import it makes, bytes; 16 MiB if left out. */
+  readonly maxParamsBytes?: number;
+  /** Largest result of a call, its streams included, bytes. */
+  readonly maxResultBytes: number;
+  /** Longest time to load and link the component, and the cap for any call's own `timeoutMs`. */
+  readonly timeoutMs: number;
+  /** Imports one call may make; 1,000 if left out. */
+  readonly maxImportsPerCall?: number;
+  /** `refuse`: streams and futures in parameters of imports travel in the root, or the import fails. `allow` if left out. */
+  readonly pendingImports?: 'allow' | 'refuse';
+  readonly env: Readonly<Record<string, string>>;
+  readonly args: readonly string[];
+  readonly config: Readonly<Record<string, string>>;
+  readonly grants: ComponentGrants;
+}
+
+/** An import that leaves the component along a link. */
+export interface OutboundImport {
+  readonly component: ComponentId;
+  /** Interface with version, as the component imports it; `''` for a function of the world. */
+  readonly instance: string;
+  /** Wire name. */
+  readonly func: string;
+  /** Encoded root parameters. Valid until the call of `invokeImport` returns, copy what must outlive it. */
+  readonly params: Uint8Array;
+  /** Whether async parameters follow through `sendPath`. */
+  readonly hasPending: boolean;
+  /** When the calling call ends, on the clock's monotonic scale. The import is cancelled then. */
+  readonly deadlineMs: number;
+  /** Depth of the call to be made: one more than that of the call that makes it. */
+  readonly depth: number;
+  readonly trace?: string;
+  readonly link?: string;
+}
+
+/** How an import is answered: `result` or `fail`, once; after a `result` any number of `path`. */
+export interface ImportEvents {
+  /** Root result, whole. */
+  result(root: Uint8Array): void;
+  /** Async values of the result. */
+  path(path: string, bytes: Uint8Array, eof: boolean): void;
+  /** The import traps in the guest; `message` goes to the log. */
+  fail(message: string): void;
+}
+
+/** An import in flight. */
+export interface ImportHandle {
+  sendPath(path: string, bytes: Uint8Array, eof: boolean): void;
+  /** The answer is of no use any more. */
+  cancel(): void;
+}
+
+/** The part of a pino logger that is used here. */
+export interface ComponentLog {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/** What a component needs of its host. */
+export interface ComponentPorts {
+  readonly log: ComponentLog;
+  readonly clock: Clock;
+  /** Sends an import along its link. May answer before it returns. Never throws. */
+  invokeImport(call: OutboundImport, events: ImportEvents): ImportHandle;
+  /** A line the guest wrote (stdout: `info`, stderr: `warn`); printable, bounded and rate-limited. */
+  onGuestLog(component: ComponentId, level: 'info' | 'warn', line: string): void;
+}
+
+/** One call. */
+export interface ComponentCall {
+  readonly exportIndex: number;
+  /** Root parameters, or their beginning. Copied before `call` returns. */
+  readonly params: Uint8Array;
+  /** False: more root bytes may follow through `params('', …)`. */
+  readonly complete: boolean;
+  /** From now until the caller has given up; waiting in the queue counts. */
+  readonly timeoutMs: number;
+  readonly depth: number;
+  /**
+   * `refuse`: values outside the root bytes are refused as `unsigned-values`, and async results are collected and sent in the
+   * root; `allow`: they travel on their paths.
+   */
+  readonly pending: 'allow' | 'refuse';
+  readonly trace?: string;
+}
+
+/** What comes of a call: exactly one of `done` and `fail`, once, and nothing after it. May be called before `call` returns. */
+export interface CallEvents {
+  /** Root result, whole. A top-level `err` is a result too. `done` follows, at once if nothing is pending. */
+  result(root: Uint8Array, hasPending: boolean): void;
+  /** Bytes of a pending value of the result. */
+  path(path: string, bytes: Uint8Array, eof: boolean): void;
+  done(): void;
+  /** `detail` is for the log: printable, bounded, may quote what the guest said. */
+  fail(status: CallFailure, detail: string): void;
+}
+
+/** A call in flight. */
+export interface CallHandle {
+  /** Parameters that come later: `''` is the root, `'0.1'` an async value. Copied before it returns. */
+  params(path: string, bytes: Uint8Array, eof: boolean): void;
+  /** Forgets the call; no event follows. */
+  cancel(): void;
+}
+
+/** A function that the component exports. */
+export interface ComponentExport {
+  readonly index: number;
+  /** Interface with version; `''` for the world. */
+  readonly instance: string;
+  /** Wire name. */
+  readonly func: string;
+  /** Whether parameters or result hold streams or futures. */
+  readonly asyncParams: boolean;
+  readonly asyncResult: boolean;
+}
+
+/** Counters since the start, and sizes now. */
+export interface ComponentStats {
+  readonly calls: number;
+  readonly failed: Readonly<Record<CallFailure, number>>;
+  readonly imports: number;
+  /** Times the runner was replaced. */
+  readonly restarts: number;
+  /** Results and frames that came for calls already over. */
+  readonly late: number;
+  readonly queued: number;
+  /** Memory of the runner process, bytes; 0 where it cannot be read. */
+  readonly rssBytes: number;
+}
+
+/** A component that takes calls. */
+export interface RunningComponent {
+  readonly exports: readonly ComponentExport[];
+  /** Calls that have not ended, queued ones included. */
+  readonly inFlight: number;
+  readonly stats: ComponentStats;
+  /** Process ids of its runners, for tests and status. */
+  readonly pids: readonly number[];
+  /** Starts a call. Never throws. */
+  call(call: ComponentCall, events: CallEvents): CallHandle;
+  /** Refuses new calls as `unavailable` and resolves when those in flight have ended. */
+  drain(): Promise<void>;
+  /** Ends calls in flight as `unavailable` and the runner with them. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts a component in a runner process of its own and resolves when it can take calls.
+ * @throws TRELLIS_COMPONENT_START if the component cannot be loaded or linked, TRELLIS_RUNNER_START if its process cannot run
+ */
+export async function startComponent(spec: ComponentSpec, ports: ComponentPorts): Promise<RunningComponent> {
+  const host = new ComponentHost(spec, ports);
+  await host.start();
+  return host;
+}

@@ -1,0 +1,172 @@
+import type { ComponentId } from '../ids.ts';
+import type { ComponentPorts, ImportEvents, ImportHandle } from './component.ts';
+import type { OpenImport, PendingCall } from './pending-call.ts';
+import { FLAG, FRAME, readPathFrame, type FrameWriter } from './runner/frames.ts';
+import type { NumberedFunction } from './runner/functions.ts';
+
+const HEAD_BYTES = 7;
+
+/** What {@link OutboundImports} is made of. */
+export interface OutboundOptions {
+  readonly component: ComponentId;
+  readonly imports: readonly NumberedFunction[];
+  readonly maxImportsPerCall: number;
+  readonly maxParamsBytes: number;
+  readonly invokeImport: ComponentPorts['invokeImport'];
+  /** The call of that number, if the runner has it and it is not over. */
+  call(id: number): PendingCall | undefined;
+}
+
+/**
+ * The imports that one runner has open. A runner may say what it likes: it reaches only functions that its component
+ * imports, on behalf of a call that is in flight, as often as that call may.
+ */
+export class OutboundImports {
+  readonly #options: OutboundOptions;
+  readonly #writer: FrameWriter;
+  readonly #open = new Map<number, Import>();
+  #count = 0;
+
+  constructor(options: OutboundOptions, writer: FrameWriter) {
+    this.#options = options;
+    this.#writer = writer;
+  }
+
+  /** Imports so far. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Takes an `import` frame; false if it is malformed. */
+  onImport(id: number, body: Buffer): boolean {
+    if (body.length < HEAD_BYTES || this.#open.has(id)) return false;
+    const declared = this.#options.imports[body.readUInt16LE(4)];
+    if (declared === undefined) return false;
+    const call = this.#options.call(body.readUInt32LE(0));
+    if (call === undefined) {
+      this.#fail(id, 'the call is over');
+      return true;
+    }
+    call.importsMade += 1;
+    this.#count += 1;
+    if (call.importsMade > this.#options.maxImportsPerCall) {
+      this.#fail(id, `one call may make ${this.#options.maxImportsPerCall} imports`);
+      return true;
+    }
+    const params = body.subarray(HEAD_BYTES);
+    if (params.length > this.#options.maxParamsBytes) {
+      this.#fail(id, `parameters of ${params.length} bytes; ${this.#options.maxParamsBytes} are allowed`);
+      return true;
+    }
+    const open = new Import(this, id, call, declared.asyncResult);
+    this.#open.set(id, open);
+    call.openImports ??= new Set();
+    call.openImports.add(open);
+    const handle = this.#options.invokeImport(
+      {
+        component: this.#options.component,
+        instance: declared.instance,
+        func: declared.fn.wireName,
+        params,
+        hasPending: (body[6]! & FLAG.pending) !== 0,
+        deadlineMs: call.deadlineMs,
+        depth: call.depth + 1,
+        ...(call.trace === undefined ? {} : { trace: call.trace }),
+      },
+      open,
+    );
+    open.attach(handle);
+    return true;
+  }
+
+  /** Takes an `importParams` frame; false if it is malformed. */
+  onParams(id: number, body: Buffer): boolean {
+    const piece = readPathFrame(body);
+    if (piece === undefined || piece.path === '') return false;
+    this.#open.get(id)?.sendPath(piece.path, piece.bytes, piece.eof);
+    return true;
+  }
+
+  /** Takes an `importCancel` frame. */
+  onCancel(id: number): void {
+    this.#open.get(id)?.cancel();
+  }
+
+  answer(id: number, root: Uint8Array): void {
+    this.#writer.open(FRAME.importResult, id, root.length);
+    this.#writer.bytes(root.length < 16_384 ? root : root.slice());
+  }
+
+  answerPath(id: number, path: string, bytes: Uint8Array, eof: boolean): void {
+    this.#writer.path(FRAME.importPath, id, path, bytes.length < 16_384 ? bytes : bytes.slice(), eof);
+  }
+
+  answerFailure(id: number, reason: string): void {
+    this.#fail(id, reason);
+  }
+
+  forget(id: number): void {
+    this.#open.delete(id);
+  }
+
+  #fail(id: number, reason: string): void {
+    this.#writer.text(FRAME.importFail, id, reason);
+  }
+}
+
+class Import implements ImportEvents, OpenImport {
+  readonly #owner: OutboundImports;
+  readonly #id: number;
+  readonly #call: PendingCall;
+  readonly #asyncResult: boolean;
+  #handle: ImportHandle | undefined;
+  #answered = false;
+  #over = false;
+
+  constructor(owner: OutboundImports, id: number, call: PendingCall, asyncResult: boolean) {
+    this.#owner = owner;
+    this.#id = id;
+    this.#call = call;
+    this.#asyncResult = asyncResult;
+  }
+
+  /** Takes the handle, which comes after an answer that was given at once. */
+  attach(handle: ImportHandle): void {
+    if (!this.#over) this.#handle = handle;
+  }
+
+  result(root: Uint8Array): void {
+    if (this.#over || this.#answered) return;
+    this.#answered = true;
+    this.#owner.answer(this.#id, root);
+    if (!this.#asyncResult) this.#end();
+  }
+
+  path(path: string, bytes: Uint8Array, eof: boolean): void {
+    if (!this.#over && path !== '') this.#owner.answerPath(this.#id, path, bytes, eof);
+  }
+
+  fail(message: string): void {
+    if (this.#over) return;
+    this.#owner.answerFailure(this.#id, message);
+    this.#end();
+  }
+
+  sendPath(path: string, bytes: Uint8Array, eof: boolean): void {
+    if (!this.#over) this.#handle?.sendPath(path, bytes, eof);
+  }
+
+  cancel(): void {
+    if (this.#over) return;
+    const handle = this.#handle;
+    this.#end();
+    handle?.cancel();
+  }
+
+  #end(): void {
+    this.#over = true;
+    this.#handle = undefined;
+    this.#call.openImports?.delete(this);
+    this.#owner.forget(this.#id);
+  }
+}
