@@ -1,0 +1,40 @@
+import { TrellisError } from '../errors.ts';
+import { isPlainValue } from './canonical.ts';
+import { MAX_CLAIMS_CHARS } from './token.ts';
+
+// 16 bytes in base64url: 21 free characters and one that carries two bits, the other four being zero.
+const ID = /^[A-Za-z0-9_-]{21}[AQgw]$/;
+// 32 bytes: the last character carries four bits.
+const DIGEST = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/;
+const SUBJECT = /^(?!\$)(?:[!-)+-=?-~]+)$/;
+
+/** True for a 128-bit id in its one spelling of 22 base64url characters. */
+export function isTokenId(value: string): boolean {
+  return value.length === 22 && ID.test(value);
+}
+
+/** True for a SHA-256 digest in its one spelling of 43 base64url characters. */
+export function isDigest(value: string): boolean {
+  return value.length === 43 && DIGEST.test(value);
+}
+
+/** True for a subject that names exactly one place: printable ASCII without blanks and wildcards, at most 512 characters. */
+export function isPlainSubject(value: string): boolean {
+  return value.length <= 512 && SUBJECT.test(value) && !value.startsWith('.') && !value.endsWith('.') && !value.includes('..');
+}
+
+/**
+ * Refuses what could not be read back: `values` are the strings a caller put into claims, `text` the finished claims.
+ * @throws TRELLIS_TRUST_CLAIMS_INVALID
+ */
+export function checkWritable(text: string, ...values: readonly string[]): void {
+  if (text.length > MAX_CLAIMS_CHARS) {
+    throw new TrellisError('TRELLIS_TRUST_CLAIMS_INVALID', {
+      message: `The names and subjects of this call are too long to sign (${text.length} characters, at most ${MAX_CLAIMS_CHARS})`,
+    });
+  }
+  if (values.every(isPlainValue)) return;
+  throw new TrellisError('TRELLIS_TRUST_CLAIMS_INVALID', {
+    message: 'A name or subject of this call holds a quote, a backslash or a character outside printable ASCII',
+  });
+}

@@ -1,0 +1,20 @@
+import type { ErrorCode } from '../errors.ts';
+
+/** The codes a verifier can refuse with. */
+export type DenialCode = Extract<ErrorCode, `TRELLIS_VERIFY_${string}`>;
+
+/**
+ * A refusal. `code` and `detail` are for log and metric; the caller on the other side is told neither, so that the answers of a
+ * host teach nobody how to get further.
+ */
+export interface Denial {
+  readonly ok: false;
+  readonly code: DenialCode;
+  /** One printable line of bounded length; never payload, never a token. */
+  readonly detail: string;
+}
+
+/** A refusal as a value. */
+export function deny(code: DenialCode, detail: string): Denial {
+  return { ok: false, code, detail };
+}

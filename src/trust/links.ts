@@ -1,0 +1,8 @@
+/**
+ * What the verifier asks about links. The receiving host answers from its own table; that the caller believes in a link is no
+ * reason to run the call.
+ */
+export interface LinkTable {
+  /** True if `origin` has a link called `link` to `target` that carries `instance` (interface with version). */
+  allows(origin: string, link: string, instance: string, target: string): boolean;
+}

@@ -1,0 +1,84 @@
+import { isToken } from '../ids.ts';
+import { ClaimsReader } from './canonical.ts';
+import { isDigest, isTokenId } from './claim-values.ts';
+
+/** What a caller signs: one call, to one function of one component, with these parameter bytes, once. */
+export interface RequestClaims {
+  readonly v: 2;
+  /** Unique id: 128 random bits, 22 base64url characters. */
+  readonly jti: string;
+  /** Issued at, milliseconds since the Unix epoch. */
+  readonly iat: number;
+  /** Not accepted after, milliseconds since the Unix epoch. */
+  readonly exp: number;
+  /** Lattice. */
+  readonly lat: string;
+  /** Public key of the signer. */
+  readonly iss: string;
+  /** Calling component. */
+  readonly org: string;
+  /** Name of the link the call follows. */
+  readonly lnk: string;
+  /** Called component. */
+  readonly tgt: string;
+  /** Interface with version, or empty for a function of the world itself. */
+  readonly ins: string;
+  /** Function, by its wire name. */
+  readonly fun: string;
+  /** NATS subject the call is sent to. */
+  readonly sub: string;
+  /** Reply subject of the call. */
+  readonly rpl: string;
+  /** Number of parameter bytes. */
+  readonly len: number;
+  /** D("params", parameter bytes). */
+  readonly dig: string;
+}
+
+/** The one spelling of request claims. The caller has checked that the strings can be written. */
+export function writeRequestClaims(c: RequestClaims): string {
+  return (
+    `{"v":2,"jti":"${c.jti}","iat":${c.iat},"exp":${c.exp},"lat":"${c.lat}","iss":"${c.iss}","org":"${c.org}",` +
+    `"lnk":"${c.lnk}","tgt":"${c.tgt}","ins":"${c.ins}","fun":"${c.fun}","sub":"${c.sub}","rpl":"${c.rpl}",` +
+    `"len":${c.len},"dig":"${c.dig}"}`
+  );
+}
+
+/** Request claims from their text, or `undefined` unless it is exactly what {@link writeRequestClaims} writes. */
+export function readRequestClaims(text: string): RequestClaims | undefined {
+  const reader = new ClaimsReader(text);
+  reader.literal('{"v":2,"jti":"');
+  const jti = reader.value();
+  reader.literal('","iat":');
+  const iat = reader.integer();
+  reader.literal(',"exp":');
+  const exp = reader.integer();
+  reader.literal(',"lat":"');
+  const lat = reader.value();
+  reader.literal('","iss":"');
+  const iss = reader.value();
+  reader.literal('","org":"');
+  const org = reader.value();
+  reader.literal('","lnk":"');
+  const lnk = reader.value();
+  reader.literal('","tgt":"');
+  const tgt = reader.value();
+  reader.literal('","ins":"');
+  const ins = reader.value();
+  reader.literal('","fun":"');
+  const fun = reader.value();
+  reader.literal('","sub":"');
+  const sub = reader.value();
+  reader.literal('","rpl":"');
+  const rpl = reader.value();
+  reader.literal('","len":');
+  const len = reader.integer();
+  reader.literal(',"dig":"');
+  const dig = reader.value();
+  reader.literal('"}');
+  if (!reader.end()) return undefined;
+  if (!isTokenId(jti) || !isDigest(dig)) return undefined;
+  if (!isToken(lat, 64) || !isToken(org) || !isToken(lnk, 64) || !isToken(tgt)) return undefined;
+  if (fun === '' || sub === '' || rpl === '') return undefined;
+  return { v: 2, jti, iat, exp, lat, iss, org, lnk, tgt, ins, fun, sub, rpl, len, dig };
+}

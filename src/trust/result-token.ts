@@ -1,0 +1,98 @@
+import { isToken } from '../ids.ts';
+import { ClaimsReader } from './canonical.ts';
+import { isDigest, isPlainSubject } from './claim-values.ts';
+
+const STATUSES = ['ok', 'denied', 'busy', 'trap', 'timeout', 'too-large', 'bad-params', 'unavailable', 'error'] as const;
+
+/** How a call ended. `ok` says that the component answered, also when its answer is a WIT `err`. */
+export type ResultStatus = (typeof STATUSES)[number];
+
+/** What a server signs about an answer. */
+export interface ResultClaims {
+  readonly v: 2;
+  /** Digest of the request token that is answered. */
+  readonly req: string;
+  /** Issued at, milliseconds since the Unix epoch. */
+  readonly iat: number;
+  /** Lattice. */
+  readonly lat: string;
+  /** Public key of the signer. */
+  readonly iss: string;
+  /** The component that answers. */
+  readonly srv: string;
+  readonly st: ResultStatus;
+  /** Number of result bytes. */
+  readonly len: number;
+  /** D("result", result bytes). */
+  readonly dig: string;
+}
+
+/** What a server signs when it takes a call whose parameters are still to come. */
+export interface AcceptClaims {
+  readonly v: 2;
+  readonly req: string;
+  readonly iat: number;
+  readonly lat: string;
+  readonly iss: string;
+  readonly srv: string;
+  /** The inbox for the rest of the parameters. */
+  readonly rs: string;
+}
+
+function isStatus(value: string): value is ResultStatus {
+  return (STATUSES as readonly string[]).includes(value);
+}
+
+/** The one spelling of result claims. */
+export function writeResultClaims(c: ResultClaims): string {
+  return (
+    `{"v":2,"req":"${c.req}","iat":${c.iat},"lat":"${c.lat}","iss":"${c.iss}","srv":"${c.srv}","st":"${c.st}",` +
+    `"len":${c.len},"dig":"${c.dig}"}`
+  );
+}
+
+/** The one spelling of accept claims. */
+export function writeAcceptClaims(c: AcceptClaims): string {
+  return `{"v":2,"req":"${c.req}","iat":${c.iat},"lat":"${c.lat}","iss":"${c.iss}","srv":"${c.srv}","rs":"${c.rs}"}`;
+}
+
+function readOpening(reader: ClaimsReader): { req: string; iat: number; lat: string; iss: string; srv: string } {
+  reader.literal('{"v":2,"req":"');
+  const req = reader.value();
+  reader.literal('","iat":');
+  const iat = reader.integer();
+  reader.literal(',"lat":"');
+  const lat = reader.value();
+  reader.literal('","iss":"');
+  const iss = reader.value();
+  reader.literal('","srv":"');
+  const srv = reader.value();
+  return { req, iat, lat, iss, srv };
+}
+
+/** Result claims from their text, or `undefined` unless it is exactly what {@link writeResultClaims} writes. */
+export function readResultClaims(text: string): ResultClaims | undefined {
+  const reader = new ClaimsReader(text);
+  const { req, iat, lat, iss, srv } = readOpening(reader);
+  reader.literal('","st":"');
+  const st = reader.value();
+  reader.literal('","len":');
+  const len = reader.integer();
+  reader.literal(',"dig":"');
+  const dig = reader.value();
+  reader.literal('"}');
+  if (!reader.end()) return undefined;
+  if (!isDigest(req) || !isDigest(dig) || !isStatus(st) || !isToken(lat, 64) || !isToken(srv)) return undefined;
+  return { v: 2, req, iat, lat, iss, srv, st, len, dig };
+}
+
+/** Accept claims from their text, or `undefined` unless it is exactly what {@link writeAcceptClaims} writes. */
+export function readAcceptClaims(text: string): AcceptClaims | undefined {
+  const reader = new ClaimsReader(text);
+  const { req, iat, lat, iss, srv } = readOpening(reader);
+  reader.literal('","rs":"');
+  const rs = reader.value();
+  reader.literal('"}');
+  if (!reader.end() || !isDigest(req) || !isToken(lat, 64) || !isToken(srv) || !isPlainSubject(rs)) return undefined;
+  return { v: 2, req, iat, lat, iss, srv, rs };
+}

@@ -1,0 +1,226 @@
+import type { Clock } from '../clock.ts';
+import { quote } from '../ids.ts';
+import { byteLengthOf } from './canonical.ts';
+import { type Denial, deny } from './denial.ts';
+import { type IssuerSet, resolveSigner } from './issuers.ts';
+import type { LinkTable } from './links.ts';
+import type { ReplayWindow } from './replay.ts';
+import { readRequestClaims, type RequestClaims } from './request-token.ts';
+import { RestartFence } from './restart-fence.ts';
+import { SignatureChecker } from './signatures.ts';
+import { MAX_LIFETIME_MS } from './signer.ts';
+import { openToken, paramsDigest } from './token.ts';
+import type { TrustedTime } from './trusted-time.ts';
+
+export type { Denial, DenialCode } from './denial.ts';
+
+/** An invocation as it came in, beside the tuple of the subscription that received it. */
+export interface ReceivedRequest {
+  /** The request token, if there was one. */
+  readonly token: string | undefined;
+  readonly subject: string;
+  readonly reply: string;
+  /** Component, interface and function that this subscription serves. */
+  readonly target: string;
+  readonly instance: string;
+  readonly func: string;
+  /** The plain, unsigned headers; they must not contradict the token. */
+  readonly sourceId: string | undefined;
+  readonly linkName: string | undefined;
+  /** The first payload: all parameter bytes, or a beginning of them. */
+  readonly params: Uint8Array;
+}
+
+/** A request whose token is good, while its parameter bytes may still be on their way. Made by the verifier only. */
+export class PendingInvocation {
+  readonly token: string;
+  readonly claims: RequestClaims;
+  /** The first payload, if it was complete and its digest has been checked. */
+  readonly checkedParams: Uint8Array | undefined;
+
+  /** @internal */
+  constructor(token: string, claims: RequestClaims, checkedParams: Uint8Array | undefined) {
+    this.token = token;
+    this.claims = claims;
+    this.checkedParams = checkedParams;
+  }
+
+  /** True if the first payload held all parameter bytes. */
+  get complete(): boolean {
+    return this.checkedParams !== undefined;
+  }
+
+  /** The number of parameter bytes that were signed; no more of them need to be collected. */
+  get paramsBytes(): number {
+    return this.claims.len;
+  }
+}
+
+declare const verified: unique symbol;
+
+/** An invocation that may run: every check has passed and its id is taken. Only {@link RequestVerifier.admit} makes one. */
+export interface VerifiedInvocation {
+  readonly [verified]: true;
+  readonly token: string;
+  readonly claims: RequestClaims;
+  /** The signed parameter bytes. */
+  readonly params: readonly Uint8Array[];
+}
+
+/** Judges requests. Neither function ever throws. */
+export interface RequestVerifier {
+  /** Every check that needs no more than the first message. Takes nothing in: the same message gives the same answer again. */
+  verify(request: ReceivedRequest): { readonly ok: true; readonly pending: PendingInvocation } | Denial;
+  /** The last checks, with all parameter bytes, and the one-time use of the id. */
+  admit(
+    pending: PendingInvocation,
+    root: readonly Uint8Array[],
+  ): { readonly ok: true; readonly invocation: VerifiedInvocation } | Denial;
+  /** Signature checks done, and tokens that a remembered batch root spared one. */
+  readonly stats: { readonly checks: number; readonly remembered: number };
+}
+
+/** Options of {@link createRequestVerifier}. */
+export interface RequestVerifierOptions {
+  readonly lattice: string;
+  readonly issuers: IssuerSet;
+  readonly clock: Clock;
+  readonly time: TrustedTime;
+  readonly replay: ReplayWindow;
+  readonly links: LinkTable;
+  /** Origins that may call without a link, such as an operator's command line. */
+  readonly unlinkedOrigins: readonly string[];
+  /**
+   * `strict` also compares the NATS subject and reply subject. `logical` is for calls across NATS accounts, where the server
+   * rewrites both; the answer is then bound to its request by the signed result alone.
+   */
+  readonly bind: 'strict' | 'logical';
+  /** Largest difference between two clocks, milliseconds; 5,000 by default. */
+  readonly skewMs?: number;
+  /** Longest life of a token, milliseconds; 60,000 by default. */
+  readonly maxLifetimeMs?: number;
+  /** Refuses what an earlier life of this host may have run; by default one without a store. */
+  readonly fence?: RestartFence;
+}
+
+const DEFAULT_SKEW_MS = 5_000;
+
+/**
+ * Makes the judge of requests. Order of checks: size, shape, header word, one spelling, issuer known, times, lattice, component and
+ * function, subject and reply, plain headers, link, id unused, payload, signature, and on admission payload, time, id. Everything
+ * cheap comes first; the signature comes before anything is remembered, so strangers cannot fill the memory of used ids.
+ */
+export function createRequestVerifier(options: RequestVerifierOptions): RequestVerifier {
+  const { lattice, issuers, time, replay, links, bind } = options;
+  const { skewMs = DEFAULT_SKEW_MS, maxLifetimeMs = MAX_LIFETIME_MS } = options;
+  const fence = options.fence ?? new RestartFence(time, skewMs);
+  const unlinked = new Set(options.unlinkedOrigins);
+  const signatures = new SignatureChecker(maxLifetimeMs + 2 * skewMs);
+  // Pending invocations of this verifier. A token that another object claims to have verified is none.
+  const minted = new WeakSet<PendingInvocation>();
+
+  function checkTimes(c: RequestClaims, nowMs: number): Denial | undefined {
+    const lifetimeMs = c.exp - c.iat;
+    if (lifetimeMs <= 0 || lifetimeMs > maxLifetimeMs) {
+      return deny('TRELLIS_VERIFY_LIFETIME', `life of ${lifetimeMs} ms, allowed are 1 to ${maxLifetimeMs}`);
+    }
+    const aheadMs = Math.ceil(c.iat - nowMs);
+    if (aheadMs > fence.aheadLimitMs) {
+      return deny(
+        'TRELLIS_VERIFY_EARLY',
+        `issued ${aheadMs} ms ahead of this host's clock, skew allowed is ${fence.aheadLimitMs}`,
+      );
+    }
+    const lateMs = Math.ceil(nowMs - c.exp);
+    if (lateMs > skewMs) return deny('TRELLIS_VERIFY_EXPIRED', `expired ${lateMs} ms ago, skew allowed is ${skewMs}`);
+    if (fence.refuses(c.iat)) {
+      return deny('TRELLIS_VERIFY_FENCED', `issued ${Math.ceil(time.startedMs - c.iat)} ms before this host started`);
+    }
+    return undefined;
+  }
+
+  function checkPlace(c: RequestClaims, r: ReceivedRequest): Denial | undefined {
+    if (c.lat !== lattice) return deny('TRELLIS_VERIFY_LATTICE', `made for lattice ${quote(c.lat)}`);
+    if (c.tgt !== r.target) return deny('TRELLIS_VERIFY_TARGET', `made for component ${quote(c.tgt)}`);
+    if (c.ins !== r.instance) return deny('TRELLIS_VERIFY_TARGET', `made for interface ${quote(c.ins)}`);
+    if (c.fun !== r.func) return deny('TRELLIS_VERIFY_TARGET', `made for function ${quote(c.fun)}`);
+    if (bind === 'strict') {
+      if (c.sub !== r.subject) return deny('TRELLIS_VERIFY_BINDING', `made for subject ${quote(c.sub)}`);
+      if (c.rpl !== r.reply) return deny('TRELLIS_VERIFY_BINDING', 'made for another reply subject');
+    }
+    if (r.sourceId !== undefined && r.sourceId !== c.org) {
+      return deny('TRELLIS_VERIFY_HEADERS', `signed by ${quote(c.org)}, header source-id says ${quote(r.sourceId)}`);
+    }
+    if (r.linkName !== undefined && r.linkName !== c.lnk) {
+      return deny('TRELLIS_VERIFY_HEADERS', `signed for link ${quote(c.lnk)}, header link-name says ${quote(r.linkName)}`);
+    }
+    if (!unlinked.has(c.org) && !links.allows(c.org, c.lnk, c.ins, c.tgt)) {
+      return deny('TRELLIS_VERIFY_LINK', `${quote(c.org)} has no link ${quote(c.lnk)} to ${quote(c.tgt)} for ${quote(c.ins)}`);
+    }
+    return undefined;
+  }
+
+  function checkPayload(c: RequestClaims, bytes: Uint8Array | readonly Uint8Array[]): Denial | undefined {
+    const length = byteLengthOf(bytes);
+    if (length !== c.len) return deny('TRELLIS_VERIFY_PAYLOAD', `${length} parameter bytes came, ${c.len} were signed`);
+    return paramsDigest(bytes) === c.dig ? undefined : deny('TRELLIS_VERIFY_PAYLOAD', 'digest of the parameters differs');
+  }
+
+  function verify(r: ReceivedRequest): { ok: true; pending: PendingInvocation } | Denial {
+    if (r.token === undefined || r.token === '') return deny('TRELLIS_VERIFY_UNSIGNED', 'no token');
+    const token = openToken(r.token, 'request');
+    if ('fault' in token) {
+      return deny(token.fault === 'form' ? 'TRELLIS_VERIFY_FORM' : 'TRELLIS_VERIFY_MALFORMED', `token ${token.reason}`);
+    }
+    const claims = readRequestClaims(token.claimsText);
+    if (claims === undefined) return deny('TRELLIS_VERIFY_MALFORMED', 'claims are not in their one spelling');
+    const key = resolveSigner(issuers, claims.iss);
+    if (key === undefined) return deny('TRELLIS_VERIFY_ISSUER', `signed by ${quote(claims.iss)}`);
+    const nowMs = time.nowMs();
+    const denial = checkTimes(claims, nowMs) ?? checkPlace(claims, r);
+    if (denial !== undefined) return denial;
+    if (replay.has(claims.iss, claims.jti)) return deny('TRELLIS_VERIFY_REPLAYED', `id ${claims.jti} was used before`);
+    // A shorter first payload is the beginning of a longer one; its digest is checked on admission.
+    const complete = r.params.length >= claims.len;
+    const payloadDenial = complete ? checkPayload(claims, r.params) : undefined;
+    if (payloadDenial !== undefined) return payloadDenial;
+    if (!signatures.check(token, claims.iss, key, nowMs)) {
+      return deny('TRELLIS_VERIFY_SIGNATURE', `not signed by ${quote(claims.iss)}`);
+    }
+    const pending = new PendingInvocation(r.token, claims, complete ? r.params : undefined);
+    minted.add(pending);
+    return { ok: true, pending };
+  }
+
+  function admit(pending: PendingInvocation, root: readonly Uint8Array[]): { ok: true; invocation: VerifiedInvocation } | Denial {
+    if (!minted.has(pending)) return deny('TRELLIS_VERIFY_FAILED', 'this request did not come from this verifier');
+    const { token, claims } = pending;
+    const sameBytes = pending.complete && root.length === 1 && root[0] === pending.checkedParams;
+    const payloadDenial = sameBytes ? undefined : checkPayload(claims, root);
+    if (payloadDenial !== undefined) return payloadDenial;
+    // Judged again: parameters may have taken their time, and an id is remembered only as long as its token can be accepted.
+    const nowMs = time.nowMs();
+    const lateMs = Math.ceil(nowMs - claims.exp);
+    if (lateMs > skewMs) return deny('TRELLIS_VERIFY_EXPIRED', `expired ${lateMs} ms ago, before its parameters were complete`);
+    const inserted = replay.insert(claims.iss, claims.jti, claims.exp, nowMs);
+    if (inserted === 'seen') return deny('TRELLIS_VERIFY_REPLAYED', `id ${claims.jti} was used before`);
+    if (inserted === 'full') return deny('TRELLIS_VERIFY_REPLAY_FULL', 'no room to remember another id');
+    fence.admit(claims.iat, nowMs);
+    return { ok: true, invocation: { token, claims, params: root } as unknown as VerifiedInvocation };
+  }
+
+  return {
+    stats: signatures.stats,
+    verify: (r) => guarded(() => verify(r)),
+    admit: (pending, root) => guarded(() => admit(pending, root)),
+  };
+}
+
+/** A fault in the judge itself, or in a port it asks, refuses; it never lets through and never throws. */
+function guarded<T>(judge: () => T): T | Denial {
+  try {
+    return judge();
+  } catch (error) {
+    return deny('TRELLIS_VERIFY_FAILED', `the verifier failed: ${quote(error instanceof Error ? error.message : typeof error)}`);
+  }
+}

@@ -1,0 +1,126 @@
+import type { Clock } from '../clock.ts';
+import { quote } from '../ids.ts';
+import { byteLengthOf, type ByteParts } from './canonical.ts';
+import { type Denial, deny } from './denial.ts';
+import { type IssuerSet, resolveSigner } from './issuers.ts';
+import { type AcceptClaims, readAcceptClaims, readResultClaims, type ResultClaims, type ResultStatus } from './result-token.ts';
+import { SignatureChecker } from './signatures.ts';
+import { MAX_LIFETIME_MS, type SentRequest } from './signer.ts';
+import { openToken, type OpenToken, resultDigest } from './token.ts';
+import type { TrustedTime } from './trusted-time.ts';
+
+/** Judges what comes back for a request. Neither function ever throws. */
+export interface ResultVerifier {
+  /** The signed end of a call; `root` is the whole root result, in one piece or several. */
+  result(
+    sent: SentRequest,
+    token: string | undefined,
+    root: ByteParts,
+  ): { readonly ok: true; readonly status: ResultStatus } | Denial;
+  /** The signed invitation to send the rest of the parameters to `inbox`. */
+  accept(sent: SentRequest, token: string | undefined): { readonly ok: true; readonly inbox: string } | Denial;
+  /** Signature checks done, and tokens that a remembered batch root spared one. */
+  readonly stats: { readonly checks: number; readonly remembered: number };
+}
+
+/** Options of {@link createResultVerifier}. */
+export interface ResultVerifierOptions {
+  readonly lattice: string;
+  readonly issuers: IssuerSet;
+  readonly clock: Clock;
+  readonly time: TrustedTime;
+  /** Largest difference between two clocks, milliseconds; 5,000 by default. */
+  readonly skewMs?: number;
+}
+
+/**
+ * Makes the judge of answers. Order of checks: size, shape, header word, one spelling, issuer known, lattice, the request it answers,
+ * the component that answers, times, result bytes, signature. An answer is bound to its request by the request's digest, which
+ * holds 128 random bits, so it fits one call only; that a call takes one answer is the caller's business.
+ */
+export function createResultVerifier(options: ResultVerifierOptions): ResultVerifier {
+  const { lattice, issuers, time, skewMs = 5_000 } = options;
+  const signatures = new SignatureChecker(MAX_LIFETIME_MS + 2 * skewMs);
+
+  function open<Claims>(
+    text: string | undefined,
+    kind: 'result' | 'accept',
+    read: (text: string) => Claims | undefined,
+  ): { readonly token: OpenToken; readonly claims: Claims } | Denial {
+    if (text === undefined || text === '') return deny('TRELLIS_VERIFY_UNSIGNED', `no ${kind} token`);
+    const token = openToken(text, kind);
+    if ('fault' in token) {
+      return deny(token.fault === 'form' ? 'TRELLIS_VERIFY_FORM' : 'TRELLIS_VERIFY_MALFORMED', `token ${token.reason}`);
+    }
+    const claims = read(token.claimsText);
+    return claims === undefined ? deny('TRELLIS_VERIFY_MALFORMED', 'claims are not in their one spelling') : { token, claims };
+  }
+
+  function checkClaims(c: ResultClaims | AcceptClaims, sent: SentRequest, nowMs: number): Denial | undefined {
+    if (c.lat !== lattice) return deny('TRELLIS_VERIFY_LATTICE', `made for lattice ${quote(c.lat)}`);
+    if (c.req !== sent.digest) return deny('TRELLIS_VERIFY_UNRELATED', 'answers another request');
+    if (c.srv !== sent.target) return deny('TRELLIS_VERIFY_SERVER', `${quote(c.srv)} answers for ${quote(sent.target)}`);
+    const aheadMs = Math.ceil(c.iat - nowMs);
+    if (aheadMs > skewMs) {
+      return deny('TRELLIS_VERIFY_EARLY', `issued ${aheadMs} ms ahead of this host's clock, skew allowed is ${skewMs}`);
+    }
+    const beforeMs = sent.issuedAtMs - c.iat;
+    if (beforeMs > skewMs)
+      return deny('TRELLIS_VERIFY_EXPIRED', `issued ${beforeMs} ms before its request, skew allowed is ${skewMs}`);
+    return undefined;
+  }
+
+  function checkSigned(token: OpenToken, iss: string, nowMs: number): Denial | undefined {
+    const key = resolveSigner(issuers, iss);
+    if (key !== undefined && signatures.check(token, iss, key, nowMs)) return undefined;
+    return deny('TRELLIS_VERIFY_SIGNATURE', `not signed by ${quote(iss)}`);
+  }
+
+  function result(sent: SentRequest, text: string | undefined, root: ByteParts): { ok: true; status: ResultStatus } | Denial {
+    const opened = open(text, 'result', readResultClaims);
+    if (!('claims' in opened)) return opened;
+    const { token, claims } = opened;
+    if (resolveSigner(issuers, claims.iss) === undefined) return deny('TRELLIS_VERIFY_ISSUER', `signed by ${quote(claims.iss)}`);
+    const nowMs = time.nowMs();
+    const length = byteLengthOf(root);
+    const denial =
+      checkClaims(claims, sent, nowMs) ??
+      (length === claims.len
+        ? undefined
+        : deny('TRELLIS_VERIFY_PAYLOAD', `${length} result bytes came, ${claims.len} were signed`)) ??
+      (resultDigest(root) === claims.dig ? undefined : deny('TRELLIS_VERIFY_PAYLOAD', 'digest of the result differs')) ??
+      checkSigned(token, claims.iss, nowMs);
+    return denial ?? { ok: true, status: claims.st };
+  }
+
+  function accept(sent: SentRequest, text: string | undefined): { ok: true; inbox: string } | Denial {
+    const opened = open(text, 'accept', readAcceptClaims);
+    if (!('claims' in opened)) return opened;
+    const { token, claims } = opened;
+    if (resolveSigner(issuers, claims.iss) === undefined) return deny('TRELLIS_VERIFY_ISSUER', `signed by ${quote(claims.iss)}`);
+    const nowMs = time.nowMs();
+    const denial = checkClaims(claims, sent, nowMs) ?? checkSigned(token, claims.iss, nowMs);
+    return denial ?? { ok: true, inbox: claims.rs };
+  }
+
+  const failed = (error: unknown): Denial =>
+    deny('TRELLIS_VERIFY_FAILED', `the verifier failed: ${quote(error instanceof Error ? error.message : typeof error)}`);
+
+  return {
+    stats: signatures.stats,
+    result(sent, token, root) {
+      try {
+        return result(sent, token, root);
+      } catch (error) {
+        return failed(error);
+      }
+    },
+    accept(sent, token) {
+      try {
+        return accept(sent, token);
+      } catch (error) {
+        return failed(error);
+      }
+    },
+  };
+}
