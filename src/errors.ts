@@ -60,6 +60,13 @@ export const CATALOGUE = {
     'Report it with the log lines around it.',
   ),
   // --- config
+  TRELLIS_CONFIG_INVALID: entry(
+    'user',
+    EXIT.config,
+    false,
+    'The configuration has problems; each is reported with its START code.',
+    'Run node host.js --check-config and follow the fix of each problem.',
+  ),
   // --- nats
   TRELLIS_NATS_SUBJECT_INVALID: entry(
     'user',

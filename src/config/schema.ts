@@ -35,11 +35,13 @@ const MIB = 1024 * 1024;
 const LABEL = /^[a-z][a-z0-9]*(?:-[a-z0-9]+)*$/;
 const PACKAGE = /^[a-z][a-z0-9]*(?:-[a-z0-9]+)*(?:@[0-9A-Za-z.+-]+)?$/;
 
+const LISTEN = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):\d{1,5}$/;
+
 const token = (what: string, maxLength: number) =>
   z.string().refine((value) => isToken(value, maxLength), {
     error: `must be ${what}: 1 to ${maxLength} characters of A-Z, a-z, 0-9, _ and -`,
   });
-const path = () => z.string().min(1, { error: 'must be a path' });
+const path = () => z.string().min(1, { error: 'must be a path' }).meta({ format: 'path' });
 const count = (min: number, max: number) => z.int().min(min).max(max);
 const keyText = () => z.string().regex(/^[A-Z2-7]+$/, { error: 'must be an nkey: A-Z and 2-7 only' });
 
@@ -252,7 +254,7 @@ export const hostConfigSchema = z.strictObject({
       .strictObject({
         listen: setting(
           z
-            .union([z.literal(false), z.string().regex(/^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):\d{1,5}$/)], {
+            .union([z.literal(false), z.string().regex(LISTEN, { error: 'must be address:port, or false' })], {
               error: 'must be address:port, or false',
             })
             .default('127.0.0.1:0'),

@@ -1,0 +1,114 @@
+import { ProblemList, remoteServers } from './check-context.ts';
+import type { CheckContext } from './check-context.ts';
+import { showValue } from './problems.ts';
+import type { Problem } from './problems.ts';
+import { readSecretFile } from './secret-files.ts';
+
+/** START-08 to START-11: whom this host would believe, and with which key it signs. */
+export function checkTrust(context: CheckContext): Problem[] {
+  const problems = new ProblemList(context.sourceOf);
+  const { config, keys } = context;
+  const { trust } = config;
+  const remote = remoteServers(config);
+
+  checkVerify(context, problems, remote);
+  if (trust.clusterSeed !== undefined && trust.clusterSeedFile !== undefined) {
+    problems.add('START-14', 'trust.clusterSeed', {
+      summary: 'trust.clusterSeed and trust.clusterSeedFile exclude each other.',
+      why: 'Only one key can sign.',
+      fix: 'Unset the environment variable and keep the file.',
+    });
+  }
+  if (trust.clusterSeed !== undefined && !config.dev) {
+    problems.add('START-11', 'trust.clusterSeed', {
+      warning: true,
+      summary: 'The cluster seed stands in the environment.',
+      why: 'It stays readable in /proc and in crash reports for as long as the host runs.',
+      fix: 'Write it to a file (mode 0600) and set trust.clusterSeedFile (WASMCLOUD_CLUSTER_SEED_FILE).',
+    });
+  }
+  const own = ownKey(context, problems);
+  let valid = 0;
+  for (const [i, issuer] of trust.clusterIssuers.entries()) {
+    const fact = keys.ofPublicKey(issuer);
+    const setting = `trust.clusterIssuers[${i}]`;
+    if (!('reason' in fact) && fact.kind === 'cluster') {
+      valid += 1;
+      continue;
+    }
+    // Never the value: a seed put here by mistake is a seed.
+    const isSeed = keys.ofSeed(issuer) !== undefined;
+    problems.add('START-09', setting, {
+      summary: isSeed
+        ? 'A cluster issuer is a seed, not a public key.'
+        : 'reason' in fact
+          ? `A cluster issuer ${fact.reason}.`
+          : `A cluster issuer is a key of kind ${fact.kind}, not cluster.`,
+      why: isSeed
+        ? 'Issuers are shown and logged; a seed must not be.'
+        : 'A key that nobody can sign with would refuse everybody.',
+      fix: isSeed
+        ? 'Replace it by its public key (C…) and make a new seed: this one has been exposed.'
+        : 'Give the public key (C…) that `trellis keys gen cluster` printed.',
+    });
+  }
+  if (own !== undefined && valid > 0 && valid === trust.clusterIssuers.length && !trust.clusterIssuers.includes(own)) {
+    problems.add('START-09', 'trust.clusterIssuers', {
+      summary: "The public key of this host's cluster seed is not among the cluster issuers.",
+      why: 'This host would refuse its own invocations, and so would hosts with the same list.',
+      fix: `Add ${own} to trust.clusterIssuers, or use the seed of a listed issuer.`,
+    });
+  }
+  if (trust.clusterSeed === undefined && trust.clusterSeedFile === undefined && remote.length > 0) {
+    problems.add('START-10', 'trust.clusterSeedFile', {
+      summary: 'This host would sign with an ad hoc key on a lattice beyond this computer.',
+      why: `No other host believes that key, and with it this one would believe none (server ${showValue(remote[0])}).`,
+      fix: 'Set trust.clusterSeedFile (make one with: trellis keys gen cluster --out <file>).',
+    });
+  }
+  return problems.found;
+}
+
+function checkVerify({ config }: CheckContext, problems: ProblemList, remote: readonly string[]): void {
+  const { verify } = config.trust;
+  if (verify === 'enforce') return;
+  if (verify === 'off' && remote.length > 0) {
+    problems.add('START-08', 'trust.verify', {
+      summary: 'Verification is switched off on a lattice beyond this computer.',
+      value: verify,
+      why: 'Anybody with a login could invoke anything as anybody.',
+      fix: 'Set trust.verify to enforce, or to observe while a lattice migrates.',
+    });
+  } else if (!config.dev) {
+    problems.add('START-08', 'trust.verify', {
+      warning: true,
+      summary: verify === 'off' ? 'Verification is switched off.' : 'Unsigned invocations run and are only logged.',
+      value: verify,
+      why: 'What is not verified may come from anybody with a login.',
+      fix: 'Set trust.verify to enforce.',
+    });
+  }
+}
+
+/** The public key of the configured cluster seed; reports a malformed one in the environment (files are checked elsewhere). */
+function ownKey({ config, keys }: CheckContext, problems: ProblemList): string | undefined {
+  const { clusterSeed, clusterSeedFile } = config.trust;
+  if (clusterSeed !== undefined) {
+    const fact = keys.ofSeed(clusterSeed);
+    if (fact?.kind === 'cluster') return fact.publicKey;
+    const isPublic = !('reason' in keys.ofPublicKey(clusterSeed));
+    problems.add('START-09', 'trust.clusterSeed', {
+      summary: isPublic
+        ? 'The cluster seed is a public key.'
+        : fact === undefined
+          ? 'The cluster seed is malformed.'
+          : `The cluster seed is a seed of kind ${fact.kind}, not cluster.`,
+      why: 'Nothing can be signed with it.',
+      fix: 'Give the seed (SC…); `trellis keys gen cluster --out <file>` makes one.',
+    });
+    return undefined;
+  }
+  const file = clusterSeedFile === undefined ? undefined : readSecretFile(clusterSeedFile);
+  const fact = file?.ok === true ? keys.ofSeed(file.text.trim()) : undefined;
+  return fact?.kind === 'cluster' ? fact.publicKey : undefined;
+}

@@ -1,0 +1,191 @@
+import { layEnvironment } from './environment.ts';
+import type { Environment } from './environment.ts';
+import { layFile } from './config-file.ts';
+import { Layers, pathName } from './layers.ts';
+import { showValue } from './problems.ts';
+import type { Problem } from './problems.ts';
+import { hostConfigSchema } from './schema.ts';
+import type { HostConfig } from './schema.ts';
+import { settingGroups, listSettings } from './settings.ts';
+import type { Setting } from './settings.ts';
+import { nearest } from './suggest.ts';
+import { textToValue } from './text-values.ts';
+
+/** A flag as given: which setting, its text, and how it was spelled. */
+export interface FlagValue {
+  readonly flag: string;
+  readonly setting: Setting;
+  readonly text: string;
+}
+
+/** Where a configuration comes from, weakest last: flags, environment, file, defaults. */
+export interface LoadOptions {
+  readonly flags?: readonly FlagValue[];
+  /** Values that stand outside a single setting's flag: `--label k=v`, `--component id=file`. */
+  readonly extra?: readonly { readonly path: readonly string[]; readonly value: unknown; readonly flag: string }[];
+  readonly env?: Environment;
+  /** YAML or JSON file; `TRELLIS_CONFIG` if left out. */
+  readonly file?: string;
+}
+
+/** What {@link loadConfig} found. */
+export interface LoadedConfig {
+  /** The complete configuration, or `undefined` if some value could not be read. */
+  readonly config: HostConfig | undefined;
+  /** Everything that is wrong with names, shapes and values; what is unwise is the matter of `checkStart`. */
+  readonly problems: readonly Problem[];
+  /** Where a setting's value came from, by dotted path. */
+  sourceOf(setting: string): string;
+}
+
+/**
+ * Returns the configuration that flags, environment, file and defaults make together, and every problem at once.
+ * Never throws for what a user wrote.
+ */
+export function loadConfig(options: LoadOptions = {}): LoadedConfig {
+  const env = options.env ?? {};
+  const layers = new Layers();
+  const problems: Problem[] = [];
+  const file = options.file ?? (env['TRELLIS_CONFIG'] || undefined);
+  if (file !== undefined) problems.push(...layFile(layers, file));
+  problems.push(...secretsInFile(layers));
+  problems.push(...layEnvironment(layers, env));
+  for (const { flag, setting, text } of options.flags ?? []) {
+    layers.set(setting.path, textToValue(setting, text), `the flag ${flag}`);
+  }
+  for (const { path, value, flag } of options.extra ?? []) {
+    const before = layers.get(path);
+    layers.set(
+      path,
+      Array.isArray(value) && Array.isArray(before) ? [...(before as unknown[]), ...value] : value,
+      `the flag ${flag}`,
+    );
+  }
+  const parsed = hostConfigSchema.safeParse(layers.tree);
+  if (!parsed.success) problems.push(...parsed.error.issues.flatMap((issue) => issueProblems(issue, layers)));
+  return { config: parsed.data, problems, sourceOf: (setting) => layers.sourceOf(setting) };
+}
+
+/** Secrets have no place in a file of settings, which is copied, committed and read by others. */
+function secretsInFile(layers: Layers): Problem[] {
+  const found = listSettings().filter((setting) => setting.secret && layers.get(setting.path) !== undefined);
+  return found.map((setting) => ({
+    code: 'START-14',
+    severity: 'refused',
+    summary: `${setting.name} must not stand in the configuration file.`,
+    setting: setting.name,
+    source: layers.sourceOf(setting.name),
+    why: 'Configuration files are copied, committed and read by others.',
+    fix: `Put the seed into a file of its own (mode 0600) and set ${setting.name}File to its path.`,
+  }));
+}
+
+type Issue = NonNullable<ReturnType<typeof hostConfigSchema.safeParse>['error']>['issues'][number];
+
+function issueProblems(issue: Issue, layers: Layers): Problem[] {
+  const name = pathName(issue.path);
+  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownSetting(name, key, layers));
+  const value = valueAt(layers.tree, issue.path);
+  const setting = listSettings().find((candidate) => candidate.name === name.replace(/\[\d+\]/g, '[]').replace(/\[\]$/, ''));
+  const range = setting?.range === undefined ? '' : ` from ${setting.range[0]} to ${setting.range[1]}`;
+  return [
+    {
+      code: isName(name) ? 'START-13' : 'START-14',
+      severity: 'refused',
+      summary:
+        value === undefined ? `${name} is missing.` : `${name} ${reason(issue, setting)}${issue.code === 'custom' ? '' : range}.`,
+      setting: name,
+      source: layers.sourceOf(name),
+      ...(value === undefined || setting?.secret === true || typeof value === 'object' ? {} : { value: shownValue(name, value) }),
+      why: isName(name)
+        ? 'Names become parts of NATS subjects, where other characters have a meaning.'
+        : 'A host that guesses what was meant would run with something else.',
+      fix: howToFix(setting, name, value),
+    },
+  ];
+}
+
+/** A malformed key may be a mistyped seed, so it is not shown at all. */
+function shownValue(name: string, value: unknown): string {
+  return name.startsWith('trust.clusterIssuers') ? '(not shown)' : showValue(value);
+}
+
+function isName(name: string): boolean {
+  return (
+    name === 'lattice' ||
+    /^(?:components\[\d+\]\.id|links\[\d+\]\.(?:source|target|name)|trust\.unlinkedOrigins\[\d+\])$/.test(name)
+  );
+}
+
+function reason(issue: Issue, setting: Setting | undefined): string {
+  if (issue.code === 'invalid_value') return `must be one of ${(setting?.choices ?? []).join(', ')}`;
+  if (issue.code === 'invalid_type') return `must be ${article(issue.expected)}`;
+  if (issue.code === 'too_small' || issue.code === 'too_big') {
+    return setting?.range === undefined ? 'is too short or too long' : 'must be a whole number';
+  }
+  return issue.message.startsWith('must') ? issue.message : 'is not allowed';
+}
+
+function article(type: string): string {
+  const words: Readonly<Record<string, string>> = {
+    int: 'a whole number',
+    number: 'a whole number',
+    boolean: 'true or false',
+    string: 'text',
+    array: 'a list',
+    object: 'a group of settings',
+    record: 'a group of names and texts',
+  };
+  return words[type] ?? 'something else';
+}
+
+function howToFix(setting: Setting | undefined, name: string, value: unknown): string {
+  if (value === undefined) return `Set ${name}.`;
+  if (typeof value === 'number' || typeof value === 'boolean') {
+    if (setting === undefined || setting.kind === 'text' || setting.kind === 'path') return 'Put the value in quotes.';
+  }
+  switch (setting?.kind) {
+    case 'choice':
+      return `Set ${name} to ${setting.choices.join(' or ')}.`;
+    case 'integer':
+      return `Set ${name} to a number in that range, without quotes or units.`;
+    case 'boolean':
+      return `Set ${name} to true or false.`;
+    default:
+      return 'Correct the value; docs/config.md describes the setting.';
+  }
+}
+
+function unknownSetting(group: string, key: string, layers: Layers): Problem {
+  const name = group === '' ? key : `${group}.${key}`;
+  const groupName = group.replace(/\[\d+\]/g, '[]');
+  const known = settingGroups();
+  const siblings = [
+    ...(known.find((candidate) => candidate.name === groupName)?.settings ?? []).map((setting) => setting.name),
+    ...known.map((candidate) => candidate.name),
+  ].filter((candidate) => candidate !== '');
+  const last = (dotted: string): string => dotted.split('.').at(-1)!.replace('[]', '');
+  const direct = siblings.filter(
+    (candidate) => candidate === (groupName === '' ? last(candidate) : `${groupName}.${last(candidate)}`),
+  );
+  const meant = nearest(key, direct.map(last)) ?? listSettings().find((setting) => last(setting.name) === key)?.name;
+  return {
+    code: 'START-14',
+    severity: 'refused',
+    summary: `There is no setting ${showValue(name)}.`,
+    setting: showValue(name),
+    source: layers.sourceOf(name),
+    why: 'A misspelt setting would silently keep its default.',
+    fix:
+      meant === undefined
+        ? 'Remove it; docs/config.md lists all settings.'
+        : `Did you mean ${meant.includes('.') || group === '' ? meant : `${group}.${meant}`}?`,
+  };
+}
+
+function valueAt(tree: unknown, path: readonly PropertyKey[]): unknown {
+  let node = tree;
+  for (const key of path)
+    node = typeof node === 'object' && node !== null ? (node as Record<PropertyKey, unknown>)[key] : undefined;
+  return node;
+}

@@ -1,0 +1,87 @@
+/**
+ * What `--check-config` reports: everything that is wrong, at once, each with the setting, where its value came from, the
+ * reason in one sentence and one thing to do. Codes are stable.
+ */
+export const START_CODES = {
+  'START-01': 'User, password or token in a NATS URL',
+  'START-02': 'Anonymous connection beyond this computer',
+  'START-03': 'Connection beyond this computer without TLS',
+  'START-04': 'The same credentials for the ctl and the rpc connection outside development',
+  'START-05': 'Credentials, seed or key file that others can read, or that another user owns',
+  'START-06': 'Credentials or seed file that is missing, malformed, expired or of the wrong kind',
+  'START-08': 'Verification switched off beyond this computer',
+  'START-09': 'Cluster issuers that are malformed, swapped with the seed, or do not include the own key',
+  'START-10': 'Ad hoc cluster key beyond this computer',
+  'START-11': 'Seed in the environment outside development',
+  'START-12': 'Certificate that is missing, malformed, expired or not yet valid',
+  'START-13': 'Lattice, component or link name that cannot be part of a subject',
+  'START-14': 'Unknown, malformed or conflicting setting',
+  'START-18': 'Running as root outside development',
+  'START-19': 'Debugger port open outside development',
+} as const;
+
+/** A stable code of a problem at start. */
+export type StartCode = keyof typeof START_CODES;
+
+/** One thing that is wrong with a configuration. Holds no secret, not even a malformed one. */
+export interface Problem {
+  readonly code: StartCode;
+  /** `refused` stops the start, `warning` is only said. */
+  readonly severity: 'refused' | 'warning';
+  /** One sentence: what is wrong. */
+  readonly summary: string;
+  /** Dotted path, e.g. `rpc.servers[0]`. */
+  readonly setting: string;
+  /** Where the value came from, e.g. `/etc/trellis/host.yaml:7`. */
+  readonly source: string;
+  /** The value, if it may be shown. */
+  readonly value?: string;
+  /** One sentence: the reason. */
+  readonly why: string;
+  /** One command or setting. */
+  readonly fix: string;
+}
+
+const LONG_BASE32 = /S[A-Z2-7]{28,}/g;
+const USER_INFO = /\/\/[^/@\s]*@/g;
+const MAX_SHOWN = 100;
+
+/**
+ * Returns a setting's value as a problem may show it: one line, at most 100 characters, without anything that looks like a
+ * seed (well-formed or not), a token or the user part of a URL.
+ */
+export function showValue(value: unknown): string {
+  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? typeof value);
+  const clean = text
+    .replace(USER_INFO, '//***@')
+    .replace(/-----BEGIN[\s\S]*/g, '[redacted]')
+    .replace(/eyJ[\w-]{8,}(?:\.[\w-]+)*/g, '[redacted]')
+    .replace(LONG_BASE32, '[redacted]');
+  const cut = clean.length > MAX_SHOWN ? `${clean.slice(0, MAX_SHOWN - 3)}...` : clean;
+  return cut.replace(/[^\x20-\x7e]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+/** Returns the report for a terminal: refusals first, then warnings. Ends with a line feed. */
+export function formatProblems(problems: readonly Problem[]): string {
+  const refused = problems.filter((problem) => problem.severity === 'refused');
+  const warnings = problems.filter((problem) => problem.severity === 'warning');
+  const sections: string[] = [];
+  if (refused.length > 0) {
+    sections.push(`Not started: ${countOf(refused.length, 'problem')} in the configuration.\n`, ...refused.map(formatProblem));
+  }
+  if (warnings.length > 0) sections.push(`${countOf(warnings.length, 'warning')}:\n`, ...warnings.map(formatProblem));
+  return sections.join('\n');
+}
+
+const countOf = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`;
+
+function formatProblem(problem: Problem): string {
+  const value = problem.value === undefined ? '' : ` = ${problem.value}`;
+  return [
+    ` ${problem.code}  ${problem.summary}`,
+    `   setting  ${problem.setting}${value}   (from ${problem.source})`,
+    `   why      ${problem.why}`,
+    `   fix      ${problem.fix}`,
+    '',
+  ].join('\n');
+}

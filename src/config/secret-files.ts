@@ -1,0 +1,52 @@
+import { readFileSync, realpathSync, statSync } from 'node:fs';
+
+const MAX_SECRET_BYTES = 64 * 1024;
+
+/** What is known of a file that holds a secret. */
+export type SecretFile =
+  | { readonly ok: true; readonly text: string; readonly mode: number; readonly uid: number }
+  | { readonly ok: false; readonly reason: string };
+
+/** Reads a file that holds a secret (at most 64 KiB). Never throws. */
+export function readSecretFile(path: string): SecretFile {
+  try {
+    const stat = statSync(path);
+    if (!stat.isFile()) return { ok: false, reason: 'is not a file' };
+    if (stat.size > MAX_SECRET_BYTES) return { ok: false, reason: 'is larger than 64 KiB' };
+    return { ok: true, text: readFileSync(path, 'utf8'), mode: stat.mode & 0o777, uid: stat.uid };
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    return { ok: false, reason: code === 'ENOENT' ? 'does not exist' : `cannot be read (${String(code)})` };
+  }
+}
+
+/** True if two files are one file, or hold the same bytes. */
+export function sameCredentials(a: string, b: string): boolean {
+  if (a === b) return true;
+  try {
+    if (realpathSync(a) === realpathSync(b)) return true;
+  } catch {
+    return false;
+  }
+  const [left, right] = [readSecretFile(a), readSecretFile(b)];
+  return left.ok && right.ok && left.text.trim() === right.text.trim();
+}
+
+/** The user JWT and the seed of a creds file, each `undefined` if its block is missing. */
+export function readCreds(text: string): { readonly jwt: string | undefined; readonly seed: string | undefined } {
+  const block = (name: string): string | undefined =>
+    new RegExp(`-----BEGIN ${name}-----\\s*([A-Za-z0-9_.=-]+)\\s*-{5,6}END ${name}-{5,6}`).exec(text)?.[1];
+  return { jwt: block('NATS USER JWT'), seed: block('USER NKEY SEED') };
+}
+
+/** What the checks need of a user JWT; its signature is the server's business. `undefined` if it is malformed. */
+export function readUserJwt(jwt: string): { readonly subject: string; readonly expiresMs: number | undefined } | undefined {
+  try {
+    const claims = JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString('utf8')) as Record<string, unknown>;
+    if (typeof claims['sub'] !== 'string') return undefined;
+    const exp = claims['exp'];
+    return { subject: claims['sub'], expiresMs: typeof exp === 'number' && exp > 0 ? exp * 1_000 : undefined };
+  } catch {
+    return undefined;
+  }
+}

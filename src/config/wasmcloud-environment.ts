@@ -1,0 +1,69 @@
+import type { Layers } from './layers.ts';
+
+/**
+ * The environment of a wasmCloud 1.9 host, where it is not simply another name of one setting (those stand in the schema).
+ * Source: the flags and variables of `wasmcloud` 1.9.2.
+ */
+
+/** Host and port settings of 1.x that become `ctl.servers` and `rpc.servers`, for documents. */
+export const SERVER_VARIABLES = [
+  ['WASMCLOUD_NATS_HOST', 'Host of both connections, in `ctl.servers` and `rpc.servers`.'],
+  ['WASMCLOUD_NATS_PORT', 'Port of both connections.'],
+  ['WASMCLOUD_CTL_HOST', 'Host in `ctl.servers`.'],
+  ['WASMCLOUD_CTL_PORT', 'Port in `ctl.servers`.'],
+  ['WASMCLOUD_CTL_TLS', '`true`: `tls://` in `ctl.servers`.'],
+  ['WASMCLOUD_RPC_HOST', 'Host in `rpc.servers`.'],
+  ['WASMCLOUD_RPC_PORT', 'Port in `rpc.servers`.'],
+  ['WASMCLOUD_RPC_TLS', '`true`: `tls://` in `rpc.servers`.'],
+] as const;
+
+/** Lays `ctl.servers` and `rpc.servers` as the 1.x host composes them: own host, port and TLS, else those of `WASMCLOUD_NATS_*`. */
+export function layWasmcloudServers(layers: Layers, get: (name: string) => string | undefined): void {
+  for (const partition of ['ctl', 'rpc'] as const) {
+    const upper = partition.toUpperCase();
+    const hostName = get(`WASMCLOUD_${upper}_HOST`) === undefined ? 'WASMCLOUD_NATS_HOST' : `WASMCLOUD_${upper}_HOST`;
+    const portName = get(`WASMCLOUD_${upper}_PORT`) === undefined ? 'WASMCLOUD_NATS_PORT' : `WASMCLOUD_${upper}_PORT`;
+    const tlsName = `WASMCLOUD_${upper}_TLS`;
+    const used = [hostName, portName, tlsName].filter((name) => get(name) !== undefined);
+    if (used.length === 0) continue;
+    const scheme = get(tlsName)?.toLowerCase() === 'true' ? 'tls' : 'nats';
+    const server = `${scheme}://${get(hostName) ?? '127.0.0.1'}:${get(portName) ?? '4222'}`;
+    layers.set([partition, 'servers'], [server], `the environment, ${used.join(' and ')}`);
+  }
+}
+
+interface Refused {
+  readonly what: string;
+  readonly setting: string;
+  readonly fix: string;
+}
+
+const useCreds = (partition: 'NATS' | 'CTL' | 'RPC'): string =>
+  `Write a creds file (mode 0600) and set WASMCLOUD_${partition}_CREDS to its path.`;
+
+/** Variables that hold a credential itself. */
+export const REFUSED_WASMCLOUD: Readonly<Record<string, Refused>> = {
+  WASMCLOUD_HOST_SEED: {
+    what: 'host seed',
+    setting: 'hostSeedFile',
+    fix: 'Write the seed to a file (mode 0600) and set TRELLIS_HOST_SEED_FILE to its path.',
+  },
+  WASMCLOUD_NATS_JWT: { what: 'user JWT', setting: 'rpc.credsFile', fix: useCreds('NATS') },
+  WASMCLOUD_NATS_SEED: { what: 'user seed', setting: 'rpc.credsFile', fix: useCreds('NATS') },
+  WASMCLOUD_CTL_JWT: { what: 'user JWT', setting: 'ctl.credsFile', fix: useCreds('CTL') },
+  WASMCLOUD_CTL_SEED: { what: 'user seed', setting: 'ctl.credsFile', fix: useCreds('CTL') },
+  WASMCLOUD_RPC_JWT: { what: 'user JWT', setting: 'rpc.credsFile', fix: useCreds('RPC') },
+  WASMCLOUD_RPC_SEED: { what: 'user seed', setting: 'rpc.credsFile', fix: useCreds('RPC') },
+};
+
+/** Variables of 1.x without a counterpart here (yet): said, not refused, so that a host can be moved over as it is. */
+export const UNUSED_WASMCLOUD: ReadonlySet<string> = new Set(
+  [
+    'RPC_TIMEOUT_MS CTL_TOPIC_PREFIX JS_DOMAIN TLS_CA_PATH HEARTBEAT_INTERVAL ALLOW_FILE_LOAD OCI_ALLOW_LATEST',
+    'OCI_ALLOWED_INSECURE OCI_REGISTRY OCI_REGISTRY_USER OCI_REGISTRY_PASSWORD CONFIG_SERVICE PROV_SHUTDOWN_DELAY_MS',
+    'MAX_CORE_INSTANCES_PER_COMPONENT POLICY_TOPIC POLICY_CHANGES_TOPIC POLICY_TIMEOUT SECRETS_TOPIC',
+    'COMPONENT_AUCTION_ENABLED PROVIDER_AUCTION_ENABLED EXPERIMENTAL_FEATURES TRACE_LEVEL STRUCTURED_LOGGING_ENABLED',
+    'OBSERVABILITY_ENABLED TRACES_ENABLED METRICS_ENABLED LOGS_ENABLED OBSERVABILITY_PROTOCOL FLAME_GRAPH',
+    'WORKLOAD_IDENTITY_AUTH_SERVICE_AUDIENCE',
+  ].flatMap((names) => names.split(' ').map((name) => `WASMCLOUD_${name}`)),
+);
