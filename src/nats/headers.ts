@@ -50,3 +50,17 @@ export function encodeHeaders(headers: BusHeaders): Uint8Array | undefined {
   }
   return Buffer.from(`${text}\r\n`, 'utf8');
 }
+
+/** A header block that is bytes already; the client asks its header objects for nothing else when it sends. */
+export class OutgoingHeaders {
+  block: Uint8Array;
+
+  constructor(block: Uint8Array = new Uint8Array(0)) {
+    this.block = block;
+  }
+
+  /** Called by the client library. */
+  encode(): Uint8Array {
+    return this.block;
+  }
+}
