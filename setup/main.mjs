@@ -1,0 +1,48 @@
+import { join } from 'node:path';
+import { check } from './check.mjs';
+import { handOver } from './hand-over.mjs';
+import { describe } from './setup-error.mjs';
+import { setUp } from './set-up.mjs';
+import { DIST, MODULES, ROOT } from './tree.mjs';
+
+const CLI = join(DIST, 'cli/main.js');
+// Commands that run a lattice of their own; the others work without a nats-server.
+const NEEDS_SERVER = new Set(['up', 'demo', 'bench']);
+
+const COMMANDS = {
+  setup: { quiet: false, withNatsServer: true, run: () => {} },
+  up: { quiet: false, withNatsServer: true, run: (node, args) => handOver(node, [CLI, 'up', ...args]) },
+  test: {
+    quiet: false,
+    withNatsServer: true,
+    run: (node, args) => handOver(node, [join(MODULES, 'vitest/vitest.mjs'), 'run', ...args]),
+  },
+  demo: { quiet: true, withNatsServer: true, run: (node, args) => handOver(node, [CLI, 'demo', ...args]) },
+  bench: { quiet: true, withNatsServer: true, run: (node, args) => handOver(node, [CLI, 'bench', ...args]) },
+  // A file named on the command line is meant from where the person is, not from npm's folder.
+  trellis: {
+    quiet: true,
+    withNatsServer: undefined,
+    run: (node, args) => handOver(node, [CLI, ...args], { cwd: process.env.INIT_CWD ?? ROOT }),
+  },
+  check: { quiet: true, withNatsServer: false, run: check },
+};
+
+/** Runs one command; ends the process with its exit code. */
+export async function main([name, ...args]) {
+  const command = COMMANDS[name];
+  if (command === undefined) {
+    process.stderr.write(`usage: node setup/run.mjs ${Object.keys(COMMANDS).join('|')} [arguments]\n`);
+    process.exitCode = 2;
+    return;
+  }
+  process.chdir(ROOT);
+  try {
+    const withNatsServer = command.withNatsServer ?? NEEDS_SERVER.has(args[0]);
+    const { node } = await setUp({ quiet: command.quiet, withNatsServer });
+    await command.run(node, args);
+  } catch (error) {
+    process.stderr.write(`\nSet-up stopped. ${describe(error)}\n`);
+    process.exitCode = 1;
+  }
+}
