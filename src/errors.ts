@@ -67,6 +67,13 @@ export const CATALOGUE = {
     'The configuration has problems; each is reported with its START code.',
     'Run node host.js --check-config and follow the fix of each problem.',
   ),
+  TRELLIS_ADMIN_LISTEN: entry(
+    'user',
+    EXIT.config,
+    false,
+    'Health and metrics cannot listen on the configured address.',
+    'Set admin.listen to a free address:port, to 127.0.0.1:0 for any free port, or to false.',
+  ),
   // --- nats
   TRELLIS_NATS_SUBJECT_INVALID: entry(
     'user',
@@ -165,6 +172,13 @@ export const CATALOGUE = {
     true,
     'The connection to NATS is interrupted; nothing was sent.',
     'Wait for the connection to come back.',
+  ),
+  TRELLIS_NATS_BACKLOG: entry(
+    'peer',
+    EXIT.unreachable,
+    true,
+    'The NATS server does not take what is sent; too much is waiting and the message was dropped.',
+    'Check the server and the network between; the connection is replaced when it stays silent.',
   ),
   TRELLIS_NATS_CLOSED: entry('system', EXIT.unreachable, false, 'The connection to NATS is closed.', 'Start the process again.'),
   TRELLIS_NATS_NO_RESPONDERS: entry(

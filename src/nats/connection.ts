@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
 import { connect, type MsgHdrs, type NatsConnection, type Status } from 'nats';
 import { TrellisError } from '../errors.ts';
 import { latticeName } from '../ids.ts';
@@ -39,6 +40,8 @@ export interface DrainOptions {
 
 const MAX_PINGS_OUT = 2;
 const DEFAULT_MAX_PAYLOAD_BYTES = 1024 * 1024;
+/** Most bytes that wait for a server which does not read, before messages are refused. */
+const MAX_BACKLOG_BYTES = 128 * 1024 * 1024;
 
 /**
  * Opens one of a host's two connections. Once it is open it stays: interruptions, expired credentials and refused logins are
@@ -205,6 +208,7 @@ export class LatticeConnection implements Bus {
       this.#outHeaders.block = block;
       out.headers = this.#outHeaders as unknown as MsgHdrs;
     }
+    if ((this.#socket()?.writableLength ?? 0) > MAX_BACKLOG_BYTES) throw new TrellisError('TRELLIS_NATS_BACKLOG');
     try {
       this.#nc.publish(subject, payload, out);
     } catch (cause) {
@@ -305,6 +309,11 @@ export class LatticeConnection implements Bus {
     await this.close();
   }
 
+  /** The client's socket. Private there; the version is pinned and a test watches what depends on it. */
+  #socket(): Socket | undefined {
+    return (this.#nc as unknown as { protocol?: { transport?: { socket?: Socket } } }).protocol?.transport?.socket;
+  }
+
   #stateError(): TrellisError {
     return new TrellisError(this.#state === 'closed' ? 'TRELLIS_NATS_CLOSED' : 'TRELLIS_NATS_DISCONNECTED');
   }
@@ -337,6 +346,10 @@ export class LatticeConnection implements Bus {
         this.#pace.connected();
         this.#log.info({ server: status.server, reconnects: this.#reconnects }, 'connection restored');
         this.#emit({ type: 'reconnected', server: status.server });
+        break;
+      case 'staleConnection':
+        // The client now waits for its last bytes to leave, which a dead peer with full buffers never lets happen.
+        this.#socket()?.destroy();
         break;
       case 'reconnecting':
         this.#pace.attempted();
