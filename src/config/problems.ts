@@ -47,18 +47,23 @@ const USER_INFO = /\/\/[^/@\s]*@/g;
 const MAX_SHOWN = 100;
 
 /**
- * Returns a setting's value as a problem may show it: one line, at most 100 characters, without anything that looks like a
- * seed (well-formed or not), a token or the user part of a URL.
+ * Returns what a user wrote as a message may repeat it: one line, without anything that looks like a seed (well-formed or
+ * not), a token or the user part of a URL.
  */
-export function showValue(value: unknown): string {
-  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? typeof value);
-  const clean = text
+export function redactText(text: string): string {
+  return text
     .replace(USER_INFO, '//***@')
     .replace(/-----BEGIN[\s\S]*/g, '[redacted]')
     .replace(/eyJ[\w-]{8,}(?:\.[\w-]+)*/g, '[redacted]')
-    .replace(LONG_BASE32, '[redacted]');
-  const cut = clean.length > MAX_SHOWN ? `${clean.slice(0, MAX_SHOWN - 3)}...` : clean;
-  return cut.replace(/[^\x20-\x7e]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+    .replace(LONG_BASE32, '[redacted]')
+    .replace(/[\r\n]+/g, ' ')
+    .replace(/[^\x20-\x7e]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+/** Returns a setting's value as a problem may show it: {@link redactText}, at most 100 characters. */
+export function showValue(value: unknown): string {
+  const clean = redactText(typeof value === 'string' ? value : (JSON.stringify(value) ?? typeof value));
+  return clean.length > MAX_SHOWN ? `${clean.slice(0, MAX_SHOWN - 3)}...` : clean;
 }
 
 /** Returns the report for a terminal: refusals first, then warnings. Ends with a line feed. */

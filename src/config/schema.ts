@@ -50,6 +50,11 @@ export function defaultCacheDir(): string {
   return join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'trellis');
 }
 
+/** The folder for what must survive a crash when nothing is set, after the XDG base directory rules. */
+export function defaultStateDir(): string {
+  return join(process.env['XDG_STATE_HOME'] || join(homedir(), '.local', 'state'), 'trellis');
+}
+
 const tlsSchema = z.strictObject({
   caFile: setting(
     path().exactOptional(),
@@ -279,6 +284,13 @@ export const hostConfigSchema = z.strictObject({
   cacheDir: setting(path().default(defaultCacheDir), 'Folder of transpiled components.', {
     defaultText: '$XDG_CACHE_HOME/trellis, else ~/.cache/trellis',
   }),
+  stateDir: setting(
+    path().default(defaultStateDir),
+    'Folder of what must survive a crash: how far ahead the restart fence reaches.',
+    {
+      defaultText: '$XDG_STATE_HOME/trellis, else ~/.local/state/trellis',
+    },
+  ),
   drainTimeoutMs: setting(count(0, 600_000).default(10_000), 'How long a stop waits for running invocations.'),
 });
 

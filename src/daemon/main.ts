@@ -1,0 +1,140 @@
+/**
+ * The daemon: reads flags, environment and file, refuses what should not run, and runs a host until it is told to stop.
+ * `host.js` in the root of the package starts it under Trellis' own Node.
+ */
+import inspector from 'node:inspector';
+import { CommanderError } from 'commander';
+import type { CheckContext } from '../config/check-context.ts';
+import { loadConfig } from '../config/load.ts';
+import type { LoadedConfig } from '../config/load.ts';
+import { formatProblems } from '../config/problems.ts';
+import type { Problem } from '../config/problems.ts';
+import type { HostConfig } from '../config/schema.ts';
+import { readSecretFile } from '../config/secret-files.ts';
+import { checkStart } from '../config/start-checks.ts';
+import { listSettings } from '../config/settings.ts';
+import { readVersions } from '../config/version.ts';
+import { EXIT, TrellisError } from '../errors.ts';
+import { createLogger } from '../telemetry/log.ts';
+import type { Logger } from '../telemetry/log.ts';
+import { Scrubber } from '../telemetry/scrub.ts';
+import { readFlags } from './flags.ts';
+import type { DaemonFlags } from './flags.ts';
+import { keyFacts } from './key-facts.ts';
+
+/** Runs the daemon's command line and returns its exit code. */
+async function main(argv: readonly string[]): Promise<number> {
+  let flags: DaemonFlags;
+  try {
+    flags = readFlags(argv);
+  } catch (error) {
+    if (error instanceof CommanderError) return EXIT.ok;
+    return reportError(error, argv.includes('json') || argv.includes('--output=json') ? 'json' : 'text');
+  }
+  if (flags.version) return printVersions(flags.output);
+
+  const loaded = loadConfig({ ...flags.load, env: process.env });
+  const problems = [...loaded.problems, ...startProblems(loaded)];
+  const refused = problems.filter((problem) => problem.severity === 'refused');
+  if (flags.checkOnly) return printCheck(problems, flags.output);
+  if (refused.length > 0 || loaded.config === undefined) {
+    if (flags.output === 'json') printCheck(problems, 'json');
+    else process.stderr.write(formatProblems(problems));
+    return EXIT.config;
+  }
+  const log = createLogger({ ...loaded.config.log, scrubber: scrubberOf(loaded.config) });
+  forgetSecrets();
+  for (const { code, setting, source, summary, fix } of problems) log.warn({ code, setting, source, fix }, summary);
+  onCrash(log);
+  return run(loaded.config, log);
+}
+
+async function run(config: HostConfig, log: Logger): Promise<number> {
+  const { trellis, node } = readVersions();
+  log.info({ version: trellis, node, lattice: config.lattice, verify: config.trust.verify, pid: process.pid }, 'starting');
+  try {
+    // Loaded only now: --help, --version and --check-config need neither NATS nor a component.
+    const { runHost } = await import('./run.ts');
+    const code = await runHost(config, log);
+    log.info({ code: undefined, exitCode: code }, 'stopped');
+    return code;
+  } catch (err) {
+    log.fatal({ err }, 'the host could not run');
+    return err instanceof TrellisError ? err.exitCode : EXIT.unexpected;
+  } finally {
+    log.flush();
+  }
+}
+
+function startProblems(loaded: LoadedConfig): Problem[] {
+  if (loaded.config === undefined) return [];
+  const context: CheckContext = {
+    config: loaded.config,
+    sourceOf: (setting) => loaded.sourceOf(setting),
+    keys: keyFacts,
+    process: { uid: process.geteuid?.(), inspectorOpen: inspector.url() !== undefined, nowMs: Date.now() },
+  };
+  return checkStart(context);
+}
+
+/** Everything secret that the configuration names, so that no log line shows it. */
+function scrubberOf(config: HostConfig): Scrubber {
+  const scrubber = new Scrubber();
+  if (config.trust.clusterSeed !== undefined) scrubber.register(config.trust.clusterSeed);
+  const { ctl, rpc } = config;
+  const files = [config.hostSeedFile, config.trust.clusterSeedFile, ctl.credsFile, ctl.seedFile, rpc.credsFile, rpc.seedFile];
+  for (const path of files) {
+    const file = path === undefined ? undefined : readSecretFile(path);
+    if (file?.ok === true) scrubber.register(file.text);
+  }
+  return scrubber;
+}
+
+/** Takes seeds out of the environment, so that no child process inherits them and no diagnostic report shows them. */
+function forgetSecrets(): void {
+  for (const setting of listSettings()) {
+    if (setting.secret) for (const name of setting.env) delete process.env[name];
+  }
+  if (process.report !== undefined) process.report.excludeEnv = true;
+}
+
+/** An error that nobody caught: say it, flush, and let the supervisor start a fresh process. */
+function onCrash(log: Logger): void {
+  process.on('uncaughtException', (err) => {
+    log.fatal({ err }, 'unexpected error; the process ends');
+    log.flush();
+    process.exit(EXIT.unexpected);
+  });
+}
+
+function printCheck(problems: readonly Problem[], output: 'text' | 'json'): number {
+  const ok = !problems.some((problem) => problem.severity === 'refused');
+  if (output === 'json') process.stdout.write(`${JSON.stringify({ ok, problems }, undefined, 2)}\n`);
+  else
+    process.stdout.write(
+      [...(problems.length > 0 ? [formatProblems(problems)] : []), ...(ok ? ['The configuration can be started.\n'] : [])].join(
+        '\n',
+      ),
+    );
+  return ok ? EXIT.ok : EXIT.config;
+}
+
+function printVersions(output: 'text' | 'json'): number {
+  const versions = readVersions();
+  if (output === 'json') process.stdout.write(`${JSON.stringify(versions)}\n`);
+  else for (const [name, version] of Object.entries(versions)) process.stdout.write(`${name.padEnd(8)} ${version}\n`);
+  return EXIT.ok;
+}
+
+function reportError(error: unknown, output: 'text' | 'json'): number {
+  const known = error instanceof TrellisError ? error : new TrellisError('TRELLIS_INTERNAL', { cause: error });
+  if (output === 'json') {
+    const { code, message, remedy } = known;
+    process.stdout.write(`${JSON.stringify({ error: { code, message, hint: remedy } })}\n`);
+  } else {
+    process.stderr.write(`host.js: ${known.message}\n  ${known.remedy}\n`);
+  }
+  return known.exitCode;
+}
+
+process.exit(await main(process.argv.slice(2)));
