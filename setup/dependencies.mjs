@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { explainNpm, fetchArguments, npm, registryTrouble } from './npm.mjs';
+import { ownNodePath } from './own-node.mjs';
 import { lastLines } from './run-program.mjs';
 import { SetupError } from './setup-error.mjs';
 import { MODULES, ROOT, readIfThere } from './tree.mjs';
@@ -9,7 +10,7 @@ const TEN_MINUTES_MS = 600_000;
 
 /** Puts exactly what package-lock.json says into node_modules. `inPlace` answers without doing anything. */
 export const dependencies = {
-  inPlace: () => missingPackage(readIfThere(join(ROOT, 'package-lock.json')), npmRecord()) === undefined,
+  inPlace: () => missing() === undefined,
 
   async run(working) {
     working('npm ci');
@@ -25,9 +26,14 @@ export const dependencies = {
       const { why, remedy } = explainNpm(result, trouble);
       throw new SetupError(`The dependencies could not be installed: ${why}`, { output: lastLines(result.output, 8), remedy });
     }
-    const missing = missingPackage(readIfThere(join(ROOT, 'package-lock.json')), npmRecord());
-    if (missing !== undefined) {
-      throw new SetupError(`npm ci ended well, but ${missing} is not in node_modules`, {
+    if (missing() !== undefined && ownNodePath() !== undefined) {
+      // npm leaves out optional packages that do not admit the Node it runs on, and our own Node admits them all.
+      working(`npm install under Trellis' own Node, because packages refuse Node ${process.versions.node}`);
+      result = await npm(['install', '--no-save', ...common], { timeoutMs: TEN_MINUTES_MS, node: ownNodePath() });
+    }
+    if (missing() !== undefined) {
+      throw new SetupError(`npm ended well, but ${missing()} is not in node_modules as package-lock.json wants it`, {
+        output: lastLines(result.output, 8),
         remedy: 'Run "npm ci" by hand and look at its warnings.',
       });
     }
@@ -51,11 +57,13 @@ function npmRecord() {
   return existsSync(MODULES) ? readIfThere(join(MODULES, '.package-lock.json')) : undefined;
 }
 
+const missing = () => missingPackage(readIfThere(join(ROOT, 'package-lock.json')), npmRecord());
+
 /**
- * The first package that the lock file wants and npm's record does not have in that version and with that digest; undefined
- * when all are there. Optional packages may be missing (other platforms), but not be another version.
+ * The first package that the lock file wants here and npm's record does not have in that version and with that digest;
+ * undefined when all are there. Optional packages of other platforms may be missing, but not be another version.
  */
-export function missingPackage(lockText, recordText) {
+export function missingPackage(lockText, recordText, here = thisPlatform()) {
   if (lockText === undefined || recordText === undefined) return 'everything';
   let wanted;
   let present;
@@ -68,7 +76,23 @@ export function missingPackage(lockText, recordText) {
   for (const [path, want] of Object.entries(wanted)) {
     if (path === '') continue;
     const has = present[path];
-    if (has === undefined ? !want.optional : has.version !== want.version || has.integrity !== want.integrity) return path;
+    const wrong = has === undefined ? !want.optional || admits(want, here) : differs(has, want);
+    if (wrong) return path;
   }
   return Object.keys(present).find((path) => wanted[path] === undefined);
+}
+
+function differs(has, want) {
+  return has.version !== want.version || (want.integrity !== undefined && has.integrity !== want.integrity);
+}
+
+function admits(entry, here) {
+  const names = (list, value) => list === undefined || [list].flat().includes(value);
+  return names(entry.os, here.os) && names(entry.cpu, here.cpu) && (here.libc === undefined || names(entry.libc, here.libc));
+}
+
+function thisPlatform() {
+  const libc =
+    process.platform === 'linux' ? (process.report.getReport().header.glibcVersionRuntime ? 'glibc' : 'musl') : undefined;
+  return { os: process.platform, cpu: process.arch, libc };
 }

@@ -83,5 +83,9 @@ async function judge(path, from, tried) {
 }
 
 function isFile(path) {
-  return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+  } catch {
+    return false; // a folder in PATH that this user may not enter
+  }
 }

@@ -1,7 +1,7 @@
 // Running npm: the one that runs us, with the Node it came with, so that our own Node in node_modules may be replaced.
 import { accessSync, constants } from 'node:fs';
 import { homedir } from 'node:os';
-import { basename, delimiter, join } from 'node:path';
+import { basename, delimiter, dirname, join } from 'node:path';
 import { runProgram } from './run-program.mjs';
 import { MODULES, ROOT, STATE } from './tree.mjs';
 
@@ -9,17 +9,18 @@ const OFFLINE =
   /\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ERR_SOCKET_TIMEOUT|EIDLETIMEOUT)\b/;
 const PROBE_MS = 5000;
 
-/** Runs npm with `args`; as {@link runProgram}. */
-export function npm(args, options = {}) {
-  const { npm_execpath: script, npm_node_execpath: node, ...env } = process.env;
+/** Runs npm with `args`; as {@link runProgram}. `options.node` names another Node to run it on. */
+export function npm(args, { node: otherNode, ...options } = {}) {
+  const { npm_execpath: script, npm_node_execpath: itsNode, ...env } = process.env;
   const outside = (env.PATH ?? '').split(delimiter).filter((folder) => !folder.startsWith(MODULES));
-  const withPath = { ...env, PATH: outside.join(delimiter), ...cacheSetting(env) };
+  const path = [...(otherNode === undefined ? [] : [dirname(otherNode)]), ...outside].join(delimiter);
+  const withPath = { ...env, PATH: path, ...cacheSetting(env) };
   // Errors also when the npm around us was told to be silent.
   const said = [...args, '--loglevel=error'];
   const settings = { cwd: ROOT, ...options, env: withPath };
   if (script !== undefined && basename(script) === 'npm-cli.js') {
-    const mayVanish = node === undefined || node.startsWith(MODULES);
-    return runProgram(mayVanish ? 'node' : node, [script, ...said], settings);
+    const mayVanish = itsNode === undefined || itsNode.startsWith(MODULES);
+    return runProgram(otherNode ?? (mayVanish ? 'node' : itsNode), [script, ...said], settings);
   }
   return runProgram(process.platform === 'win32' ? 'npm.cmd' : 'npm', said, {
     ...settings,

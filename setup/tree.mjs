@@ -130,7 +130,7 @@ function isAlive(pid) {
 
 /** Turns a refused write into an error that says who may do it; other errors pass. */
 export function notWritable(error) {
-  if (!['EACCES', 'EPERM', 'EROFS'].includes(error?.code)) return error;
+  if (!['EACCES', 'EPERM', 'EROFS'].includes(error?.code) || !String(error.path).startsWith(ROOT)) return error;
   return new SetupError(`This user may not write ${error.path ?? ROOT}`, {
     remedy: `Run set-up once as the owner of ${ROOT}, or make a clone of your own.`,
   });

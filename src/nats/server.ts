@@ -205,7 +205,11 @@ function compareVersions(left: string, right: string): number {
 }
 
 function isFile(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+  } catch {
+    return false; // a folder in PATH that this user may not enter
+  }
 }
 
 function missing(tried: readonly string[]): TrellisError {
