@@ -76,7 +76,7 @@ export function missingPackage(lockText, recordText, here = thisPlatform()) {
   for (const [path, want] of Object.entries(wanted)) {
     if (path === '') continue;
     const has = present[path];
-    const wrong = has === undefined ? !want.optional || admits(want, here) : differs(has, want);
+    const wrong = has === undefined ? !want.optional || isFor(want, here) : differs(has, want);
     if (wrong) return path;
   }
   return Object.keys(present).find((path) => wanted[path] === undefined);
@@ -86,7 +86,9 @@ function differs(has, want) {
   return has.version !== want.version || (want.integrity !== undefined && has.integrity !== want.integrity);
 }
 
-function admits(entry, here) {
+/** True for a package made for this platform. One that names no platform is needed by those that do, here or elsewhere. */
+function isFor(entry, here) {
+  if (entry.os === undefined && entry.cpu === undefined) return false;
   const names = (list, value) => list === undefined || [list].flat().includes(value);
   return names(entry.os, here.os) && names(entry.cpu, here.cpu) && (here.libc === undefined || names(entry.libc, here.libc));
 }
