@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../errors.ts';
+import { quote } from '../ids.ts';
 
 /** The codes a verifier can refuse with. */
 export type DenialCode = Extract<ErrorCode, `TRELLIS_VERIFY_${string}`>;
@@ -17,4 +18,9 @@ export interface Denial {
 /** A refusal as a value. */
 export function deny(code: DenialCode, detail: string): Denial {
   return { ok: false, code, detail };
+}
+
+/** The refusal for a fault inside a verifier. Only the start of the message goes into the log, escaped. */
+export function verifierFailed(error: unknown): Denial {
+  return deny('TRELLIS_VERIFY_FAILED', `the verifier failed: ${quote(error instanceof Error ? error.message : error)}`);
 }

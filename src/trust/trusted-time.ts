@@ -20,7 +20,7 @@ export function longestRealMs(trustedMs: number): number {
  * tokens rather than accept old ones; {@link TrustedTime.leadMs} is there for an alarm.
  */
 export class TrustedTime {
-  /** Trusted time at which this object was made, milliseconds since the Unix epoch. */
+  /** Trusted time at which this object was made, whole milliseconds since the Unix epoch. */
   readonly startedMs: number;
   readonly #clock: Clock;
   #trustedMs: number;
@@ -30,7 +30,7 @@ export class TrustedTime {
     this.#clock = clock;
     this.#monotonicMs = clock.monotonicMs();
     this.#trustedMs = clock.wallMs();
-    this.startedMs = this.#trustedMs;
+    this.startedMs = Math.floor(this.#trustedMs);
   }
 
   /** Milliseconds since the Unix epoch; never less than at an earlier call. */

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
 import { quote } from '../ids.ts';
 import { byteLengthOf } from './canonical.ts';
-import { type Denial, deny } from './denial.ts';
+import { type Denial, deny, verifierFailed } from './denial.ts';
 import { type IssuerSet, resolveSigner } from './issuers.ts';
 import type { LinkTable } from './links.ts';
 import type { ReplayWindow } from './replay.ts';
@@ -11,8 +11,6 @@ import { SignatureChecker } from './signatures.ts';
 import { MAX_LIFETIME_MS } from './signer.ts';
 import { openToken, paramsDigest } from './token.ts';
 import type { TrustedTime } from './trusted-time.ts';
-
-export type { Denial, DenialCode } from './denial.ts';
 
 /** An invocation as it came in, beside the tuple of the subscription that received it. */
 export interface ReceivedRequest {
@@ -31,18 +29,25 @@ export interface ReceivedRequest {
   readonly params: Uint8Array;
 }
 
-/** A request whose token is good, while its parameter bytes may still be on their way. Made by the verifier only. */
+/** A request whose token is good, while its parameter bytes may still be on their way. Only a verifier makes one. */
 export class PendingInvocation {
   readonly token: string;
   readonly claims: RequestClaims;
   /** The first payload, if it was complete and its digest has been checked. */
   readonly checkedParams: Uint8Array | undefined;
+  readonly #mintedBy: object;
 
-  /** @internal */
-  constructor(token: string, claims: RequestClaims, checkedParams: Uint8Array | undefined) {
+  /** @param mintedBy an object that nobody but the verifier holds */
+  constructor(mintedBy: object, token: string, claims: RequestClaims, checkedParams: Uint8Array | undefined) {
+    this.#mintedBy = mintedBy;
     this.token = token;
     this.claims = claims;
     this.checkedParams = checkedParams;
+  }
+
+  /** True if `pending` is the work of the verifier that holds `mintedBy`, and not something that looks like it. */
+  static isMintedBy(mintedBy: object, pending: PendingInvocation): boolean {
+    return #mintedBy in pending && pending.#mintedBy === mintedBy;
   }
 
   /** True if the first payload held all parameter bytes. */
@@ -101,6 +106,8 @@ export interface RequestVerifierOptions {
   readonly maxLifetimeMs?: number;
   /** Refuses what an earlier life of this host may have run; by default one without a store. */
   readonly fence?: RestartFence;
+  /** Shared with the result verifier, since one batch may hold a peer's requests and its results; its own by default. */
+  readonly signatures?: SignatureChecker;
 }
 
 const DEFAULT_SKEW_MS = 5_000;
@@ -115,9 +122,8 @@ export function createRequestVerifier(options: RequestVerifierOptions): RequestV
   const { skewMs = DEFAULT_SKEW_MS, maxLifetimeMs = MAX_LIFETIME_MS } = options;
   const fence = options.fence ?? new RestartFence(time, skewMs);
   const unlinked = new Set(options.unlinkedOrigins);
-  const signatures = new SignatureChecker(maxLifetimeMs + 2 * skewMs);
-  // Pending invocations of this verifier. A token that another object claims to have verified is none.
-  const minted = new WeakSet<PendingInvocation>();
+  const signatures = options.signatures ?? new SignatureChecker(maxLifetimeMs + 2 * skewMs);
+  const seal = {};
 
   function checkTimes(c: RequestClaims, nowMs: number): Denial | undefined {
     const lifetimeMs = c.exp - c.iat;
@@ -187,13 +193,12 @@ export function createRequestVerifier(options: RequestVerifierOptions): RequestV
     if (!signatures.check(token, claims.iss, key, nowMs)) {
       return deny('TRELLIS_VERIFY_SIGNATURE', `not signed by ${quote(claims.iss)}`);
     }
-    const pending = new PendingInvocation(r.token, claims, complete ? r.params : undefined);
-    minted.add(pending);
-    return { ok: true, pending };
+    return { ok: true, pending: new PendingInvocation(seal, r.token, claims, complete ? r.params : undefined) };
   }
 
   function admit(pending: PendingInvocation, root: readonly Uint8Array[]): { ok: true; invocation: VerifiedInvocation } | Denial {
-    if (!minted.has(pending)) return deny('TRELLIS_VERIFY_FAILED', 'this request did not come from this verifier');
+    if (!PendingInvocation.isMintedBy(seal, pending))
+      return deny('TRELLIS_VERIFY_FAILED', 'this request did not come from this verifier');
     const { token, claims } = pending;
     const sameBytes = pending.complete && root.length === 1 && root[0] === pending.checkedParams;
     const payloadDenial = sameBytes ? undefined : checkPayload(claims, root);
@@ -209,18 +214,22 @@ export function createRequestVerifier(options: RequestVerifierOptions): RequestV
     return { ok: true, invocation: { token, claims, params: root } as unknown as VerifiedInvocation };
   }
 
+  // A fault in the judge itself, or in a port it asks, refuses; it never lets through and never throws.
   return {
     stats: signatures.stats,
-    verify: (r) => guarded(() => verify(r)),
-    admit: (pending, root) => guarded(() => admit(pending, root)),
+    verify(r) {
+      try {
+        return verify(r);
+      } catch (error) {
+        return verifierFailed(error);
+      }
+    },
+    admit(pending, root) {
+      try {
+        return admit(pending, root);
+      } catch (error) {
+        return verifierFailed(error);
+      }
+    },
   };
-}
-
-/** A fault in the judge itself, or in a port it asks, refuses; it never lets through and never throws. */
-function guarded<T>(judge: () => T): T | Denial {
-  try {
-    return judge();
-  } catch (error) {
-    return deny('TRELLIS_VERIFY_FAILED', `the verifier failed: ${quote(error instanceof Error ? error.message : typeof error)}`);
-  }
 }

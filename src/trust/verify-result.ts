@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
 import { quote } from '../ids.ts';
 import { byteLengthOf, type ByteParts } from './canonical.ts';
-import { type Denial, deny } from './denial.ts';
+import { type Denial, deny, verifierFailed } from './denial.ts';
 import { type IssuerSet, resolveSigner } from './issuers.ts';
 import { type AcceptClaims, readAcceptClaims, readResultClaims, type ResultClaims, type ResultStatus } from './result-token.ts';
 import { SignatureChecker } from './signatures.ts';
@@ -31,6 +31,8 @@ export interface ResultVerifierOptions {
   readonly time: TrustedTime;
   /** Largest difference between two clocks, milliseconds; 5,000 by default. */
   readonly skewMs?: number;
+  /** Shared with the request verifier; its own by default. */
+  readonly signatures?: SignatureChecker;
 }
 
 /**
@@ -40,7 +42,7 @@ export interface ResultVerifierOptions {
  */
 export function createResultVerifier(options: ResultVerifierOptions): ResultVerifier {
   const { lattice, issuers, time, skewMs = 5_000 } = options;
-  const signatures = new SignatureChecker(MAX_LIFETIME_MS + 2 * skewMs);
+  const signatures = options.signatures ?? new SignatureChecker(MAX_LIFETIME_MS + 2 * skewMs);
 
   function open<Claims>(
     text: string | undefined,
@@ -103,23 +105,20 @@ export function createResultVerifier(options: ResultVerifierOptions): ResultVeri
     return denial ?? { ok: true, inbox: claims.rs };
   }
 
-  const failed = (error: unknown): Denial =>
-    deny('TRELLIS_VERIFY_FAILED', `the verifier failed: ${quote(error instanceof Error ? error.message : typeof error)}`);
-
   return {
     stats: signatures.stats,
     result(sent, token, root) {
       try {
         return result(sent, token, root);
       } catch (error) {
-        return failed(error);
+        return verifierFailed(error);
       }
     },
     accept(sent, token) {
       try {
         return accept(sent, token);
       } catch (error) {
-        return failed(error);
+        return verifierFailed(error);
       }
     },
   };
