@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { buildTree, MAX_BATCH, pathLength, rootFromPath } from '../../../src/trust/merkle.ts';
 
@@ -46,16 +46,14 @@ describe('Merkle trees', () => {
   });
 
   it('never take a foreign leaf, index, count or path for one of theirs', () => {
-    const places = fc
-      .integer({ min: 2, max: 200 })
-      .chain((count) =>
-        fc.record({
-          count: fc.constant(count),
-          index: fc.nat(count - 1),
-          other: fc.nat(count - 1),
-          otherCount: fc.integer({ min: 2, max: 200 }),
-        }),
-      );
+    const places = fc.integer({ min: 2, max: 200 }).chain((count) =>
+      fc.record({
+        count: fc.constant(count),
+        index: fc.nat(count - 1),
+        other: fc.nat(count - 1),
+        otherCount: fc.integer({ min: 2, max: 200 }),
+      }),
+    );
     fc.assert(
       fc.property(places, fc.nat(), fc.integer({ min: 1, max: 255 }), ({ count, index, other, otherCount }, at, flip) => {
         const leaves = leavesOf(count);

@@ -1,6 +1,6 @@
 import { generateKeyPairSync, sign, verify } from 'node:crypto';
 import { inspect } from 'node:util';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { TrellisError } from '../../../src/errors.ts';
 import { decodeBase32, encodeBase32 } from '../../../src/trust/base32.ts';
@@ -154,7 +154,7 @@ describe('small-order points', () => {
   }
   const inverse = (a: bigint): bigint => power(a, p - 2n);
   const d = mod(-121665n * inverse(121666n));
-  const toBytes = (y: bigint): Buffer => Buffer.from(y.toString(16).padStart(64, '0'), 'hex').reverse();
+  const toBytes = (y: bigint): Buffer => Buffer.from(Buffer.from(y.toString(16).padStart(64, '0'), 'hex').toReversed());
 
   /** All y of points whose order divides 8, from the curve equation. */
   function smallY(): bigint[] {

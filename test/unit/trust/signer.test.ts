@@ -1,0 +1,123 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { TrellisError } from '../../../src/errors.ts';
+import { MAX_BATCH } from '../../../src/trust/merkle.ts';
+import { SigningKey } from '../../../src/trust/nkey.ts';
+import { createTokenSigner, newTokenId } from '../../../src/trust/signer.ts';
+import { MAX_TOKEN_CHARS, openToken, requestDigest } from '../../../src/trust/token.ts';
+import { CALL, createTrustWorld, ECHO, LATTICE, ManualClock, messageOf, run, signCalls } from '../../support/trust.ts';
+
+const key = SigningKey.generate('cluster');
+
+describe('token signer', () => {
+  it('signs a lone token in the single form, in the same turn of the event loop', async () => {
+    const world = createTrustWorld({ key });
+    let token = '';
+    world.signer.request(CALL, (t) => (token = t));
+    expect(token).toBe('');
+    await turn();
+    expect(token).toMatch(/^inv2s\./);
+    expect(run(world, messageOf(token))).toBe('ran');
+  });
+
+  it('signs everything of one turn with one signature, requests and answers alike, in order', async () => {
+    const world = createTrustWorld({ key });
+    const tokens: string[] = [];
+    for (let n = 0; n < 30; n++) {
+      world.signer.request(CALL, (token) => tokens.push(`request ${token}`));
+      world.signer.result({ request: 'A'.repeat(43), server: ECHO, status: 'ok', result: CALL.params }, (token) =>
+        tokens.push(`result ${token}`),
+      );
+    }
+    await turn();
+    expect(world.signer.stats).toEqual({ tokens: 60, signatures: 1 });
+    expect(tokens.map((t) => t.slice(0, 13))).toEqual(
+      Array.from({ length: 30 }, () => ['request inv2b', 'result res2b.']).flat(),
+    );
+    for (const text of tokens.filter((t) => t.startsWith('request'))) expect(run(world, messageOf(text.slice(8)))).toBe('ran');
+    expect(world.verifier.stats.checks).toBe(1);
+    expect(world.verifier.stats.remembered).toBe(29);
+  });
+
+  it('signs each token alone when batching is off', async () => {
+    const world = createTrustWorld({ key });
+    const signer = createTokenSigner({ key, lattice: LATTICE, clock: world.clock, batch: false });
+    const calls = signCalls(signer, 3);
+    expect(calls.every(({ token }) => token.startsWith('inv2s.'))).toBe(true);
+    expect(signer.stats).toEqual({ tokens: 3, signatures: 3 });
+    for (const { message } of calls) expect(run(world, message)).toBe('ran');
+  });
+
+  it('never puts more than the limit into one batch', () => {
+    const world = createTrustWorld({ key });
+    const calls = signCalls(world.signer, MAX_BATCH + 1);
+    expect(world.signer.stats).toEqual({ tokens: MAX_BATCH + 1, signatures: 2 });
+    expect(calls.at(-1)!.token).toMatch(/^inv2s\./);
+    for (const { message } of calls) expect(run(world, message)).toBe('ran');
+  });
+
+  it('gives every other receiver its token when one throws, and throws that on', () => {
+    const { signer } = createTrustWorld({ key });
+    const got: string[] = [];
+    signer.request(CALL, () => {
+      throw new Error('receiver');
+    });
+    signer.request(CALL, (token) => got.push(token));
+    expect(() => signer.flush()).toThrow('receiver');
+    expect(got).toHaveLength(1);
+  });
+
+  it('takes what a receiver asks for into the next batch', async () => {
+    const { signer } = createTrustWorld({ key });
+    const order: string[] = [];
+    signer.request(CALL, () => {
+      order.push('first');
+      signer.request(CALL, () => order.push('second'));
+    });
+    signer.flush();
+    expect(order).toEqual(['first']);
+    await turn();
+    expect(order).toEqual(['first', 'second']);
+  });
+
+  it('gives the caller what it needs to judge the answer', () => {
+    const world = createTrustWorld({ key });
+    const [{ token, sent }] = signCalls(world.signer, 1) as [ReturnType<typeof signCalls>[0]];
+    const now = world.clock.wallMs();
+    expect(sent).toEqual({ token, digest: requestDigest(token), target: 'echo', issuedAtMs: now, expiresAtMs: now + 30_000 });
+  });
+
+  it('refuses what could not be read back, before it signs', () => {
+    const { signer } = createTrustWorld({ key });
+    for (const change of [
+      { subject: 'a"b' },
+      { reply: 'a\\b' },
+      { func: 'gr\u00fc\u00df' },
+      { origin: 'a\nb' },
+      { subject: 'x'.repeat(3000) },
+    ]) {
+      expect(() => signer.request({ ...CALL, ...change }, () => undefined)).toThrow(TrellisError);
+    }
+    signer.flush();
+    expect(signer.stats.tokens).toBe(0);
+    const clock = new ManualClock();
+    for (const lifetimeMs of [0, -1, 60_001, 1.5, Number.NaN]) {
+      expect(() => createTokenSigner({ key, lattice: LATTICE, clock, lifetimeMs })).toThrow(TrellisError);
+    }
+  });
+
+  it('keeps the largest token that it makes below what a verifier reads', () => {
+    const world = createTrustWorld({ key });
+    const subject = 's'.repeat(1400);
+    const calls = signCalls(world.signer, MAX_BATCH, { subject, reply: 'r'.repeat(700) });
+    expect(calls[0]!.token.length).toBeLessThanOrEqual(MAX_TOKEN_CHARS);
+    expect(calls[0]!.token.length).toBeGreaterThan(3600);
+    expect(openToken(calls[0]!.token, 'request')).toHaveProperty('claimsText');
+  });
+
+  it('draws ids that do not repeat', () => {
+    const ids = new Set(Array.from({ length: 20_000 }, newTokenId));
+    expect(ids.size).toBe(20_000);
+    for (const id of ids) expect(id).toMatch(/^[\w-]{21}[AQgw]$/);
+  });
+});
