@@ -644,6 +644,14 @@ export const CATALOGUE = {
     'Run trellis inspect on its file.',
   ),
   // --- cli
+  TRELLIS_CLI_FILE: entry('user', EXIT.notFound, false, 'A file named on the command line cannot be used.', 'Check the path and its permissions.'),
+  TRELLIS_OPERATION_UNKNOWN: entry(
+    'user',
+    EXIT.notFound,
+    false,
+    'The component exports no such function, or the name fits several.',
+    'Name it as interface.function; trellis inspect FILE lists them.',
+  ),
 } as const satisfies Record<string, CatalogueEntry>;
 
 /** A stable error code, `TRELLIS_<AREA>_<REASON>`. */

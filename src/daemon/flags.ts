@@ -78,7 +78,7 @@ export function readFlags(argv: readonly string[]): DaemonFlags {
     .addHelpText('after', EXAMPLES)
     .allowExcessArguments(false)
     .showSuggestionAfterError(true)
-    .configureOutput({ writeErr: () => {} })
+    .configureOutput({ outputError: () => {} })
     .exitOverride();
   for (const { name, settings } of settingGroups()) {
     program.optionsGroup(name === '' ? 'Settings:' : `Settings of ${name}:`);

@@ -1,0 +1,105 @@
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { Argument } from 'commander';
+import type { Command } from 'commander';
+import { readSecretFile } from '../../config/secret-files.ts';
+import { TrellisError } from '../../errors.ts';
+import { seedKind, SigningKey } from '../../trust/nkey.ts';
+import type { KeyKind } from '../../trust/nkey.ts';
+import { fieldLines } from '../output.ts';
+import { examples, outputOf } from '../program.ts';
+
+const KINDS = ['cluster', 'server', 'user', 'account', 'operator', 'module', 'service'] as const satisfies readonly KeyKind[];
+
+/** Settings that take a key of a kind, for the last line of `keys gen`. */
+const USES: Readonly<Partial<Record<KeyKind, string>>> = {
+  cluster:
+    'trust.clusterSeedFile (WASMCLOUD_CLUSTER_SEED_FILE); the public key belongs into trust.clusterIssuers of the other hosts',
+  server: 'hostSeedFile (TRELLIS_HOST_SEED_FILE)',
+  user: 'rpc.seedFile or ctl.seedFile',
+};
+
+/** `trellis keys gen` and `trellis keys show`. */
+export function register(program: Command): void {
+  const keys = program.command('keys').description('Make and show keys.');
+  keys
+    .command('gen')
+    .description('Make a key. The seed goes into a file that only you can read; the public key is printed.')
+    .addArgument(new Argument('[kind]', 'what the key is for').choices(KINDS).default('cluster'))
+    .option('--out <file>', 'file for the seed; must not exist yet')
+    .option('--reveal', 'print the seed as well')
+    .addHelpText('after', examples('trellis keys gen cluster --out cluster.seed', 'trellis keys gen server --out host.seed'))
+    .action((kind: KeyKind, options: { out?: string; reveal?: true }, command: Command) => {
+      if (options.out === undefined && options.reveal !== true) {
+        throw new TrellisError('TRELLIS_USAGE', {
+          message: 'Nothing would keep the seed of the new key',
+          remedy: `Give a file for it: trellis keys gen ${kind} --out ${kind}.seed`,
+        });
+      }
+      const key = SigningKey.generate(kind);
+      const seed = key.exportSeed().reveal();
+      if (options.out !== undefined) writeSeed(options.out, seed);
+      const use = USES[kind];
+      const data = {
+        kind,
+        publicKey: key.publicKey,
+        ...(options.out === undefined ? {} : { seedFile: options.out }),
+        ...(options.reveal === true ? { seed } : {}),
+      };
+      outputOf(command).result(data, (print) => {
+        const fields: [string, string][] = [
+          ['kind', kind],
+          ['public key', key.publicKey],
+        ];
+        if (options.out !== undefined) fields.push(['seed file', `${options.out} (mode 0600)`]);
+        if (options.reveal === true) fields.push(['seed', seed]);
+        if (use !== undefined) fields.push(['use it as', use]);
+        for (const line of fieldLines(fields)) print(line);
+      });
+    });
+  keys
+    .command('show')
+    .description('Print the kind and the public key of a seed file.')
+    .argument('<file>', 'file with a seed')
+    .addHelpText('after', examples('trellis keys show cluster.seed'))
+    .action((file: string, _options: unknown, command: Command) => {
+      const read = readSecretFile(file);
+      if (!read.ok) throw new TrellisError('TRELLIS_CLI_FILE', { message: `${file} ${read.reason}` });
+      const seed = read.text.trim();
+      const kind = seedKind(seed);
+      if (kind === undefined || kind === 'curve') {
+        throw new TrellisError('TRELLIS_KEY_INVALID', { message: `${file} holds no seed of a signing key` });
+      }
+      const { publicKey } = SigningKey.fromSeed(seed, kind);
+      const open = (read.mode & 0o077) !== 0 && process.platform !== 'win32';
+      outputOf(command).result({ kind, publicKey, readableByOthers: open }, (print) => {
+        for (const line of fieldLines([
+          ['kind', kind],
+          ['public key', publicKey],
+        ]))
+          print(line);
+        if (open) print(`\nOther users here can read this file: chmod 600 ${file}`);
+      });
+    });
+}
+
+function writeSeed(file: string, seed: string): void {
+  try {
+    // 'wx': an existing key is never replaced, and nobody can have opened the file before.
+    const handle = openSync(file, 'wx', 0o600);
+    try {
+      writeSync(handle, `${seed}\n`);
+    } finally {
+      closeSync(handle);
+    }
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new TrellisError('TRELLIS_CLI_FILE', {
+      message:
+        code === 'EEXIST' ? `${file} exists already and is not overwritten` : `${file} cannot be written (${String(code)})`,
+      remedy:
+        code === 'EEXIST'
+          ? 'Choose another file, or remove it if no host uses it any more.'
+          : 'Choose a folder you can write to.',
+    });
+  }
+}

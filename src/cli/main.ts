@@ -1,0 +1,45 @@
+/**
+ * The `trellis` command. Each command is a file in `commands/` that exports
+ *
+ * ```ts
+ * export function register(program: Command): void {
+ *   program
+ *     .command('inspect')
+ *     .description('…')
+ *     .argument('<file>', '…')
+ *     .addHelpText('after', examples('trellis inspect hello.wasm'))
+ *     .action(async (file: string, options: Options, command: Command) => {
+ *       outputOf(command).result(data, (print) => …);
+ *     });
+ * }
+ * ```
+ *
+ * and has a row below. Only the file of the command that was asked for is loaded. An action prints its result once through
+ * `outputOf(command)`, throws a `TrellisError` for what the user must know (its exit code is used), and sets
+ * `process.exitCode` for anything else that should not end with 0.
+ */
+import { replaceByDaemon } from './daemon-program.ts';
+import { runCli } from './program.ts';
+import type { CommandEntry } from './program.ts';
+
+const COMMANDS: readonly CommandEntry[] = [
+  { name: 'up', summary: 'start a development lattice: NATS server, host, sample components', load: () => command('up') },
+  { name: 'host', summary: 'run the host; takes the flags of host.js (trellis host --help)', load: () => command('host') },
+  { name: 'demo', summary: 'play the main job and five attacks once, and print what happened', load: () => command('demo') },
+  { name: 'call', summary: 'call a function of a component, signed', load: () => command('call') },
+  { name: 'inspect', summary: 'print world, types, digest, size and needs of a component file', load: () => command('inspect') },
+  { name: 'wire', summary: 'encode, decode and check values as wRPC writes them', load: () => command('wire') },
+  { name: 'keys', summary: 'make and show keys', load: () => command('keys') },
+  { name: 'bench', summary: 'measure speed and memory', load: () => command('bench') },
+];
+
+/** Loads a command by the name of its file, in the form (TypeScript or built) in which this file runs. */
+function command(name: string): ReturnType<CommandEntry['load']> {
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  return import(new URL(`commands/${name}.${extension}`, import.meta.url).href) as ReturnType<CommandEntry['load']>;
+}
+
+const argv = process.argv.slice(2);
+// The daemon reads its own flags, --output and --help among them.
+if (argv[0] === 'host') await replaceByDaemon(argv.slice(1));
+process.exitCode = await runCli(argv, COMMANDS);
