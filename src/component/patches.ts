@@ -6,19 +6,30 @@ import { TrellisError } from '../errors.ts';
  */
 
 /** Part of the cache key; raise it whenever a patch changes. */
-export const PATCH_VERSION = 1;
+export const PATCH_VERSION = 2;
 
 /** What {@link patchGlue} did. */
 export interface PatchReport {
   /** Places where a rejected host import now rejects the export. */
   readonly rejectedImports: number;
+  /** Static resource functions that are now marked `async`. */
+  readonly asyncStatics: number;
   /** Trace calls that are no longer evaluated. */
   readonly traceCalls: number;
+}
+
+/** What the types of a component say about its generated code. */
+export interface ExpectedPatches {
+  /** Lower bound for the wrappers of functions that may wait. */
+  readonly asyncFunctions: number;
+  /** Static functions of exported resources that may wait. */
+  readonly asyncStatics: number;
 }
 
 const TRACE_DEFINITION =
   /const _debugLog = \(\.\.\.args\) => \{\s*if \(!globalThis\?\.process\?\.env\?\.JCO_DEBUG\) \{ return; \}\s*console\.debug\(\.\.\.args\);\s*\};/g;
 const TRACE_CALL = /(?<![\w$.])_debugLog\(/g;
+const STATIC_FUNCTION = /^(\s*[A-Z]\w*\.(?!prototype\b)\w+ = )function (?=\w+\()/gm;
 const ASYNC_FAILURE = /error during async call'/g;
 // Between the two texts lie only the trace arguments and five statements that mark the task as failed.
 const STUCK_FAILURE =
@@ -29,24 +40,34 @@ const STUCK_FAILURE =
  *
  * - A host import that rejects would leave the export pending for ever (its wrapper waits for a task that never settles):
  *   the wrapper throws the error instead.
+ * - A static function of an exported resource gets the body of an async function without being one: it becomes one.
  * - `_debugLog` reads an environment variable at every trace point, and its arguments cost more than many calls: trace
  *   calls are cut off before their arguments are evaluated.
  *
- * @param asyncFunctions lower bound for the wrappers that must have been corrected: async imports plus async exports.
+ * @param expected what the component's types say must be found.
  * @throws TRELLIS_COMPONENT_PATCH when the text is not that of the pinned jco version.
  */
-export function patchGlue(source: string, asyncFunctions: number): { source: string; report: PatchReport } {
+export function patchGlue(source: string, expected: ExpectedPatches): { source: string; report: PatchReport } {
   const failures = count(source, ASYNC_FAILURE);
   let rejectedImports = 0;
   let out = source.replace(STUCK_FAILURE, (_all, before: string) => {
     rejectedImports += 1;
     return `${before}throw err;`;
   });
-  expectPatch(rejectedImports === failures && rejectedImports >= asyncFunctions, 'rejected imports', {
+  expectPatch(rejectedImports === failures && rejectedImports >= expected.asyncFunctions, 'rejected imports', {
     found: failures,
     patched: rejectedImports,
-    expected: asyncFunctions,
+    expected: expected.asyncFunctions,
   });
+
+  let asyncStatics = 0;
+  if (expected.asyncStatics > 0) {
+    out = out.replace(STATIC_FUNCTION, (_all, before: string) => {
+      asyncStatics += 1;
+      return `${before}async function `;
+    });
+  }
+  expectPatch(asyncStatics === expected.asyncStatics, 'static functions', { found: asyncStatics, expected: expected.asyncStatics });
 
   let definitions = 0;
   out = out.replace(TRACE_DEFINITION, () => {
@@ -60,7 +81,7 @@ export function patchGlue(source: string, asyncFunctions: number): { source: str
     return '0&&_debugLog(';
   });
   expectPatch(traceCalls > 0, 'trace calls', { found: traceCalls });
-  return { source: out, report: { rejectedImports, traceCalls } };
+  return { source: out, report: { rejectedImports, asyncStatics, traceCalls } };
 }
 
 function count(text: string, pattern: RegExp): number {

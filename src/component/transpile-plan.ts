@@ -1,5 +1,5 @@
 import { hasAsync } from '../wit/types.ts';
-import type { ComponentTypes, WitFunction } from '../wit/types.ts';
+import type { ComponentTypes, WitFunction, WitInterface } from '../wit/types.ts';
 import { isBuiltin, mayWait } from './builtin-imports.ts';
 
 /** How a component is to be translated; decided by its types alone. */
@@ -29,8 +29,16 @@ export function planFor(types: ComponentTypes): TranspilePlan {
     }
   }
   if (!needsAsync) return { asyncMode: 'sync', asyncImports: [], asyncExports: [], map };
-  // All exports: one that is not marked would walk straight into an instance that is waiting.
-  return { asyncMode: 'jspi', asyncImports, asyncExports: ['*'], map };
+  return { asyncMode: 'jspi', asyncImports, asyncExports: types.exports.flatMap(waitingExports), map };
+}
+
+/**
+ * Every exported function: one that is not marked could not wait for an import. Except constructors, which JavaScript
+ * cannot make wait: one that calls a link traps.
+ */
+function waitingExports(exported: WitInterface): string[] {
+  const waiting = exported.functions.filter((fn) => !fn.name.startsWith('[constructor]'));
+  return waiting.map((fn) => (exported.name === '' ? fn.name : `${exported.name}#${fn.name}`));
 }
 
 function isAsync(fn: WitFunction): boolean {

@@ -6,11 +6,12 @@
  * stdout: u32 LE length, that many bytes of JSON ({@link TranspileAnswer}), then the files one after the other.
  */
 import { registerHooks } from 'node:module';
+import { SourceTextModule } from 'node:vm';
 import { TrellisError } from '../errors.ts';
 import type { ErrorCode } from '../errors.ts';
 import { capCoreModule } from './core-module.ts';
 import { patchGlue } from './patches.ts';
-import type { PatchReport } from './patches.ts';
+import type { ExpectedPatches, PatchReport } from './patches.ts';
 
 /** What the host asks for. */
 export interface TranspileJob {
@@ -20,8 +21,7 @@ export interface TranspileJob {
   readonly asyncExports: readonly string[];
   /** Import name → key in the object given to `instantiate`. */
   readonly map: Readonly<Record<string, string>>;
-  /** Wrappers that must have been corrected at least (`patchGlue`). */
-  readonly asyncFunctions: number;
+  readonly expected: ExpectedPatches;
   readonly maxMemoryBytes: number;
   readonly maxMemories: number;
 }
@@ -119,8 +119,10 @@ async function translate(job: TranspileJob, component: Uint8Array): Promise<{ an
   let patches: PatchReport | undefined;
   for (const [name, bytes] of generated.files) {
     if (name === 'c.js') {
-      const patched = patchGlue(new TextDecoder('utf-8', { fatal: true }).decode(bytes), job.asyncFunctions);
+      const patched = patchGlue(new TextDecoder('utf-8', { fatal: true }).decode(bytes), job.expected);
       patches = patched.report;
+      // Parses without running anything: an identifier the generator got wrong is found here, not in a runner's crash loop.
+      void new SourceTextModule(patched.source, { identifier: name });
       files.push([name, new TextEncoder().encode(patched.source)]);
     } else {
       const capped = capCoreModule(bytes, job.maxMemoryBytes);

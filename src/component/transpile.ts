@@ -74,10 +74,10 @@ export async function transpileComponent(
   async function make(): Promise<TranspiledComponent> {
     const known = await readEntry(options.cacheDir, key);
     if (known !== undefined) return describe(known, true);
-    const exported = preflight.types.exports.some((one) => one.functions.length > 0);
+    const asyncStatics = plan.asyncExports.filter((name) => name.includes('[static]')).length;
     const job: TranspileJob = {
       ...plan,
-      asyncFunctions: plan.asyncMode === 'jspi' && exported ? 1 : 0,
+      expected: { asyncFunctions: plan.asyncExports.length > 0 ? 1 : 0, asyncStatics },
       maxMemoryBytes,
       maxMemories: MAX_MEMORIES,
     };
@@ -157,6 +157,7 @@ async function runTranslator(job: TranspileJob, component: Uint8Array, timeoutMs
     '--disallow-code-generation-from-strings',
     '--disable-sigusr1',
     '--no-addons',
+    '--experimental-vm-modules',
     '--no-warnings',
     '--max-old-space-size=1024',
   ];

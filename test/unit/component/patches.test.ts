@@ -1,0 +1,56 @@
+import { describe, expect, it } from 'vitest';
+import { patchGlue } from '../../../src/component/patches.ts';
+
+const TRACE = `const _debugLog = (...args) => {
+    if (!globalThis?.process?.env?.JCO_DEBUG) { return; }
+    console.debug(...args);
+  };`;
+const failure = (where: string): string => `
+        _debugLog('[Instruction::${where}] error during async call', {
+          taskID: task.id(),
+          subtaskID: task.getParentSubtask()?.id(),
+          err,
+        });
+        getOrCreateAsyncState(0).markTrapped(err);
+        task.setErrored(err);
+        task.reject(err);
+        task.exit();
+        return task.completionPromise();
+`;
+const NONE = { asyncFunctions: 0, asyncStatics: 0 };
+
+describe('patchGlue', () => {
+  it('makes a rejected import reject, in every wrapper', () => {
+    const { source, report } = patchGlue(TRACE + failure('CallInterface') + failure('CallWasm'), { ...NONE, asyncFunctions: 2 });
+    expect(report.rejectedImports).toBe(2);
+    expect(source).not.toContain('completionPromise');
+    expect(source.match(/throw err;/g)).toHaveLength(2);
+  });
+
+  it('cuts trace calls off before their arguments are evaluated', () => {
+    const { source, report } = patchGlue(`${TRACE}\n  _debugLog('a', { b: c() });\n my_debugLog(1);`, NONE);
+    expect(report.traceCalls).toBe(1);
+    expect(source).toContain("0&&_debugLog('a'");
+    expect(source).toContain(' my_debugLog(1)');
+    expect(source).not.toContain('process');
+  });
+
+  it('marks static functions of resources as async only when they may wait', () => {
+    const glue = `${TRACE} _debugLog();\n    Counter.merge = function merge(arg0) {\n    Counter.prototype.up = function up(arg0) {`;
+    const { source } = patchGlue(glue, { ...NONE, asyncStatics: 1 });
+    expect(source).toContain('Counter.merge = async function merge(');
+    expect(source).toContain('Counter.prototype.up = function up(');
+    expect(patchGlue(glue, NONE).source).toContain('Counter.merge = function merge(');
+  });
+
+  const unexpected: [string, string, typeof NONE][] = [
+    ['a wrapper of another form', TRACE + failure('CallInterface').replace('task.exit();', 'task.leave();'), NONE],
+    ['fewer wrappers than functions that may wait', `${TRACE} _debugLog()`, { ...NONE, asyncFunctions: 1 }],
+    ['another trace function', 'const _debugLog = console.log; _debugLog()', NONE],
+    ['no trace calls', TRACE, NONE],
+    ['a missing static function', `${TRACE} _debugLog()`, { ...NONE, asyncStatics: 1 }],
+  ];
+  it.each(unexpected)('refuses code with %s', (_what, source, expected) => {
+    expect(() => patchGlue(source, expected)).toThrow(expect.objectContaining({ code: 'TRELLIS_COMPONENT_PATCH' }));
+  });
+});

@@ -1,0 +1,64 @@
+import { describe, expect, it } from 'vitest';
+import { planFor } from '../../../src/component/transpile-plan.ts';
+import type { ComponentTypes, WitFunction, WitType } from '../../../src/wit/types.ts';
+
+const fn = (name: string, result: WitType | null = null, async = false): WitFunction => ({
+  name,
+  wireName: name,
+  params: [],
+  result,
+  async,
+});
+const types = (imports: [string, WitFunction[]][], exports: [string, WitFunction[]][]): ComponentTypes => ({
+  imports: imports.map(([name, functions]) => ({ name, functions })),
+  exports: exports.map(([name, functions]) => ({ name, functions })),
+});
+const CLOCK = 'wasi:clocks/monotonic-clock@0.2.3';
+const POLL: [string, WitFunction[]] = [
+  'wasi:io/poll@0.2.3',
+  [fn('poll'), fn('[method]pollable.block'), fn('[method]pollable.ready')],
+];
+
+describe('planFor', () => {
+  it('translates what never waits without suspension', () => {
+    const plan = planFor(
+      types([POLL, [CLOCK, [fn('now')]], ['wasi:cli/stdout@0.2.0', [fn('get-stdout')]]], [['a:b/c@1.0.0', [fn('d')]]]),
+    );
+    expect(plan).toMatchObject({ asyncMode: 'sync', asyncImports: [], asyncExports: [] });
+  });
+
+  it('lets polling wait when there are timers to wait for', () => {
+    const plan = planFor(types([POLL, [CLOCK, [fn('subscribe-duration')]]], [['a:b/c@1.0.0', [fn('d')]]]));
+    expect(plan.asyncMode).toBe('jspi');
+    expect(plan.asyncImports).toEqual(['wasi:io/poll@0.2.3#poll', 'wasi:io/poll@0.2.3#[method]pollable.block']);
+    expect(plan.asyncExports).toEqual(['a:b/c@1.0.0#d']);
+  });
+
+  it('lets every call of a link wait, by exact name, and keeps two versions of an interface apart', () => {
+    const plan = planFor(
+      types(
+        [
+          ['x:y/z@1.0.0', [fn('f')]],
+          ['x:y/z@2.0.0', [fn('[method]r.f')]],
+          ['', [fn('log')]],
+        ],
+        [['', [fn('run')]]],
+      ),
+    );
+    expect(plan.asyncImports).toEqual(['x:y/z@1.0.0#f', 'x:y/z@2.0.0#[method]r.f', 'log']);
+    expect(plan.asyncExports).toEqual(['run']);
+    expect(plan.map).toEqual({ 'x:y/z@1.0.0': 'x:y/z@1.0.0', 'x:y/z@2.0.0': 'x:y/z@2.0.0', log: 'log' });
+  });
+
+  it('does not mark constructors, which cannot be async', () => {
+    const exported: [string, WitFunction[]] = ['a:b/c', [fn('[constructor]r'), fn('[static]r.s'), fn('[method]r.m')]];
+    expect(planFor(types([['x:y/z', [fn('f')]]], [exported])).asyncExports).toEqual(['a:b/c#[static]r.s', 'a:b/c#[method]r.m']);
+  });
+
+  it.each([
+    ['an async function', fn('f', null, true)],
+    ['a stream', fn('f', { kind: 'option', some: { kind: 'stream', elem: { kind: 'u8' } } })],
+  ])('suspends for %s among the exports', (_what, exported) => {
+    expect(planFor(types([], [['a:b/c', [exported]]])).asyncMode).toBe('jspi');
+  });
+});
