@@ -100,7 +100,7 @@ export class ComponentHost implements RunningComponent, CallOwner {
         process: {
           artifactDir: transpiled.dir,
           readable: preopens.map((preopen) => preopen.host),
-          writable: preopens.filter((preopen) => preopen.writable === true).map((preopen) => preopen.host),
+          writable: preopens.filter((preopen) => preopen.writable).map((preopen) => preopen.host),
           network: (grants.network ?? []).length > 0,
           maxMemoryBytes,
           maxHeapMiB: Math.max(128, Math.ceil((8 * maxBytes) / MIB)),
@@ -125,8 +125,7 @@ export class ComponentHost implements RunningComponent, CallOwner {
         maxFrameBytes: maxBytes + 4_096,
         startTimeoutMs: Math.max(10_000, this.#spec.timeoutMs),
         // Sync code runs one instance at a time; beside it there are spares, and memories not yet collected.
-        maxRssBytes:
-          RUNNER_OVERHEAD_BYTES + 4 * maxBytes + (transpiled.asyncMode === 'sync' ? 4 : maxInstances) * maxMemoryBytes,
+        maxRssBytes: RUNNER_OVERHEAD_BYTES + 4 * maxBytes + (transpiled.asyncMode === 'sync' ? 4 : maxInstances) * maxMemoryBytes,
         clock: this.#ports.clock,
         log: this.#ports.log,
       },

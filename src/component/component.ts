@@ -7,7 +7,7 @@ import type { TranspiledComponent } from './transpile.ts';
 
 /** What a component may touch beyond its imports along links. Nothing by default. */
 export interface ComponentGrants {
-  readonly preopens?: readonly { readonly guest: string; readonly host: string; readonly writable?: boolean }[];
+  readonly preopens?: readonly { readonly guest: string; readonly host: string; readonly writable: boolean }[];
   /** `host:port` entries. */
   readonly network?: readonly string[];
 }

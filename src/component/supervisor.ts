@@ -115,14 +115,19 @@ export class RunnerSupervisor {
     if ('failed' in runner) {
       this.#gone = Promise.resolve();
       this.#ended(runner.failed, startedMs, false);
-      reject(new TrellisError('TRELLIS_RUNNER_START', { message: `the runner of ${component} could not start: ${runner.failed}` }));
+      reject(
+        new TrellisError('TRELLIS_RUNNER_START', { message: `the runner of ${component} could not start: ${runner.failed}` }),
+      );
       return promise;
     }
     this.#runner = runner;
     const writer = new FrameWriter(runner.pipe);
     let ready = false;
     let unusable: string | undefined;
-    const timeout = setTimeout(() => this.kill(`it was not ready after ${this.#options.startTimeoutMs} ms`), this.#options.startTimeoutMs);
+    const timeout = setTimeout(
+      () => this.kill(`it was not ready after ${this.#options.startTimeoutMs} ms`),
+      this.#options.startTimeoutMs,
+    );
     const reader = new FrameReader(this.#options.maxFrameBytes, (type, id, body) => {
       if (ready) {
         this.#events.frame(type, id, body);

@@ -23,7 +23,7 @@ export interface RunnerStart {
   readonly args: readonly string[];
   readonly config: Readonly<Record<string, string>>;
   readonly grants: {
-    readonly preopens?: readonly { readonly guest: string; readonly host: string; readonly writable?: boolean }[];
+    readonly preopens?: readonly { readonly guest: string; readonly host: string; readonly writable: boolean }[];
     readonly network?: readonly string[];
   };
 }

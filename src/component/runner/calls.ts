@@ -1,0 +1,346 @@
+import { sendPending, settleInline } from './async-values.ts';
+import type { ExportedFunction } from './exports.ts';
+import { FAILURES, FLAG, FRAME, readPathFrame, type CallFailure, type FrameWriter } from './frames.ts';
+import type { LinkImports } from './imports.ts';
+import type { Instance, InstancePool } from './instances.ts';
+import type { RunnerStart } from './start.ts';
+
+/** Calls that begin on one announcement, at most. */
+const BATCH = 16;
+/** Calls that take longer than this on average begin one by one, so that a stuck one takes no others with it. */
+const SLOW_MS = 0.5;
+/** How long calls may run on end before the pipe is looked at. */
+const TURN_MS = 2;
+const MAX_BACKLOG_BYTES = 1024 * 1024;
+
+/** What {@link Calls} is made of. */
+export interface CallsOptions {
+  readonly start: RunnerStart;
+  readonly exports: readonly ExportedFunction[];
+  readonly pool: InstancePool;
+  readonly links: LinkImports;
+  readonly writer: FrameWriter;
+}
+
+/** A call that the host sent, until its last answer. */
+class Call {
+  readonly id: number;
+  readonly fn: ExportedFunction;
+  readonly complete: boolean;
+  readonly inline: boolean;
+  root: Uint8Array;
+  values: { push(path: number[], bytes: Uint8Array, eof: boolean): void } | undefined;
+  instance: Instance | undefined;
+  ended = false;
+  /** Bytes below which decoding the root again is of no use. */
+  need = 0;
+  wantsMore: boolean;
+
+  constructor(id: number, fn: ExportedFunction, flags: number, root: Uint8Array) {
+    this.id = id;
+    this.fn = fn;
+    this.complete = (flags & FLAG.eof) !== 0;
+    this.inline = (flags & FLAG.inline) !== 0;
+    this.wantsMore = !this.complete;
+    this.root = root;
+  }
+}
+
+/**
+ * The calls of this runner: queue, instances, results.
+ *
+ * A call must not be begun twice when this process dies, so the host has to know what has begun. Before complete calls
+ * begin, a `began` frame with the last of their numbers goes into the pipe, in one write with results that are due
+ * anyway. One call at a time may begin without it, as long as everything before it is announced or has its answer in
+ * the pipe: so a lone call costs no announcement, and many calls share one.
+ */
+export class Calls {
+  readonly #start: RunnerStart;
+  readonly #exports: readonly ExportedFunction[];
+  readonly #pool: InstancePool;
+  readonly #links: LinkImports;
+  readonly #writer: FrameWriter;
+  readonly #sync: boolean;
+  readonly #calls = new Map<number, Call>();
+  #queue: Call[] = [];
+  /** The call that has begun without announcement. */
+  #lone: Call | undefined;
+  #averageMs = 0;
+  #scheduled = false;
+  readonly #run = (): void => this.#runQueue();
+  readonly #prepare = (): void => this.#prepareSpare();
+
+  constructor(options: CallsOptions) {
+    this.#start = options.start;
+    this.#exports = options.exports;
+    this.#pool = options.pool;
+    this.#links = options.links;
+    this.#writer = options.writer;
+    this.#sync = options.start.asyncMode === 'sync';
+  }
+
+  /** Takes a `call` frame. */
+  onCall(id: number, body: Buffer): void {
+    const fn = this.#exports[body.readUInt16LE(0)]!;
+    const call = new Call(id, fn, body[2]!, body.subarray(3));
+    this.#calls.set(id, call);
+    if (call.complete) this.#enqueue(call);
+    else this.#tryBegin(call);
+  }
+
+  /** Takes a `params` frame. */
+  onParams(id: number, body: Buffer): void {
+    const call = this.#calls.get(id);
+    const piece = readPathFrame(body);
+    if (call === undefined || piece === undefined || call.ended) return;
+    if (piece.path !== '') {
+      if (call.inline) this.#fail(call, 'unsigned-values', 'a value came outside of the signed parameters');
+      else call.values?.push(piece.path.split('.').map(Number), piece.bytes.slice(), piece.eof);
+      return;
+    }
+    if (!call.wantsMore) return;
+    if (piece.bytes.length > 0) call.root = Buffer.concat([call.root, piece.bytes]);
+    if (piece.eof) call.wantsMore = false;
+    if (piece.eof || call.root.length >= call.need) this.#tryBegin(call);
+  }
+
+  /** Takes a `cancel` frame: the call is forgotten, and its instance with it. */
+  onCancel(id: number): void {
+    const call = this.#calls.get(id);
+    if (call === undefined) return;
+    this.#end(call);
+    this.#drop(call, 'the call was cancelled');
+    this.#writer.bare(FRAME.ended, id);
+  }
+
+  // --- beginning
+
+  #enqueue(call: Call): void {
+    this.#queue.push(call);
+    this.#schedule();
+  }
+
+  /** Frames of one turn are taken in before any of them begins, so that they share an announcement. */
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(this.#run);
+  }
+
+  /** An incomplete call: begins as soon as its root can be read. */
+  #tryBegin(call: Call): void {
+    const decoded = this.#decode(call);
+    if (decoded === 'incomplete') return;
+    if (decoded !== undefined) this.#enqueue(call);
+  }
+
+  #runQueue(): void {
+    this.#scheduled = false;
+    const startedMs = performance.now();
+    while (this.#queue.length > 0) {
+      const free = this.#sync ? (this.#averageMs > SLOW_MS ? 1 : BATCH) : this.#pool.free;
+      const batch = Math.min(free, this.#queue.length);
+      if (batch <= 0) return;
+      if (this.#writer.backlogBytes > MAX_BACKLOG_BYTES || !this.#announce(batch)) {
+        // The pipe is full, so the host is behind: it must first take what there is.
+        this.#scheduled = true;
+        setTimeout(this.#run, 1);
+        return;
+      }
+      const batchMs = performance.now();
+      const begun = this.#queue.splice(0, batch);
+      for (const call of begun) if (!call.ended) this.#begin(call);
+      const nowMs = performance.now();
+      this.#averageMs += ((nowMs - batchMs) / batch - this.#averageMs) / 8;
+      if (nowMs - startedMs > TURN_MS) {
+        this.#writer.flush();
+        this.#schedule();
+        return;
+      }
+    }
+    this.#writer.flush();
+    setImmediate(this.#prepare);
+  }
+
+  /** Makes known that the next `batch` calls begin; false if that is not in the pipe yet. */
+  #announce(batch: number): boolean {
+    const writer = this.#writer;
+    if (this.#lone?.ended === true) {
+      writer.flush();
+      if (writer.backlogBytes === 0) this.#lone = undefined;
+    }
+    const last = this.#queue[batch - 1]!;
+    if (batch === 1 && this.#lone === undefined) {
+      this.#lone = last;
+      return true;
+    }
+    writer.bare(FRAME.began, last.id);
+    writer.flush();
+    if (writer.backlogBytes > 0) return false;
+    this.#lone = undefined;
+    return true;
+  }
+
+  #begin(call: Call): void {
+    const { fn } = call;
+    const params = this.#decode(call);
+    if (params === undefined || params === 'incomplete') return;
+    let instance: Instance;
+    try {
+      instance = this.#pool.take(call.id);
+    } catch (error) {
+      this.#fail(call, 'error', `no instance could be made: ${reasonOf(error)}`);
+      return;
+    }
+    call.instance = instance;
+    let returned: unknown;
+    try {
+      returned = fn.invoke(instance.exports, params);
+    } catch (error) {
+      this.#onThrown(call, error);
+      return;
+    }
+    if (returned instanceof Promise) {
+      returned.then(
+        (value) => this.#onValue(call, fn.declared === undefined ? value : { tag: 'ok', val: value }),
+        (error: unknown) => this.#onThrown(call, error),
+      );
+    } else {
+      this.#onValue(call, fn.declared === undefined ? returned : { tag: 'ok', val: returned });
+    }
+  }
+
+  /** The parameters; `undefined` if the call has failed. */
+  #decode(call: Call): unknown[] | 'incomplete' | undefined {
+    const { fn } = call;
+    const decoded = fn.codec.decodeParams(call.root);
+    if (!decoded.ok) {
+      if (decoded.incomplete && call.wantsMore) {
+        // A caller that trickles must not make us decode everything at each byte.
+        call.need = call.root.length + (call.root.length >> 1) + 1;
+        return 'incomplete';
+      }
+      this.#fail(call, 'bad-params', decoded.reason);
+      return undefined;
+    }
+    return decoded.values;
+  }
+
+  // --- ending
+
+  #onThrown(call: Call, error: unknown): void {
+    const { fn, instance } = call;
+    if (call.ended) return;
+    if (fn.declared !== undefined && error instanceof Error && Object.hasOwn(error, 'payload')) {
+      this.#onValue(call, { tag: 'err', val: (error as Error & { payload: unknown }).payload });
+      return;
+    }
+    if (instance?.exited !== undefined) this.#fail(call, 'error', `the guest called exit(${instance.exited})`);
+    else this.#fail(call, 'trap', reasonOf(error));
+  }
+
+  #onValue(call: Call, value: unknown): void {
+    if (call.ended) return;
+    if (call.fn.asyncResult) {
+      void this.#sendAsyncResult(call, value);
+      return;
+    }
+    const encoded = call.fn.codec.encodeResult(value);
+    if (!encoded.ok) {
+      this.#fail(call, 'error', `the result does not fit its type: ${encoded.reason}`);
+    } else if (encoded.bytes.length > this.#start.maxResultBytes) {
+      this.#fail(call, 'too-large', `a result of ${encoded.bytes.length} bytes`);
+    } else {
+      this.#sendRoot(call, encoded.bytes, FLAG.eof);
+      this.#finish(call);
+    }
+  }
+
+  async #sendAsyncResult(call: Call, value: unknown): Promise<void> {
+    const budget = { bytes: this.#start.maxResultBytes };
+    try {
+      const type = call.fn.fn.result!;
+      const encoded = call.fn.codec.encodeResult(call.inline ? await settleInline(type, value, budget) : value);
+      if (call.ended) return;
+      if (!encoded.ok) {
+        this.#fail(call, 'error', `the result does not fit its type: ${encoded.reason}`);
+        return;
+      }
+      const { bytes, pending } = encoded;
+      if (bytes.length > this.#start.maxResultBytes) {
+        this.#fail(call, 'too-large', `a result of ${bytes.length} bytes`);
+      } else if (pending.length > 0 && call.inline) {
+        this.#fail(call, 'unsigned-values', 'an empty stream cannot be sent in the signed result');
+      } else if (pending.length === 0) {
+        this.#sendRoot(call, bytes, FLAG.eof);
+        this.#finish(call);
+      } else {
+        this.#sendRoot(call, bytes, FLAG.pending);
+        await sendPending(pending, this.#writer, FRAME.resultPath, call.id, budget);
+        if (call.ended) return;
+        this.#writer.bare(FRAME.ended, call.id);
+        this.#finish(call);
+      }
+    } catch (error) {
+      const status = error instanceof RangeError && budget.bytes < 0 ? 'too-large' : 'trap';
+      this.#fail(call, status, reasonOf(error));
+    }
+  }
+
+  #sendRoot(call: Call, bytes: Uint8Array, flags: number): void {
+    const writer = this.#writer;
+    writer.open(FRAME.result, call.id, 1 + bytes.length);
+    writer.u8(flags);
+    writer.bytes(bytes);
+  }
+
+  #fail(call: Call, status: CallFailure, detail: string): void {
+    if (call.ended) return;
+    this.#end(call);
+    this.#drop(call, detail);
+    const text = Buffer.from(detail).subarray(0, 512);
+    this.#writer.open(FRAME.fail, call.id, 1 + text.length);
+    this.#writer.u8(FAILURES.indexOf(status));
+    this.#writer.bytes(text);
+  }
+
+  #finish(call: Call): void {
+    this.#end(call);
+    const { instance } = call;
+    if (instance === undefined) return;
+    call.instance = undefined;
+    // A stream parameter that was not read to its end may still be waited for inside.
+    if (call.values === undefined) this.#pool.giveBack(instance);
+    else this.#pool.discard(instance, 'the call has ended');
+    if (this.#queue.length > 0) this.#schedule();
+  }
+
+  #end(call: Call): void {
+    call.ended = true;
+    this.#calls.delete(call.id);
+    if (!this.#sync) this.#links.endCall(call.id);
+  }
+
+  #drop(call: Call, reason: string): void {
+    const { instance } = call;
+    if (instance === undefined) return;
+    call.instance = undefined;
+    this.#pool.discard(instance, reason);
+    if (this.#queue.length > 0) this.#schedule();
+  }
+
+  #prepareSpare(): void {
+    if (this.#queue.length > 0) return;
+    try {
+      if (this.#pool.prepare()) setImmediate(this.#prepare);
+    } catch {
+      // The next call tries again, and reports it.
+    }
+  }
+}
+
+/** The first line of what was thrown. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'something that is not an error was thrown';
+  return `${error.name}: ${error.message}`.split('\n', 1)[0]!.slice(0, 400);
+}

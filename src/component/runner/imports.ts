@@ -1,0 +1,165 @@
+import { compileFunction, type FunctionCodec } from '../../wit/codec.ts';
+import { camelCase } from '../../wit/types.ts';
+import { sendPending, settleInline } from './async-values.ts';
+import { className } from './exports.ts';
+import { FLAG, FRAME, readPathFrame, type FrameWriter } from './frames.ts';
+import { importedFunctions, type NumberedFunction } from './functions.ts';
+import type { Instance } from './instances.ts';
+import type { RunnerStart } from './start.ts';
+import { WitError } from './wasi/wit-error.ts';
+
+interface LinkedFunction extends NumberedFunction {
+  readonly codec: FunctionCodec;
+}
+
+type Member = (...values: unknown[]) => Promise<unknown>;
+
+/** An import that waits for its answer. */
+interface Waiting {
+  readonly callId: number;
+  readonly linked: LinkedFunction;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+  values: { push(path: number[], bytes: Uint8Array, eof: boolean): void } | undefined;
+}
+
+/** The imports that are links: calls that the host sends to other components. Each belongs to a call, and ends with it. */
+export class LinkImports {
+  readonly #start: RunnerStart;
+  readonly #writer: FrameWriter;
+  readonly #linked: readonly LinkedFunction[];
+  readonly #waiting = new Map<number, Waiting>();
+  #lastId = 0;
+
+  /** @param builtin Whether the instance itself brings an interface (WASI). */
+  constructor(start: RunnerStart, writer: FrameWriter, builtin: (interfaceName: string) => boolean) {
+    this.#start = start;
+    this.#writer = writer;
+    this.#linked = importedFunctions(start.types)
+      .filter(({ instance }) => !builtin(instance))
+      .map((numbered) => ({ ...numbered, codec: compileFunction(numbered.fn) }));
+  }
+
+  /** The imports object for one instance. */
+  for(instance: Instance): Record<string, unknown> {
+    const imports: Record<string, Record<string, unknown>> = {};
+    for (const linked of this.#linked) {
+      const call: Member = (...values) => this.#call(instance, linked, values);
+      const { fn } = linked;
+      if (linked.instance === '') {
+        imports[fn.name] = { default: call };
+        continue;
+      }
+      const home = (imports[linked.instance] ??= {});
+      const member = /^\[(constructor|method|static)\]([^.]+)(?:\.(.+))?$/.exec(fn.name);
+      if (member === null) home[camelCase(fn.name)] = call;
+      else addMember(home, className(member[2]!), member[1]!, camelCase(member[3] ?? ''), call);
+    }
+    return imports;
+  }
+
+  /** Takes an `importResult` frame. */
+  onResult(id: number, body: Uint8Array): void {
+    const waiting = this.#waiting.get(id);
+    if (waiting === undefined || waiting.values !== undefined) return;
+    const { linked } = waiting;
+    const values = undefined;
+    const decoded = linked.codec.decodeResult(body);
+    if (!decoded.ok) {
+      this.#waiting.delete(id);
+      waiting.reject(new Error(`the answer of ${linked.fn.wireName} does not fit its type: ${decoded.reason}`));
+      return;
+    }
+    if (values === undefined) this.#waiting.delete(id);
+    else waiting.values = values;
+    const [value] = decoded.values;
+    if (linked.fn.result?.kind !== 'result') {
+      waiting.resolve(value);
+      return;
+    }
+    const { tag, val } = value as { tag: 'ok' | 'err'; val?: unknown };
+    if (tag === 'ok') waiting.resolve(val);
+    else waiting.reject(new WitError(val) as unknown as Error);
+  }
+
+  /** Takes an `importPath` frame. */
+  onPath(id: number, body: Buffer): void {
+    const piece = readPathFrame(body);
+    if (piece === undefined) return;
+    this.#waiting.get(id)?.values?.push(piece.path.split('.').map(Number), piece.bytes.slice(), piece.eof);
+  }
+
+  /** Takes an `importFail` frame. */
+  onFail(id: number, reason: string): void {
+    const waiting = this.#waiting.get(id);
+    if (waiting === undefined) return;
+    this.#waiting.delete(id);
+    waiting.reject(new Error(`${waiting.linked.instance}.${waiting.linked.fn.wireName} failed: ${reason}`));
+  }
+
+  /** Ends every import of a call: each rejects, because a guest that waits for ever is never freed. */
+  endCall(callId: number): void {
+    if (this.#waiting.size === 0) return;
+    for (const [id, waiting] of this.#waiting) {
+      if (waiting.callId !== callId) continue;
+      this.#waiting.delete(id);
+      this.#writer.bare(FRAME.importCancel, id);
+      waiting.reject(new Error('the call has ended'));
+    }
+  }
+
+  async #call(instance: Instance, linked: LinkedFunction, given: unknown[]): Promise<unknown> {
+    const { callId } = instance;
+    const name = `${linked.instance}.${linked.fn.wireName}`;
+    if (callId === 0) throw new Error(`${name} was called outside of a call`);
+    let values = given;
+    if (linked.asyncParams && this.#start.inlineImports) {
+      const budget = { bytes: this.#start.maxParamsBytes };
+      values = await Promise.all(linked.fn.params.map((param, index) => settleInline(param.type, given[index], budget)));
+    }
+    const encoded = linked.codec.encodeParams(values);
+    if (!encoded.ok) throw new Error(`parameters for ${name}: ${encoded.reason}`);
+    const { bytes, pending } = encoded;
+    if (bytes.length > this.#start.maxParamsBytes) throw new Error(`parameters for ${name} are too large: ${bytes.length} bytes`);
+    if (pending.length > 0 && this.#start.inlineImports)
+      throw new Error(`${name}: an empty stream cannot be sent in the signed parameters`);
+    do this.#lastId = (this.#lastId + 1) >>> 0;
+    while (this.#waiting.has(this.#lastId));
+    const id = this.#lastId;
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    this.#waiting.set(id, { callId, linked, resolve, reject, values: undefined });
+    const writer = this.#writer;
+    writer.open(FRAME.import, id, 7 + bytes.length);
+    writer.u32(callId);
+    writer.u16(linked.index);
+    writer.u8(pending.length > 0 ? FLAG.pending : 0);
+    writer.bytes(bytes);
+    if (pending.length > 0) {
+      sendPending(pending, writer, FRAME.importParams, id, { bytes: this.#start.maxParamsBytes }).catch((error: unknown) =>
+        this.onFail(id, `its parameters could not be sent: ${String(error)}`),
+      );
+    }
+    return promise;
+  }
+}
+
+/** For results without streams and futures. */
+const NOTHING_PENDING = {
+  stream: (): never => {
+    throw new Error('unexpected stream');
+  },
+  future: (): never => {
+    throw new Error('unexpected future');
+  },
+};
+
+/** A class for a resource of another component: all its members are calls; the handle is what the codec keeps in it. */
+function addMember(home: Record<string, unknown>, owner: string, kind: string, name: string, call: Member): void {
+  const made = (home[owner] ??= class {}) as { prototype: Record<string, unknown> } & Record<string, unknown>;
+  if (kind === 'static') made[name] = call;
+  else if (kind === 'method') {
+    made.prototype[name] = function (this: unknown, ...values: unknown[]): Promise<unknown> {
+      return call(this, ...values);
+    };
+  }
+}

@@ -1,0 +1,114 @@
+import { systemClock } from '../../clock.ts';
+import type { LoadedComponent, Namespace } from './loaded-component.ts';
+import type { RunnerStart } from './start.ts';
+import { createWasi, type Wasi } from './wasi/wasi.ts';
+
+/** Spare instances that `fresh` keeps ready. Few: the generated code gets slower the more instances are alive. */
+const SPARES = 2;
+
+/** What {@link InstancePool} is made of. */
+export interface PoolOptions {
+  readonly component: LoadedComponent;
+  readonly start: RunnerStart;
+  /** The imports that are links, for one instance. */
+  linkImports(instance: Instance): Readonly<Record<string, unknown>>;
+  onLine(stream: 1 | 2, line: Uint8Array): void;
+}
+
+/** One instance of the component. It serves one call at a time. */
+export class Instance {
+  readonly exports: Namespace;
+  readonly #wasi: Wasi;
+  /** Number of the call it serves, which its imports belong to; 0 between calls. */
+  callId = 0;
+  calls = 0;
+  /** Code the guest exited with. */
+  exited: number | undefined;
+
+  constructor(options: PoolOptions) {
+    const { start, component, onLine } = options;
+    this.#wasi = createWasi({
+      imports: start.types.imports,
+      env: start.env,
+      args: start.args,
+      config: start.config,
+      grants: { preopens: start.grants.preopens ?? [] },
+      clock: systemClock,
+      stdout: (line) => onLine(1, line),
+      stderr: (line) => onLine(2, line),
+      log: (level, context, message) =>
+        onLine(level === 'trace' || level === 'debug' || level === 'info' ? 1 : 2, Buffer.from(`${context}: ${message}`)),
+      onExit: (code) => {
+        this.exited = code;
+      },
+    });
+    this.exports = component.instantiate({ ...this.#wasi.imports, ...options.linkImports(this) });
+  }
+
+  /** Writes out unfinished lines. */
+  flush(): void {
+    this.#wasi.flush();
+  }
+
+  /** Ends what the guest still waits for: a wait that never ends would never be freed. */
+  stop(reason: Error): void {
+    this.#wasi.stop(reason);
+  }
+}
+
+/**
+ * Instances by policy. `fresh` hands out each instance once, with a few made ahead while nothing else is to do; `reuse`
+ * hands out the one used last, up to so many calls. What failed in any way but by a declared error is never used again.
+ */
+export class InstancePool {
+  readonly #options: PoolOptions;
+  readonly #fresh: boolean;
+  readonly #max: number;
+  readonly #idle: Instance[] = [];
+  #active = 0;
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+    this.#fresh = options.start.policy === 'fresh';
+    this.#max = options.start.maxInstances;
+  }
+
+  /** How many more calls could get an instance now. */
+  get free(): number {
+    return this.#max - this.#active;
+  }
+
+  /** An instance for one call; throws what instantiating throws. */
+  take(callId: number): Instance {
+    const instance = this.#idle.pop() ?? new Instance(this.#options);
+    this.#active += 1;
+    instance.callId = callId;
+    instance.calls += 1;
+    return instance;
+  }
+
+  /** Takes an instance back after a call that ended well. */
+  giveBack(instance: Instance): void {
+    this.#active -= 1;
+    instance.callId = 0;
+    instance.flush();
+    if (this.#fresh || instance.calls >= this.#options.start.callsPerInstance) instance.stop(new Error('the call has ended'));
+    else this.#idle.push(instance);
+  }
+
+  /** Throws an instance away. */
+  discard(instance: Instance, reason: string): void {
+    this.#active -= 1;
+    instance.callId = 0;
+    instance.flush();
+    instance.stop(new Error(reason));
+  }
+
+  /** Makes one instance ahead, if the policy wants one; true if more would be useful. Throws what instantiating throws. */
+  prepare(): boolean {
+    const wanted = this.#fresh ? Math.min(SPARES, this.#max) : 1;
+    if (this.#idle.length >= wanted || (!this.#fresh && this.#active > 0)) return false;
+    this.#idle.unshift(new Instance(this.#options));
+    return this.#idle.length < wanted;
+  }
+}

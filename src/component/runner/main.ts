@@ -1,0 +1,103 @@
+/**
+ * The runner: the program that runs one component's code. It has no keys, no environment, no network and no files but the
+ * component's own, and speaks with the host over the duplex pipe on descriptor 3. When the pipe ends, so does it.
+ */
+import { Socket } from 'node:net';
+import { Calls, reasonOf } from './calls.ts';
+import { confine } from './confine.ts';
+import { bindExports } from './exports.ts';
+import { FRAME, FrameReader, FrameWriter } from './frames.ts';
+import { LinkImports } from './imports.ts';
+import { InstancePool } from './instances.ts';
+import { LoadedComponent } from './loaded-component.ts';
+import type { RunnerStart } from './start.ts';
+import { createWasi } from './wasi/wasi.ts';
+
+/** The host is trusted; this is only to notice a broken pipe. */
+const MAX_FRAME_BYTES = 0x7fff_ffff;
+/** Bytes of guests' lines that are passed on per second; the host has the last word. */
+const LOG_BYTES_PER_SECOND = 2_000_000;
+
+const pipe = new Socket({ fd: 3, readable: true, writable: true });
+const writer = new FrameWriter(pipe);
+const exit = process.exit.bind(process);
+let calls: Calls | undefined;
+let links: LinkImports | undefined;
+
+const reader = new FrameReader(MAX_FRAME_BYTES, (type, id, body) => {
+  switch (type) {
+    case FRAME.call:
+      calls?.onCall(id, body);
+      break;
+    case FRAME.importResult:
+      links?.onResult(id, body);
+      break;
+    case FRAME.params:
+      calls?.onParams(id, body);
+      break;
+    case FRAME.cancel:
+      calls?.onCancel(id);
+      break;
+    case FRAME.importPath:
+      links?.onPath(id, body);
+      break;
+    case FRAME.importFail:
+      links?.onFail(id, body.toString('utf8'));
+      break;
+    case FRAME.start:
+      void begin(JSON.parse(body.toString('utf8')) as RunnerStart);
+      break;
+    default:
+      exit(70);
+  }
+});
+
+async function begin(start: RunnerStart): Promise<void> {
+  try {
+    confine(start.dir);
+    const { types } = start;
+    const builtin = new Set(Object.keys(createWasi({ ...IDLE_WASI, imports: types.imports }).imports));
+    const exports = bindExports(types);
+    const component = await LoadedComponent.load(start);
+    const linked = new LinkImports(start, writer, (name) => builtin.has(name));
+    const pool = new InstancePool({ component, start, linkImports: (instance) => linked.for(instance), onLine: sendLine });
+    // One instance now: whether the component links is known before it is called ready.
+    pool.prepare();
+    links = linked;
+    calls = new Calls({ start, exports, pool, links: linked, writer });
+    writer.bare(FRAME.ready, 0);
+  } catch (error) {
+    writer.text(FRAME.unusable, 0, reasonOf(error));
+  }
+}
+
+const IDLE_WASI = {
+  stdout: () => {},
+  stderr: () => {},
+  clock: { wallMs: () => 0, monotonicMs: () => 0 },
+  onExit: () => {},
+};
+
+let logAllowance = LOG_BYTES_PER_SECOND;
+let logRefilledMs = performance.now();
+
+function sendLine(stream: 1 | 2, line: Uint8Array): void {
+  const nowMs = performance.now();
+  logAllowance = Math.min(LOG_BYTES_PER_SECOND, logAllowance + (nowMs - logRefilledMs) * (LOG_BYTES_PER_SECOND / 1000));
+  logRefilledMs = nowMs;
+  const cost = line.length + 64;
+  if (cost > logAllowance) return;
+  logAllowance -= cost;
+  writer.open(FRAME.log, 0, 1 + line.length);
+  writer.u8(stream);
+  writer.bytes(line);
+}
+
+pipe.on('data', (chunk: Buffer) => {
+  if (!reader.push(chunk)) exit(70);
+});
+pipe.on('error', () => exit(0));
+pipe.on('close', () => exit(0));
+pipe.on('end', () => exit(0));
+// Generated code leaves rejections of its own behind; a call that fails is told to the host on its own way.
+process.on('unhandledRejection', () => {});
