@@ -32,11 +32,17 @@ static void *arena_alloc(size_t align, size_t size) {
   return (void *)start;
 }
 
-/// The host calls this to place arguments.
-EXPORT("cabi_realloc")
-void *cabi_realloc(void *old, size_t old_size, size_t align, size_t new_size) {
+static void *arena_realloc(void *old, size_t old_size, size_t align, size_t new_size) {
   if (old != NULL && new_size <= old_size) return old;
   void *moved = arena_alloc(align, new_size);
   if (old != NULL) __builtin_memcpy(moved, old, old_size);
   return moved;
 }
+
+/// The host calls this to place arguments, and the results of imports.
+EXPORT("cabi_realloc") void *cabi_realloc(void *old, size_t old_size, size_t align, size_t new_size);
+#ifndef OWN_REALLOC
+void *cabi_realloc(void *old, size_t old_size, size_t align, size_t new_size) {
+  return arena_realloc(old, old_size, align, new_size);
+}
+#endif

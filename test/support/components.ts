@@ -45,3 +45,16 @@ export const helloComponent = (): SampleComponent => built('hello');
 
 /** `trellis-samples:chain/greeter@0.1.0`, QuickJS; imports `trellis-samples:hello/greeting@0.1.0`. */
 export const greeterChainComponent = (): SampleComponent => built('greeter-chain');
+
+/** The misbehaving guests; `components/hostile/README.md` says what each does and what a host should do. */
+export type HostileName =
+  | 'hostile'
+  | 'hostile-start'
+  | 'hostile-calls'
+  | 'hostile-probes'
+  | 'hostile-network'
+  | 'hostile-names'
+  | 'hostile-refused-names';
+
+/** A guest of `components/hostile`. */
+export const hostileComponent = (name: HostileName): SampleComponent => committed(`hostile/${name}.wasm`);
