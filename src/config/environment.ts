@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { Layers } from './layers.ts';
+import { redactText } from './problems.ts';
 import type { Problem } from './problems.ts';
 import { listSettings } from './settings.ts';
 import { nearest } from './suggest.ts';
@@ -79,13 +80,11 @@ function strangers(env: Environment): Problem[] {
         fix: refusal.fix,
       });
     } else if (UNUSED_WASMCLOUD.has(name)) {
-      problems.push(
-        unused(name, 'It is a setting of wasmCloud 1.x that this version of Trellis does not have.', `Unset ${name}.`),
-      );
+      problems.push(unused(name, 'It is a setting of wasmCloud 1.x that this version of Trellis does not have.', 'Unset it.'));
     } else if (name.startsWith('TRELLIS_')) {
       // Only a near miss is refused: Kubernetes sets TRELLIS_PORT and the like for a service of that name.
       const meant = nearest(name, known);
-      if (meant === undefined) problems.push(unused(name, 'No setting has this name.', `Unset ${name}, or see docs/config.md.`));
+      if (meant === undefined) problems.push(unused(name, 'No setting has this name.', 'Unset it, or see docs/config.md.'));
       else
         problems.push({
           ...unused(name, 'A misspelt setting would silently keep its default.', `Did you mean ${meant}?`),
@@ -96,11 +95,11 @@ function strangers(env: Environment): Problem[] {
   return problems;
 }
 
-const unused = (name: string, why: string, fix: string): Problem => ({
+const unused = (variable: string, why: string, fix: string): Problem => ({
   code: 'START-14',
   severity: 'warning',
-  summary: `${name} is set and not used.`,
-  setting: name,
+  summary: `${redactText(variable)} is set and not used.`,
+  setting: redactText(variable),
   source: 'the environment',
   why,
   fix,

@@ -43,7 +43,7 @@ export interface Problem {
 }
 
 const LONG_BASE32 = /S[A-Z2-7]{28,}/g;
-const USER_INFO = /\/\/[^/@\s]*@/g;
+const USER_INFO = /(^|\/\/|[\s"'=,[])[^\s"'/@,]+@/g;
 const MAX_SHOWN = 100;
 
 /**
@@ -52,7 +52,7 @@ const MAX_SHOWN = 100;
  */
 export function redactText(text: string): string {
   return text
-    .replace(USER_INFO, '//***@')
+    .replace(USER_INFO, '$1***@')
     .replace(/-----BEGIN[\s\S]*/g, '[redacted]')
     .replace(/eyJ[\w-]{8,}(?:\.[\w-]+)*/g, '[redacted]')
     .replace(LONG_BASE32, '[redacted]')

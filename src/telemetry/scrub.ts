@@ -20,20 +20,23 @@ const escapeUnit = (c: string): string => `\\u${c.charCodeAt(0).toString(16).pad
 
 /** Removes secrets from text by their value. One per process, filled while settings and files are read. */
 export class Scrubber {
-  readonly #known = new Set<string>();
+  /** Longest first: the escaped form of a secret must go before the plain form inside it, or a lone backslash stays. */
+  #known: readonly string[] = [];
 
   /**
    * Remembers a secret so that no line shows it, plain, base64 or JSON-escaped. Of a text of several lines (a creds file) each
    * line counts. Values under 8 characters are ignored: hiding them would blank ordinary words.
    */
   register(secret: string): void {
+    const known = new Set(this.#known);
     for (const part of secret.split(/\r?\n/)) {
       const text = part.trim();
       if (text.length < SHORTEST_SECRET || text.startsWith('-----')) continue;
-      this.#known.add(text);
-      this.#known.add(JSON.stringify(text).slice(1, -1));
-      this.#known.add(Buffer.from(text).toString('base64').replace(/=+$/, ''));
+      known.add(text);
+      known.add(JSON.stringify(text).slice(1, -1));
+      known.add(Buffer.from(text).toString('base64').replace(/=+$/, ''));
     }
+    this.#known = [...known].sort((a, b) => b.length - a.length);
   }
 
   /** Returns `text` with every secret replaced by {@link REDACTED}. */

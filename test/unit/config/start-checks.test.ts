@@ -1,0 +1,151 @@
+import { describe, expect, it } from 'vitest';
+import type { CheckContext } from '../../../src/config/check-context.ts';
+import { isLoopback } from '../../../src/config/check-context.ts';
+import { formatProblems } from '../../../src/config/problems.ts';
+import { parseConfig } from '../../../src/config/schema.ts';
+import type { HostConfigInput } from '../../../src/config/schema.ts';
+import { checkStart } from '../../../src/config/start-checks.ts';
+import { keyFacts } from '../../../src/daemon/key-facts.ts';
+import { SigningKey } from '../../../src/trust/nkey.ts';
+
+const cluster = SigningKey.generate('cluster');
+const seedOf = (key: SigningKey): string => key.exportSeed().reveal();
+const remote = { servers: ['tls://nats.example:4222'], tls: { certFile: '/c.pem', keyFile: '/k.pem' } };
+
+function check(input: HostConfigInput, facts: Partial<CheckContext['process']> = {}) {
+  const found = checkStart({
+    config: parseConfig(input),
+    sourceOf: () => 'a test',
+    keys: keyFacts,
+    process: { uid: 1000, inspectorOpen: false, nowMs: Date.now(), ...facts },
+  });
+  return { found, codes: found.map(({ code, severity }) => (severity === 'warning' ? `(${code})` : code)) };
+}
+/** Only the codes of settings under test: the files these configurations name do not exist. */
+const without = (codes: readonly string[], ...noise: string[]) => codes.filter((code) => !noise.includes(code));
+
+describe('checkStart', () => {
+  it('accepts the defaults', () => {
+    expect(check({}).codes).toEqual([]);
+  });
+
+  it('START-01 refuses a login in an address, and does not show it', () => {
+    for (const server of ['nats://user:hunter22@127.0.0.1', 'nats://s3cr3t-token@127.0.0.1:4222', 'user:hunter22@127.0.0.1']) {
+      const { found, codes } = check({ rpc: { servers: [server] } });
+      expect(codes).toContain('START-01');
+      expect(formatProblems(found.filter(({ code }) => code === 'START-01'))).not.toMatch(/s3cr3t|hunter22@1|hunter22$/);
+    }
+  });
+
+  it('START-02, START-03 and START-10 refuse anonymous, plain and ad hoc beyond this computer', () => {
+    expect(check({ rpc: { servers: ['nats://nats.example'] } }).codes).toEqual(['START-02', 'START-03', 'START-10']);
+    expect(check({ dev: true, rpc: { servers: ['nats://10.1.2.3:4222'] } }).codes).toEqual(['START-02', 'START-03', 'START-10']);
+    const proper = check({ rpc: remote, trust: { clusterSeed: seedOf(cluster) } }).codes;
+    expect(without(proper, 'START-06', 'START-12', '(START-11)')).toEqual([]);
+  });
+
+  it('knows this computer by its names', () => {
+    for (const host of ['localhost', '127.0.0.1', '127.9.9.9', '::1', '[::1]', 'LOCALHOST']) expect(isLoopback(host)).toBe(true);
+    for (const host of [
+      '127.0.0.1.evil.example',
+      'localhost.evil',
+      '0.0.0.0',
+      '128.0.0.1',
+      '',
+      '127.1.1.1.1',
+      '::ffff:10.0.0.1',
+    ]) {
+      expect(isLoopback(host)).toBe(false);
+    }
+  });
+
+  it('START-08 refuses no verification beyond this computer and mentions it here', () => {
+    expect(check({ trust: { verify: 'off' } }).codes).toEqual(['(START-08)']);
+    expect(check({ trust: { verify: 'off' }, dev: true }).codes).toEqual([]);
+    expect(check({ trust: { verify: 'observe', clusterSeed: seedOf(cluster) }, rpc: remote }).codes).toContain('(START-08)');
+    expect(check({ trust: { verify: 'off', clusterSeed: seedOf(cluster) }, rpc: remote, dev: true }).codes).toContain('START-08');
+  });
+
+  it('START-09 refuses malformed, foreign and swapped issuers, and never shows them', () => {
+    const other = SigningKey.generate('cluster').publicKey;
+    const fine = { clusterSeed: seedOf(cluster), clusterIssuers: [other, cluster.publicKey] };
+    expect(check({ trust: fine, dev: true }).codes).toEqual([]);
+    const cases: HostConfigInput['trust'][] = [
+      { clusterSeed: seedOf(cluster), clusterIssuers: [other] },
+      { clusterIssuers: [seedOf(cluster)] },
+      { clusterIssuers: [SigningKey.generate('account').publicKey] },
+      { clusterIssuers: [`C${'A'.repeat(55)}`] },
+      { clusterIssuers: ['CABC'] },
+      { clusterSeed: cluster.publicKey },
+      { clusterSeed: seedOf(SigningKey.generate('user')) },
+      { clusterSeed: seedOf(cluster).slice(0, -1) },
+    ];
+    for (const trust of cases) {
+      const { found, codes } = check({ trust, dev: true });
+      expect(codes).toEqual(['START-09']);
+      expect(JSON.stringify(found)).not.toContain(seedOf(cluster).slice(2, 50));
+    }
+  });
+
+  it('START-11 mentions a seed in the environment outside development', () => {
+    expect(check({ trust: { clusterSeed: seedOf(cluster) } }).codes).toEqual(['(START-11)']);
+  });
+
+  it('START-14 refuses conflicts', () => {
+    const component = { id: 'a', file: import.meta.filename };
+    const link = { source: 'a', namespace: 'n', package: 'p', interfaces: ['i', 'j'] };
+    expect(check({ components: [component, component] }).codes).toEqual(['START-14']);
+    expect(check({ components: [component], limits: { maxComponents: 1 } }).codes).toEqual([]);
+    expect(
+      check({
+        links: [
+          { ...link, target: 'b' },
+          { ...link, target: 'c', interfaces: ['j'] },
+        ],
+      }).codes,
+    ).toEqual(['START-14']);
+    expect(
+      check({
+        links: [
+          { ...link, target: 'b' },
+          { ...link, target: 'c', name: 'other' },
+        ],
+      }).codes,
+    ).toEqual([]);
+    expect(check({ rpc: { servers: ['ws://127.0.0.1:80'] } }).codes).toEqual(['START-14']);
+    expect(without(check({ rpc: { jwtFile: '/nowhere' } }).codes, 'START-06')).toEqual(['START-14']);
+    expect(without(check({ rpc: { credsFile: '/nowhere', seedFile: '/nowhere' } }).codes, 'START-06')).toEqual(['START-14']);
+    expect(
+      without(check({ trust: { clusterSeed: seedOf(cluster), clusterSeedFile: '/nowhere' }, dev: true }).codes, 'START-06'),
+    ).toEqual(['START-14']);
+    expect(check({ admin: { listen: '0.0.0.0:8080' } }).codes).toEqual(['(START-14)']);
+  });
+
+  it('START-18 and START-19 look at the process, outside development', () => {
+    expect(check({}, { uid: 0, inspectorOpen: true }).codes).toEqual(['(START-18)', 'START-19']);
+    expect(check({ dev: true }, { uid: 0, inspectorOpen: true }).codes).toEqual([]);
+  });
+
+  it('prints problems with setting, source, reason and fix', () => {
+    const { found } = check({ rpc: { servers: ['nats://nats.example:4222'] } });
+    expect(formatProblems(found)).toMatchInlineSnapshot(`
+      "Not started: 3 problems in the configuration.
+
+       START-02  The rpc connection would log in to another computer as nobody.
+         setting  rpc.servers[0] = nats://nats.example:4222   (from a test)
+         why      A server that lets anybody in lets anybody read and answer invocations.
+         fix      Set rpc.credsFile to this host's credentials.
+
+       START-03  The rpc connection would leave this computer without TLS.
+         setting  rpc.servers[0] = nats://nats.example:4222   (from a test)
+         why      Anyone on the path could read and change traffic, and see the login.
+         fix      Use tls:// and set rpc.tls.caFile. For a local sidecar use 127.0.0.1.
+
+       START-10  This host would sign with an ad hoc key on a lattice beyond this computer.
+         setting  trust.clusterSeedFile   (from a test)
+         why      No other host believes that key, and with it this one would believe none (server nats://nats.example:4222).
+         fix      Set trust.clusterSeedFile (make one with: trellis keys gen cluster --out <file>).
+      "
+    `);
+  });
+});
