@@ -162,7 +162,7 @@ function numericEncoder(kind: NumericKind): Encoder {
   return (w, v) => {
     if (!(v instanceof matching)) return writeNumbers(kind, checked, w, v);
     w.unsigned(v.length);
-    write(w, v as NumericArray);
+    write(w, v);
   };
 }
 

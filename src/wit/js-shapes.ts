@@ -22,7 +22,17 @@ export const NUMERIC_ARRAYS = {
 /** A kind whose lists are typed arrays. */
 export type NumericKind = keyof typeof NUMERIC_ARRAYS;
 /** A list of numbers as a guest takes and gives it. */
-export type NumericArray = InstanceType<(typeof NUMERIC_ARRAYS)[NumericKind]>;
+export type NumericArray =
+  | Uint8Array
+  | Int8Array
+  | Uint16Array
+  | Int16Array
+  | Uint32Array
+  | Int32Array
+  | BigUint64Array
+  | BigInt64Array
+  | Float32Array
+  | Float64Array;
 
 /** True for the kinds whose lists are typed arrays. */
 export function isNumeric(kind: string): kind is NumericKind {
@@ -60,8 +70,10 @@ export class ReadyStream {
     this.items = items;
   }
 
+  /** Numeric elements come as one chunk. */
   async *[Symbol.asyncIterator](): AsyncGenerator<unknown, void, undefined> {
-    yield* this.items;
+    if (ArrayBuffer.isView(this.items)) yield this.items;
+    else yield* this.items;
   }
 }
 
