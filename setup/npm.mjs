@@ -51,7 +51,10 @@ let probe;
 export function registryTrouble() {
   probe ??= npm(['ping', '--fetch-retries=0', `--fetch-timeout=${PROBE_MS}`], { timeoutMs: PROBE_MS + 3000 }).then((result) => {
     if (result.code === 0) return undefined;
-    return result.failure ?? OFFLINE.exec(result.output)?.[0];
+    const code = errorCode(result.output);
+    return /^E\d{3}$/.test(code ?? '')
+      ? undefined
+      : (result.failure ?? (code === 'FETCH_ERROR' ? 'no answer in time' : code) ?? 'npm ping failed');
   });
   return probe;
 }
@@ -63,9 +66,11 @@ export async function fetchArguments() {
   return [...(trouble === undefined ? bounded : ['--offline']), '--no-audit', '--no-fund', '--no-progress', '--ignore-scripts'];
 }
 
+const errorCode = (output) => /npm (?:error|ERR!) code (\S+)/.exec(output)?.[1];
+
 /** Why an npm command failed and what to do about it, from what it printed. */
 export function explainNpm(result, trouble) {
-  const code = /npm (?:error|ERR!) code (\S+)/.exec(result.output)?.[1];
+  const code = errorCode(result.output);
   if (result.failure !== undefined) {
     const remedy = /not installed/.test(result.failure)
       ? 'Install npm (Debian: apt-get install npm) and start again.'
