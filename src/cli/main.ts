@@ -23,21 +23,31 @@ import { runCli } from './program.ts';
 import type { CommandEntry } from './program.ts';
 
 const COMMANDS: readonly CommandEntry[] = [
-  { name: 'up', summary: 'start a development lattice: NATS server, host, sample components', load: () => command('up') },
-  { name: 'host', summary: 'run the host; takes the flags of host.js (trellis host --help)', load: () => command('host') },
-  { name: 'demo', summary: 'play the main job and five attacks once, and print what happened', load: () => command('demo') },
-  { name: 'call', summary: 'call a function of a component, signed', load: () => command('call') },
-  { name: 'inspect', summary: 'print world, types, digest, size and needs of a component file', load: () => command('inspect') },
-  { name: 'wire', summary: 'encode, decode and check values as wRPC writes them', load: () => command('wire') },
-  { name: 'keys', summary: 'make and show keys', load: () => command('keys') },
-  { name: 'bench', summary: 'measure speed and memory', load: () => command('bench') },
+  {
+    name: 'up',
+    summary: 'start a development lattice: NATS server, host, sample components',
+    load: () => import('./commands/up.ts'),
+  },
+  {
+    name: 'host',
+    summary: 'run the host; takes the flags of host.js (trellis host --help)',
+    load: () => import('./commands/host.ts'),
+  },
+  {
+    name: 'demo',
+    summary: 'play the main job and five attacks once, and print what happened',
+    load: () => import('./commands/demo.ts'),
+  },
+  { name: 'call', summary: 'call a function of a component, signed', load: () => import('./commands/call.ts') },
+  {
+    name: 'inspect',
+    summary: 'print world, types, digest, size and needs of a component file',
+    load: () => import('./commands/inspect.ts'),
+  },
+  { name: 'wire', summary: 'encode, decode and check values as wRPC writes them', load: () => import('./commands/wire.ts') },
+  { name: 'keys', summary: 'make and show keys', load: () => import('./commands/keys.ts') },
+  { name: 'bench', summary: 'measure speed and memory', load: () => import('./commands/bench.ts') },
 ];
-
-/** Loads a command by the name of its file, in the form (TypeScript or built) in which this file runs. */
-function command(name: string): ReturnType<CommandEntry['load']> {
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  return import(new URL(`commands/${name}.${extension}`, import.meta.url).href) as ReturnType<CommandEntry['load']>;
-}
 
 const argv = process.argv.slice(2);
 // The daemon reads its own flags, --output and --help among them.
