@@ -50,7 +50,7 @@ const tooLarge = (maxBytes: number): Refusal => ({
 async function collect(
   pending: PendingValue,
   known: Map<unknown, unknown>,
-  budget: { bytes: number },
+  budget: { bytes: number; readonly maxBytes: number },
 ): Promise<Refusal | undefined> {
   const cannot = (reason: string): Refusal => ({ ok: false, reason, why: 'cannot-inline' });
   if (pending.value === PENDING) return cannot('a stream or future has no content');
