@@ -92,7 +92,7 @@ export function openToken(text: string, kind: TokenKind): OpenToken | TokenFault
 
 /** `header.claims` of a token about to be proved. */
 export function signedTextOf(header: string, claimsText: string): string {
-  return `${header}.${Buffer.from(claimsText, 'latin1').toString('base64url')}`;
+  return `${header}.${Buffer.from(claimsText).toString('base64url')}`;
 }
 
 /** The single form of a token. */
