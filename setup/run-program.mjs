@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process';
 
+// Settings and secrets of the program to come are no business of the tools of set-up.
+const NOT_FOR_TOOLS = /^(WASMCLOUD_|TRELLIS_|NATS_(?!SERVER$))/;
 const KEPT_CHARS = 65_536;
 
 /**
@@ -8,12 +10,12 @@ const KEPT_CHARS = 65_536;
  * did not end by itself. Never throws.
  */
 export function runProgram(file, args, options = {}) {
-  const { timeoutMs, ...spawnOptions } = options;
+  const { timeoutMs, env = process.env, ...spawnOptions } = options;
   return new Promise((resolve) => {
     let output = '';
     let stdout = '';
     let failure;
-    const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], windowsHide: true, ...spawnOptions });
+    const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], windowsHide: true, env: withoutSettings(env), ...spawnOptions });
     const timer =
       timeoutMs === undefined
         ? undefined
@@ -37,6 +39,8 @@ export function runProgram(file, args, options = {}) {
     });
   });
 }
+
+const withoutSettings = (env) => Object.fromEntries(Object.entries(env).filter(([name]) => !NOT_FOR_TOOLS.test(name)));
 
 /** The last `count` lines of a program's output that say something. */
 export function lastLines(output, count) {
