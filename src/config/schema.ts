@@ -246,7 +246,7 @@ export const hostConfigSchema = z.strictObject({
   ),
   dev: setting(
     z.boolean().default(false),
-    'Development: silences the warnings about what production should not do. Refuses nothing less beyond loopback.',
+    'A development machine: fewer warnings, and START-04 and START-19 are not refused. What leaves this computer is checked all the same.',
   ),
   ctl: setting(partition('ctl', 'control').prefault({}), 'Control connection.'),
   rpc: setting(partition('rpc', 'invocation').prefault({}), 'Invocation connection.'),
