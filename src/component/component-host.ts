@@ -30,6 +30,7 @@ const MAX_BACKLOG_BYTES = 4 * MIB;
 const MAX_DETAIL = 400;
 /** Room for a runner beside its guests' memories: Node itself, compiled code, the values of calls. */
 const RUNNER_OVERHEAD_BYTES = 192 * MIB;
+const START_TIMEOUT_MS = 10_000;
 const CALLS_PER_INSTANCE = 100_000;
 
 const NO_HANDLE: CallHandle = { params: () => {}, cancel: () => {} };
@@ -123,7 +124,7 @@ export class ComponentHost implements RunningComponent, CallOwner {
           grants,
         },
         maxFrameBytes: maxBytes + 4_096,
-        startTimeoutMs: Math.max(10_000, this.#spec.timeoutMs),
+        startTimeoutMs: this.#spec.startTimeoutMs ?? START_TIMEOUT_MS,
         // Sync code runs one instance at a time; beside it there are spares, and memories not yet collected.
         maxRssBytes: RUNNER_OVERHEAD_BYTES + 4 * maxBytes + (transpiled.asyncMode === 'sync' ? 4 : maxInstances) * maxMemoryBytes,
         clock: this.#ports.clock,
@@ -132,7 +133,7 @@ export class ComponentHost implements RunningComponent, CallOwner {
       {
         ready: (writer) => this.#onReady(writer, maxImportsPerCall),
         frame: (type, frameId, body) => this.#onFrame(type, frameId, body),
-        lost: (reason, delayMs) => this.#onLost(reason, delayMs),
+        lost: (reason, delayMs, byGuest) => this.#onLost(reason, delayMs, byGuest),
       },
     );
   }
@@ -400,7 +401,7 @@ export class ComponentHost implements RunningComponent, CallOwner {
     this.#writer?.bare(FRAME.cancel, call.id);
   }
 
-  #onLost(reason: string, delayMs: number): void {
+  #onLost(reason: string, delayMs: number, byGuest: boolean): void {
     this.#importsBefore += this.#outbound?.count ?? 0;
     this.#writer = undefined;
     this.#outbound = undefined;
@@ -409,13 +410,20 @@ export class ComponentHost implements RunningComponent, CallOwner {
     const unbegun: PendingCall[] = [];
     // A runner announces what it begins, except one call at a time: the first that is neither announced nor answered.
     let inDoubt = true;
+    let culpritFound = false;
+    const sync = this.#spec.transpiled.asyncMode === 'sync';
     this.#sent.clear();
     for (const call of lost) {
       const announced = this.#began !== 0 && ((call.id - this.#began) | 0) <= 0;
       const mayHaveBegun = !call.complete || announced || inDoubt;
       if (call.complete && !announced) inDoubt = false;
+      // Code without waits runs in order, so the first complete call is the one that ran.
+      const culprit = byGuest && sync && call.complete && !culpritFound;
+      if (call.complete) culpritFound = true;
       if (call.over) continue;
-      if (mayHaveBegun || call.root === undefined) {
+      if (culprit) {
+        this.#fail(call, 'trap', detail);
+      } else if (mayHaveBegun || call.root === undefined) {
         this.#fail(call, 'unavailable', detail);
       } else {
         call.id = 0;
@@ -476,6 +484,7 @@ export class ComponentHost implements RunningComponent, CallOwner {
       // Sync code runs in order: if the first call is not over, it may compute for as long as its time lasts.
       if (sync && call.complete && others) return;
     }
-    if (longestMs > (others ? STUCK_AMONG_OTHERS_MS : STUCK_MS)) this.#supervisor.kill('guest code did not end in its time');
+    if (longestMs > (others ? STUCK_AMONG_OTHERS_MS : STUCK_MS))
+      this.#supervisor.kill('guest code did not end in its time', true);
   }
 }

@@ -29,8 +29,10 @@ export interface ComponentSpec {
   readonly maxParamsBytes?: number;
   /** Largest result of a call, its streams included, bytes. */
   readonly maxResultBytes: number;
-  /** Longest time to load and link the component, and the cap for any call's own `timeoutMs`. */
+  /** Cap for the `timeoutMs` of each call. */
   readonly timeoutMs: number;
+  /** Longest time to load, link and instantiate the component; 10 s if left out. */
+  readonly startTimeoutMs?: number;
   /** Imports one call may make; 1,000 if left out. */
   readonly maxImportsPerCall?: number;
   /** `refuse`: streams and futures in parameters of imports travel in the root, or the import fails. `allow` if left out. */

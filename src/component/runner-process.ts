@@ -5,8 +5,9 @@ import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const PAGE_BYTES = 65_536;
-/** End of the runner's own stderr that is kept for the message about its death. */
-const STDERR_TAIL_BYTES = 2_048;
+/** Beginning of the runner's own stderr that is kept for the message about its death. */
+const STDERR_BYTES = 8_192;
+const MAX_COMPLAINT = 300;
 
 /** What a runner process is given. It gets nothing else: no environment, no network, no other file. */
 export interface RunnerProcessOptions {
@@ -28,8 +29,8 @@ export interface RunnerProcessOptions {
 export interface RunnerExit {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
-  /** Last lines of its own stderr, printable. */
-  readonly stderr: string;
+  /** The line of its stderr that says most, printable. */
+  readonly complaint: string;
 }
 
 /** A live runner process. */
@@ -121,15 +122,15 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
   } catch (error) {
     return { failed: error instanceof Error ? error.message : String(error) };
   }
-  let tail = '';
+  let stderr = '';
   child.stderr?.on('data', (chunk: Buffer) => {
-    tail = (tail + chunk.toString('latin1')).slice(-STDERR_TAIL_BYTES);
+    if (stderr.length < STDERR_BYTES) stderr += chunk.toString('latin1').slice(0, STDERR_BYTES - stderr.length);
   });
   const exited = new Promise<RunnerExit>((resolve) => {
     const end = (code: number | null, signal: NodeJS.Signals | null): void =>
-      resolve({ code, signal, stderr: tail.replace(/[^\x20-\x7e]+/g, ' ').trim() });
+      resolve({ code, signal, complaint: complaintIn(stderr) });
     child.once('error', (error) => {
-      tail += error.message;
+      stderr += error.message;
       end(null, null);
     });
     child.once('exit', end);
@@ -141,6 +142,12 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
     return { failed: `${command} could not be started` };
   }
   return { pid, pipe, exited, kill: () => void child.kill('SIGKILL'), rssBytes: () => rssBytes(pid) };
+}
+
+function complaintIn(stderr: string): string {
+  const lines = stderr.split('\n').map((line) => line.replace(/[^\x20-\x7e]+/g, ' ').trim());
+  const best = lines.find((line) => line.startsWith('FATAL ERROR')) ?? lines.find((line) => /^\w*Error\b/.test(line));
+  return (best ?? lines.find((line) => line !== '') ?? '').slice(0, MAX_COMPLAINT);
 }
 
 function rssBytes(pid: number): number {

@@ -10,6 +10,8 @@ const SHORT_LIFE_MS = 2_000;
 const MAX_BACKOFF_MS = 5_000;
 /** Back-off from which on nobody should be kept waiting. */
 export const LONG_BACKOFF_MS = 500;
+/** Ends that the engine brings about itself: no memory left for values, or a fault in compiled code. */
+const CRASHES: ReadonlySet<string> = new Set(['SIGABRT', 'SIGSEGV', 'SIGBUS', 'SIGILL', 'SIGTRAP', 'SIGFPE']);
 /** How long the last bytes of a dead runner may take. */
 const LAST_BYTES_MS = 1_000;
 
@@ -33,8 +35,11 @@ export interface SupervisorEvents {
   /** A runner takes frames, through this writer. */
   ready(writer: FrameWriter): void;
   readonly frame: OnFrame;
-  /** That runner is gone, and all it sent has been handed over. A replacement comes after `delayMs`. */
-  lost(reason: string, delayMs: number): void;
+  /**
+   * That runner is gone, and all it sent has been handed over. A replacement comes after `delayMs`. `byGuest`: what its
+   * guest did ended it.
+   */
+  lost(reason: string, delayMs: number, byGuest: boolean): void;
 }
 
 /**
@@ -48,6 +53,8 @@ export class RunnerSupervisor {
   /** Ends when the current process has gone and been accounted for. */
   #gone: Promise<void> = Promise.resolve();
   #killReason: string | undefined;
+  #blameless = false;
+  #byGuest = false;
   #stopped = false;
   #shortLives = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -86,13 +93,19 @@ export class RunnerSupervisor {
     const runner = this.#runner;
     if (runner === undefined || this.#killReason !== undefined) return;
     const rss = runner.rssBytes();
-    if (rss > this.#options.maxRssBytes) this.kill(`it used ${rss} bytes of memory, more than ${this.#options.maxRssBytes}`);
+    if (rss <= this.#options.maxRssBytes) return;
+    this.kill(`it used ${rss} bytes of memory, more than ${this.#options.maxRssBytes}`);
+    this.#byGuest = true;
   }
 
-  /** Kills the runner; a replacement follows. `reason` completes the sentence "the runner was ended: …". */
-  kill(reason: string): void {
+  /**
+   * Kills the runner; a replacement follows. `reason` says what it did. `blameless`: the component as such is well (it
+   * met a deadline), so the replacement comes at once, however often that happens.
+   */
+  kill(reason: string, blameless = false): void {
     if (this.#runner === undefined || this.#killReason !== undefined) return;
     this.#killReason = reason;
+    this.#blameless = blameless;
     this.#options.log.warn({ component: this.#options.component, pid: this.#runner.pid, reason }, 'runner killed');
     this.#runner.kill();
   }
@@ -111,6 +124,8 @@ export class RunnerSupervisor {
     const { component, log, clock } = this.#options;
     const startedMs = clock.monotonicMs();
     this.#killReason = undefined;
+    this.#blameless = false;
+    this.#byGuest = false;
     const runner = startRunnerProcess(this.#options.process);
     if ('failed' in runner) {
       this.#gone = Promise.resolve();
@@ -165,8 +180,9 @@ export class RunnerSupervisor {
       clearTimeout(last);
       writer.close();
       this.#runner = undefined;
+      if (exit.signal !== null && CRASHES.has(exit.signal)) this.#byGuest = true;
       const how = exit.signal === null ? `it exited with code ${exit.code}` : `it ended by ${exit.signal}`;
-      const reason = this.#killReason ?? unusable ?? (exit.stderr === '' ? how : `${how}: ${exit.stderr.slice(-400)}`);
+      const reason = this.#killReason ?? unusable ?? (exit.complaint === '' ? how : `${how}: ${exit.complaint}`);
       if (!ready) {
         const failed = `the runner of ${component} did not start: ${reason}`;
         const code = unusable === undefined ? 'TRELLIS_RUNNER_START' : 'TRELLIS_COMPONENT_START';
@@ -179,19 +195,20 @@ export class RunnerSupervisor {
 
   #ended(reason: string, startedMs: number, wasReady: boolean): void {
     if (this.#stopped) {
-      this.#events.lost('the component was stopped', 0);
+      this.#events.lost('the component was stopped', 0, false);
       return;
     }
     const livedMs = this.#options.clock.monotonicMs() - startedMs;
     // A first start that fails is the owner's to judge: nothing is restarted until it once was ready.
     if (!wasReady && this.#restarts === 0) return;
-    this.#shortLives = livedMs < SHORT_LIFE_MS ? this.#shortLives + 1 : 0;
-    const delayMs = this.#shortLives <= 2 ? 0 : Math.min(MAX_BACKOFF_MS, 100 * 2 ** (this.#shortLives - 3));
+    if (!this.#blameless) this.#shortLives = livedMs < SHORT_LIFE_MS ? this.#shortLives + 1 : 0;
+    const delayMs = this.#blameless || this.#shortLives <= 2 ? 0 : Math.min(MAX_BACKOFF_MS, 100 * 2 ** (this.#shortLives - 3));
     this.#options.log.warn({ component: this.#options.component, reason, delayMs }, 'runner lost');
-    this.#events.lost(reason, delayMs);
+    this.#events.lost(reason, delayMs, this.#byGuest);
     this.#timer = setTimeout(() => {
       this.#restarts += 1;
       this.#launch().catch((error: unknown) => {
+        if (this.#stopped) return;
         this.#options.log.error({ component: this.#options.component, reason: String(error) }, 'runner not replaced');
       });
     }, delayMs);

@@ -1,4 +1,6 @@
-import { sendPending, settleInline } from './async-values.ts';
+import { AsyncValues } from '../../wit/async-values.ts';
+import { encodeInline } from '../../wit/inline.ts';
+import { BudgetError, RootSource, sendPending } from './async-values.ts';
 import type { ExportedFunction } from './exports.ts';
 import { FAILURES, FLAG, FRAME, readPathFrame, type CallFailure, type FrameWriter } from './frames.ts';
 import type { LinkImports } from './imports.ts';
@@ -12,6 +14,9 @@ const SLOW_MS = 0.5;
 /** How long calls may run on end before the pipe is looked at. */
 const TURN_MS = 2;
 const MAX_BACKLOG_BYTES = 1024 * 1024;
+
+/** How a call fails whose async result cannot be in the root. */
+const INLINE_FAILURES = { 'cannot-inline': 'unsigned-values', 'too-large': 'too-large', value: 'trap' } as const;
 
 /** What {@link Calls} is made of. */
 export interface CallsOptions {
@@ -29,12 +34,17 @@ class Call {
   readonly complete: boolean;
   readonly inline: boolean;
   root: Uint8Array;
-  values: { push(path: number[], bytes: Uint8Array, eof: boolean): void } | undefined;
+  /** Receives async parameters. */
+  values: AsyncValues | undefined;
+  /** Stops what is still being sent of the result. */
+  sending: AbortController | undefined;
   instance: Instance | undefined;
   ended = false;
   /** Bytes below which decoding the root again is of no use. */
   need = 0;
   wantsMore: boolean;
+  /** Parameters that were read before the call could begin. */
+  decoded: unknown[] | undefined;
 
   constructor(id: number, fn: ExportedFunction, flags: number, root: Uint8Array) {
     this.id = id;
@@ -83,6 +93,12 @@ export class Calls {
   onCall(id: number, body: Buffer): void {
     const fn = this.#exports[body.readUInt16LE(0)]!;
     const call = new Call(id, fn, body[2]!, body.subarray(3));
+    if (fn.asyncParams && !call.inline) {
+      call.values = new AsyncValues({
+        maxBufferedBytes: this.#start.maxParamsBytes,
+        onFault: (reason) => this.#fail(call, 'bad-params', reason),
+      });
+    }
     this.#calls.set(id, call);
     if (call.complete) this.#enqueue(call);
     else this.#tryBegin(call);
@@ -95,13 +111,19 @@ export class Calls {
     if (call === undefined || piece === undefined || call.ended) return;
     if (piece.path !== '') {
       if (call.inline) this.#fail(call, 'unsigned-values', 'a value came outside of the signed parameters');
-      else call.values?.push(piece.path.split('.').map(Number), piece.bytes.slice(), piece.eof);
+      else call.values?.push(piece.path, piece.bytes, piece.eof);
       return;
     }
     if (!call.wantsMore) return;
     if (piece.bytes.length > 0) call.root = Buffer.concat([call.root, piece.bytes]);
     if (piece.eof) call.wantsMore = false;
     if (piece.eof || call.root.length >= call.need) this.#tryBegin(call);
+  }
+
+  /** A call that cannot go on, because an answer that it was given turned out to be broken. */
+  breakCall(id: number, reason: string): void {
+    const call = this.#calls.get(id);
+    if (call !== undefined) this.#fail(call, 'trap', reason);
   }
 
   /** Takes a `cancel` frame: the call is forgotten, and its instance with it. */
@@ -127,11 +149,13 @@ export class Calls {
     setImmediate(this.#run);
   }
 
-  /** An incomplete call: begins as soon as its root can be read. */
+  /** An incomplete call: begins as soon as its root can be read; what follows after that is of no meaning. */
   #tryBegin(call: Call): void {
     const decoded = this.#decode(call);
-    if (decoded === 'incomplete') return;
-    if (decoded !== undefined) this.#enqueue(call);
+    if (decoded === 'incomplete' || decoded === undefined) return;
+    call.wantsMore = false;
+    call.decoded = decoded;
+    this.#enqueue(call);
   }
 
   #runQueue(): void {
@@ -183,7 +207,7 @@ export class Calls {
 
   #begin(call: Call): void {
     const { fn } = call;
-    const params = this.#decode(call);
+    const params = call.decoded ?? this.#decode(call);
     if (params === undefined || params === 'incomplete') return;
     let instance: Instance;
     try {
@@ -213,14 +237,15 @@ export class Calls {
   /** The parameters; `undefined` if the call has failed. */
   #decode(call: Call): unknown[] | 'incomplete' | undefined {
     const { fn } = call;
-    const decoded = fn.codec.decodeParams(call.root);
+    const source = fn.asyncParams ? new RootSource(call.values) : undefined;
+    const decoded = fn.codec.decodeParams(call.root, source);
     if (!decoded.ok) {
       if (decoded.incomplete && call.wantsMore) {
         // A caller that trickles must not make us decode everything at each byte.
-        call.need = call.root.length + (call.root.length >> 1) + 1;
+        call.need = Math.max(decoded.need, call.root.length + (call.root.length >> 2) + 1);
         return 'incomplete';
       }
-      this.#fail(call, 'bad-params', decoded.reason);
+      this.#fail(call, source?.refused === true ? 'unsigned-values' : 'bad-params', decoded.reason);
       return undefined;
     }
     return decoded.values;
@@ -257,33 +282,51 @@ export class Calls {
   }
 
   async #sendAsyncResult(call: Call, value: unknown): Promise<void> {
-    const budget = { bytes: this.#start.maxResultBytes };
-    try {
-      const type = call.fn.fn.result!;
-      const encoded = call.fn.codec.encodeResult(call.inline ? await settleInline(type, value, budget) : value);
+    const { codec } = call.fn;
+    const { maxResultBytes } = this.#start;
+    if (call.inline) {
+      const encoded = await encodeInline(codec, 'result', [value], maxResultBytes);
       if (call.ended) return;
-      if (!encoded.ok) {
-        this.#fail(call, 'error', `the result does not fit its type: ${encoded.reason}`);
-        return;
-      }
-      const { bytes, pending } = encoded;
-      if (bytes.length > this.#start.maxResultBytes) {
-        this.#fail(call, 'too-large', `a result of ${bytes.length} bytes`);
-      } else if (pending.length > 0 && call.inline) {
-        this.#fail(call, 'unsigned-values', 'an empty stream cannot be sent in the signed result');
-      } else if (pending.length === 0) {
-        this.#sendRoot(call, bytes, FLAG.eof);
+      if (encoded.ok) {
+        this.#sendRoot(call, encoded.bytes, FLAG.eof);
         this.#finish(call);
       } else {
-        this.#sendRoot(call, bytes, FLAG.pending);
-        await sendPending(pending, this.#writer, FRAME.resultPath, call.id, budget);
-        if (call.ended) return;
-        this.#writer.bare(FRAME.ended, call.id);
-        this.#finish(call);
+        this.#fail(call, INLINE_FAILURES[encoded.why], encoded.reason);
       }
+      return;
+    }
+    const encoded = codec.encodeResult(value);
+    if (!encoded.ok) {
+      this.#fail(call, 'error', `the result does not fit its type: ${encoded.reason}`);
+      return;
+    }
+    const { bytes, pending } = encoded;
+    if (bytes.length > maxResultBytes) {
+      this.#fail(call, 'too-large', `a result of ${bytes.length} bytes`);
+      return;
+    }
+    if (pending.length === 0) {
+      this.#sendRoot(call, bytes, FLAG.eof);
+      this.#finish(call);
+      return;
+    }
+    this.#sendRoot(call, bytes, FLAG.pending);
+    call.sending = new AbortController();
+    const { signal } = call.sending;
+    try {
+      const target = {
+        writer: this.#writer,
+        type: FRAME.resultPath,
+        id: call.id,
+        maxBytes: maxResultBytes - bytes.length,
+        signal,
+      };
+      await sendPending(pending, target);
+      if (call.ended) return;
+      this.#writer.bare(FRAME.ended, call.id);
+      this.#finish(call);
     } catch (error) {
-      const status = error instanceof RangeError && budget.bytes < 0 ? 'too-large' : 'trap';
-      this.#fail(call, status, reasonOf(error));
+      this.#fail(call, error instanceof BudgetError ? 'too-large' : 'trap', reasonOf(error));
     }
   }
 
@@ -310,7 +353,7 @@ export class Calls {
     if (instance === undefined) return;
     call.instance = undefined;
     // A stream parameter that was not read to its end may still be waited for inside.
-    if (call.values === undefined) this.#pool.giveBack(instance);
+    if (!call.fn.asyncParams) this.#pool.giveBack(instance);
     else this.#pool.discard(instance, 'the call has ended');
     if (this.#queue.length > 0) this.#schedule();
   }
@@ -318,6 +361,7 @@ export class Calls {
   #end(call: Call): void {
     call.ended = true;
     this.#calls.delete(call.id);
+    call.sending?.abort(new Error('the call has ended'));
     if (!this.#sync) this.#links.endCall(call.id);
   }
 

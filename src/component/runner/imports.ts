@@ -1,6 +1,9 @@
+import { AsyncValues } from '../../wit/async-values.ts';
 import { compileFunction, type FunctionCodec } from '../../wit/codec.ts';
+import type { Encoded, PendingValue } from '../../wit/encode-async.ts';
+import { encodeInline } from '../../wit/inline.ts';
 import { camelCase } from '../../wit/types.ts';
-import { sendPending, settleInline } from './async-values.ts';
+import { RootSource, sendPending } from './async-values.ts';
 import { className } from './exports.ts';
 import { FLAG, FRAME, readPathFrame, type FrameWriter } from './frames.ts';
 import { importedFunctions, type NumberedFunction } from './functions.ts';
@@ -20,7 +23,9 @@ interface Waiting {
   readonly linked: LinkedFunction;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: Error) => void;
-  values: { push(path: number[], bytes: Uint8Array, eof: boolean): void } | undefined;
+  readonly sending: AbortController;
+  /** Receives async results, once the root has come. */
+  values: AsyncValues | undefined;
 }
 
 /** The imports that are links: calls that the host sends to other components. Each belongs to a call, and ends with it. */
@@ -30,6 +35,8 @@ export class LinkImports {
   readonly #linked: readonly LinkedFunction[];
   readonly #waiting = new Map<number, Waiting>();
   #lastId = 0;
+  /** Told when an answer that a call already works with is broken: the call cannot go on. */
+  onBroken: (callId: number, reason: string) => void = () => {};
 
   /** @param builtin Whether the instance itself brings an interface (WASI). */
   constructor(start: RunnerStart, writer: FrameWriter, builtin: (interfaceName: string) => boolean) {
@@ -63,8 +70,10 @@ export class LinkImports {
     const waiting = this.#waiting.get(id);
     if (waiting === undefined || waiting.values !== undefined) return;
     const { linked } = waiting;
-    const values = undefined;
-    const decoded = linked.codec.decodeResult(body);
+    const values = linked.asyncResult
+      ? new AsyncValues({ onFault: (reason) => this.onBroken(waiting.callId, `the answer of ${linked.fn.wireName}: ${reason}`) })
+      : undefined;
+    const decoded = linked.codec.decodeResult(body, values === undefined ? undefined : new RootSource(values));
     if (!decoded.ok) {
       this.#waiting.delete(id);
       waiting.reject(new Error(`the answer of ${linked.fn.wireName} does not fit its type: ${decoded.reason}`));
@@ -86,7 +95,7 @@ export class LinkImports {
   onPath(id: number, body: Buffer): void {
     const piece = readPathFrame(body);
     if (piece === undefined) return;
-    this.#waiting.get(id)?.values?.push(piece.path.split('.').map(Number), piece.bytes.slice(), piece.eof);
+    this.#waiting.get(id)?.values?.push(piece.path, piece.bytes, piece.eof);
   }
 
   /** Takes an `importFail` frame. */
@@ -104,6 +113,7 @@ export class LinkImports {
       if (waiting.callId !== callId) continue;
       this.#waiting.delete(id);
       this.#writer.bare(FRAME.importCancel, id);
+      waiting.sending.abort(new Error('the call has ended'));
       waiting.reject(new Error('the call has ended'));
     }
   }
@@ -112,22 +122,16 @@ export class LinkImports {
     const { callId } = instance;
     const name = `${linked.instance}.${linked.fn.wireName}`;
     if (callId === 0) throw new Error(`${name} was called outside of a call`);
-    let values = given;
-    if (linked.asyncParams && this.#start.inlineImports) {
-      const budget = { bytes: this.#start.maxParamsBytes };
-      values = await Promise.all(linked.fn.params.map((param, index) => settleInline(param.type, given[index], budget)));
-    }
-    const encoded = linked.codec.encodeParams(values);
-    if (!encoded.ok) throw new Error(`parameters for ${name}: ${encoded.reason}`);
-    const { bytes, pending } = encoded;
+    const { bytes, pending } = await this.#encode(linked, name, given);
+    // Encoding may have waited for a stream.
+    if (instance.callId !== callId) throw new Error('the call has ended');
     if (bytes.length > this.#start.maxParamsBytes) throw new Error(`parameters for ${name} are too large: ${bytes.length} bytes`);
-    if (pending.length > 0 && this.#start.inlineImports)
-      throw new Error(`${name}: an empty stream cannot be sent in the signed parameters`);
     do this.#lastId = (this.#lastId + 1) >>> 0;
     while (this.#waiting.has(this.#lastId));
     const id = this.#lastId;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    this.#waiting.set(id, { callId, linked, resolve, reject, values: undefined });
+    const sending = new AbortController();
+    this.#waiting.set(id, { callId, linked, resolve, reject, sending, values: undefined });
     const writer = this.#writer;
     writer.open(FRAME.import, id, 7 + bytes.length);
     writer.u32(callId);
@@ -135,23 +139,28 @@ export class LinkImports {
     writer.u8(pending.length > 0 ? FLAG.pending : 0);
     writer.bytes(bytes);
     if (pending.length > 0) {
-      sendPending(pending, writer, FRAME.importParams, id, { bytes: this.#start.maxParamsBytes }).catch((error: unknown) =>
-        this.onFail(id, `its parameters could not be sent: ${String(error)}`),
-      );
+      const target = { writer, type: FRAME.importParams, id, maxBytes: this.#start.maxParamsBytes, signal: sending.signal };
+      sendPending(pending, target).catch((error: unknown) => {
+        writer.bare(FRAME.importCancel, id);
+        this.onFail(id, `its parameters could not be sent: ${String(error)}`);
+      });
     }
     return promise;
   }
-}
 
-/** For results without streams and futures. */
-const NOTHING_PENDING = {
-  stream: (): never => {
-    throw new Error('unexpected stream');
-  },
-  future: (): never => {
-    throw new Error('unexpected future');
-  },
-};
+  async #encode(
+    linked: LinkedFunction,
+    name: string,
+    values: unknown[],
+  ): Promise<{ bytes: Uint8Array; pending: readonly PendingValue[] }> {
+    const encoded =
+      linked.asyncParams && this.#start.inlineImports
+        ? await encodeInline(linked.codec, 'params', values, this.#start.maxParamsBytes)
+        : linked.codec.encodeParams(values);
+    if (!encoded.ok) throw new Error(`parameters for ${name}: ${encoded.reason}`);
+    return 'pending' in encoded ? (encoded as Extract<Encoded, { ok: true }>) : { bytes: encoded.bytes, pending: [] };
+  }
+}
 
 /** A class for a resource of another component: all its members are calls; the handle is what the codec keeps in it. */
 function addMember(home: Record<string, unknown>, owner: string, kind: string, name: string, call: Member): void {

@@ -63,8 +63,10 @@ async function begin(start: RunnerStart): Promise<void> {
     const pool = new InstancePool({ component, start, linkImports: (instance) => linked.for(instance), onLine: sendLine });
     // One instance now: whether the component links is known before it is called ready.
     pool.prepare();
+    const running = new Calls({ start, exports, pool, links: linked, writer });
+    linked.onBroken = (callId, reason) => running.breakCall(callId, reason);
     links = linked;
-    calls = new Calls({ start, exports, pool, links: linked, writer });
+    calls = running;
     writer.bare(FRAME.ready, 0);
   } catch (error) {
     writer.text(FRAME.unusable, 0, reasonOf(error));
