@@ -1,0 +1,33 @@
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import type { AheadStore } from './trust/restart-fence.ts';
+
+/**
+ * The one number that the restart fence keeps across a crash, in a file of its own: written beside, flushed, renamed, so that
+ * the file always holds a whole number. A file that holds anything else counts as 0, as does a missing one.
+ */
+export function openAheadFile(stateDir: string, lattice: string): AheadStore {
+  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  const file = join(stateDir, `ahead-${lattice}`);
+  let aheadMs = 0;
+  try {
+    const text = readFileSync(file, 'utf8').trim();
+    if (/^[0-9]{1,15}$/.test(text)) aheadMs = Number(text);
+  } catch {
+    // No host of this lattice has met a clock ahead of its own here.
+  }
+  return {
+    aheadMs,
+    raise(ms) {
+      const beside = `${file}.${process.pid}`;
+      const handle = openSync(beside, 'w', 0o600);
+      try {
+        writeSync(handle, `${Math.ceil(ms)}\n`);
+        fsyncSync(handle);
+      } finally {
+        closeSync(handle);
+      }
+      renameSync(beside, file);
+    },
+  };
+}

@@ -1,0 +1,112 @@
+import type { Clock } from './clock.ts';
+import type { HostConfig } from './config/schema.ts';
+import { describeSubject, parseDescription, type ComponentDescription } from './control/describe.ts';
+import { TrellisError, type ErrorCode } from './errors.ts';
+import { componentId, functionName, instanceName, linkName } from './ids.ts';
+import type { InvocationHandle } from './invocation/invoke.ts';
+import { LinkTable } from './invocation/link-table.ts';
+import { createObserver } from './invocation/observer.ts';
+import { joinLattice, type Member } from './member.ts';
+import type { Logger } from './telemetry/log.ts';
+import type { Metrics } from './telemetry/metrics.ts';
+
+/** What a caller needs. It serves nothing: no components, no subscriptions but its own inbox. */
+export interface CallerOptions {
+  readonly config: HostConfig;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** Id the caller signs as; the target needs a link for it, or names it in `trust.unlinkedOrigins`. */
+  readonly origin: string;
+  readonly clock?: Clock;
+}
+
+/** One call by name. */
+export interface CallRequest {
+  readonly target: string;
+  /** `ns:pkg/iface@1.0.0`, or `''` for a function of the world itself. */
+  readonly instance: string;
+  /** Function as on the wire, e.g. `greet` or `counter.up`. */
+  readonly func: string;
+  /** Encoded root parameters. */
+  readonly params: Uint8Array;
+  readonly timeoutMs: number;
+  readonly link?: string;
+  readonly traceparent?: string;
+  /** Set when the result type holds streams or futures; their frames then go to `onPath`. */
+  readonly onPath?: (path: string, bytes: Uint8Array, eof: boolean) => void;
+  /** Gets the handle, for those who send async parameters. */
+  readonly onHandle?: (handle: InvocationHandle) => void;
+}
+
+/** Joins a lattice in order to call. @throws TRELLIS_NATS_*, TRELLIS_KEY_INVALID */
+export async function connectCaller(options: CallerOptions): Promise<Caller> {
+  const observer = createObserver(options.log, options.metrics);
+  const member = await joinLattice({
+    config: options.config,
+    log: options.log,
+    links: new LinkTable([]),
+    observer,
+    name: `trellis caller ${options.origin}`,
+    ...(options.clock === undefined ? {} : { clock: options.clock }),
+  });
+  return new Caller(member, options.origin);
+}
+
+/** A member of the lattice that only calls. */
+export class Caller implements AsyncDisposable {
+  readonly member: Member;
+  readonly #origin: ReturnType<typeof componentId>;
+
+  constructor(member: Member, origin: string) {
+    this.member = member;
+    this.#origin = componentId(origin);
+  }
+
+  /** Resolves to the result's bytes. @throws TRELLIS_INVOKE_*, TRELLIS_PATH_*, TRELLIS_ID_INVALID */
+  call(request: CallRequest): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      const { onPath } = request;
+      const handle = this.member.invoker.invoke(
+        {
+          origin: this.#origin,
+          link: linkName(request.link ?? 'default'),
+          target: componentId(request.target),
+          instance: instanceName(request.instance),
+          func: functionName(request.func),
+          params: request.params,
+          timeoutMs: request.timeoutMs,
+          depth: 0,
+          asyncResult: onPath !== undefined,
+          ...(request.traceparent === undefined ? {} : { traceparent: request.traceparent }),
+        },
+        {
+          done: resolve,
+          fail: (code: ErrorCode, detail) =>
+            reject(
+              new TrellisError(code, {
+                details: { target: request.target, instance: request.instance, func: request.func, detail },
+              }),
+            ),
+          ...(onPath === undefined ? {} : { path: onPath }),
+        },
+      );
+      request.onHandle?.(handle);
+    });
+  }
+
+  /** Asks the lattice for a component's types. @throws TRELLIS_INVOKE_NO_RESPONDERS, TRELLIS_INVOKE_TIMEOUT */
+  async describe(target: string, timeoutMs: number): Promise<ComponentDescription> {
+    const id = componentId(target);
+    const answer = await this.member.ctl.request(describeSubject(this.member.lattice, id), new Uint8Array(0), { timeoutMs });
+    if (answer.status === 503) {
+      throw new TrellisError('TRELLIS_INVOKE_NO_RESPONDERS', {
+        message: `no host of lattice ${this.member.lattice} serves ${id}`,
+      });
+    }
+    return parseDescription(answer.payload);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.member.close();
+  }
+}

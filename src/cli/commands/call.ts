@@ -1,0 +1,100 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { connectCaller } from '../../caller.ts';
+import { loadConfig } from '../../config/load.ts';
+import { formatProblems } from '../../config/problems.ts';
+import type { HostConfig } from '../../config/schema.ts';
+import { COMMAND_LINE_ORIGIN } from '../../development.ts';
+import { TrellisError } from '../../errors.ts';
+import { createLogger } from '../../telemetry/log.ts';
+import { createMetrics } from '../../telemetry/metrics.ts';
+import { readComponent } from '../../wit/component-reader.ts';
+import { callTyped } from '../call-typed.ts';
+import { findOperation } from '../find-operation.ts';
+import { packageDir } from '../package-dir.ts';
+import { examples, outputOf } from '../program.ts';
+
+interface CallFlags {
+  readonly json: string;
+  readonly config?: string;
+  readonly timeoutMs: string;
+  readonly origin: string;
+  readonly link: string;
+  readonly wit?: string;
+  readonly raw?: true;
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+}
+
+/** `trellis call`: one signed invocation, arguments and result as JSON by the component's own types. */
+export function register(program: Command): void {
+  program
+    .command('call')
+    .description('call a function of a component, signed; arguments and result are JSON by its WIT types')
+    .argument('<component>', 'id of the component')
+    .argument('<operation>', 'interface.function; a shorter form will do if it is the only one')
+    .option('--json <array>', 'arguments, a JSON array; "@-" for a stream is read from standard input', '[]')
+    .option('--config <file>', 'configuration with servers and cluster seed; the running development lattice if left out')
+    .option('--timeout-ms <number>', 'how long to wait for the answer', '10000')
+    .option('--origin <id>', 'component or caller id to call as', COMMAND_LINE_ORIGIN)
+    .option('--link <name>', 'link name', 'default')
+    .option('--wit <file>', 'take the types from this component file instead of asking the host')
+    .option('--raw', 'print a byte list, byte stream or string as it is')
+    .option('--log-level <level>', 'least level that is logged', 'error')
+    .addHelpText(
+      'after',
+      examples(
+        `trellis call hello greeting.greet --json '["Ada"]'`,
+        `trellis call echo echo-record --json '[{"id": 1, "name": "x", "active": true}]'`,
+        `printf 'some bytes' | trellis call echo-streams count-bytes --json '["@-"]'`,
+      ),
+    )
+    .action(async (component: string, operation: string, flags: CallFlags, command: Command) => {
+      const output = outputOf(command);
+      const args = parseArguments(flags.json);
+      const log = createLogger({ level: flags.logLevel });
+      const metrics = createMetrics({ eventLoop: false });
+      await using caller = await connectCaller({ config: configFor(flags.config), log, metrics, origin: flags.origin });
+      const timeoutMs = Math.max(1, Number(flags.timeoutMs) || 10_000);
+      const types =
+        flags.wit === undefined ? (await caller.describe(component, timeoutMs)).types : readComponent(readFileSync(flags.wit));
+      const result = await callTyped({
+        caller,
+        target: component,
+        operation: findOperation(types, operation),
+        args,
+        link: flags.link,
+        timeoutMs,
+        stdin: process.stdin,
+      });
+      metrics.close();
+      if (flags.raw === true && result.raw !== undefined) process.stdout.write(result.raw);
+      else output.result({ result: result.json }, (print) => print(JSON.stringify(result.json)));
+    });
+}
+
+function parseArguments(text: string): readonly unknown[] {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (Array.isArray(value)) return value;
+  } catch (cause) {
+    throw new TrellisError('TRELLIS_USAGE', {
+      message: '--json is not JSON',
+      remedy: `Give the arguments as an array, e.g. --json '["Ada"]'.`,
+      cause,
+    });
+  }
+  throw new TrellisError('TRELLIS_USAGE', {
+    message: '--json is not an array of arguments',
+    remedy: `One argument is an array too: --json '["Ada"]'.`,
+  });
+}
+
+/** The configuration named, or environment and defaults over the development lattice that `trellis up` left word of. */
+function configFor(file: string | undefined): HostConfig {
+  const development = join(packageDir, '.trellis', 'dev', 'caller.yaml');
+  const chosen = file ?? process.env['TRELLIS_CONFIG'] ?? (existsSync(development) ? development : undefined);
+  const { config, problems } = loadConfig({ env: process.env, ...(chosen === undefined ? {} : { file: chosen }) });
+  if (config !== undefined) return config;
+  throw new TrellisError('TRELLIS_CONFIG_INVALID', { message: formatProblems(problems).trim() });
+}

@@ -1,0 +1,121 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseConfig, type HostConfig, type HostConfigInput } from './config/schema.ts';
+import { startHost, type Host } from './host.ts';
+import { startNatsServer, type NatsServer } from './nats/server.ts';
+import type { Logger } from './telemetry/log.ts';
+import type { Metrics } from './telemetry/metrics.ts';
+import { SigningKey } from './trust/nkey.ts';
+
+/** Id that the command line signs as in a development lattice. */
+export const COMMAND_LINE_ORIGIN = 'trellis-cli';
+
+/** What a development lattice is started with. */
+export interface DevelopmentOptions {
+  /** Folder for JetStream, the cluster seed and the caller's configuration; made if missing, mode 0700. */
+  readonly stateDir: string;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** Port of the NATS server; 0 takes a free one. A port that is taken makes way for a free one. */
+  readonly port: number;
+  /** Settings over the ones of a development lattice. */
+  readonly overrides?: HostConfigInput;
+  /** Told before each step, for progress. */
+  readonly onStep?: (step: string) => void;
+}
+
+/** A lattice on loopback: a NATS server, one host, and the sample components. It owns what it started and nothing else. */
+export interface DevelopmentLattice extends AsyncDisposable {
+  readonly server: NatsServer;
+  readonly host: Host;
+  readonly config: HostConfig;
+  /** A configuration file with which a caller can join. */
+  readonly callerConfigFile: string;
+  /** A configuration with which a caller can join. */
+  readonly callerConfig: HostConfig;
+  /** Drains the host, then stops the server. */
+  stop(): Promise<void>;
+}
+
+const packageRoot = fileURLToPath(new URL('..', import.meta.url));
+
+/** The sample components, as a configuration lists them. */
+export function sampleComponents(): NonNullable<HostConfigInput['components']> {
+  const file = (path: string): string => join(packageRoot, 'components', path);
+  return [
+    { id: 'hello', file: file('hello/build/hello.wasm'), policy: 'reuse', maxInstances: 4 },
+    { id: 'greeter-chain', file: file('greeter-chain/build/greeter-chain.wasm'), policy: 'reuse', maxInstances: 4 },
+    { id: 'echo', file: file('echo/echo.wasm') },
+    { id: 'echo-streams', file: file('echo/echo-streams.wasm') },
+  ];
+}
+
+/** The links of the sample components. */
+export function sampleLinks(): NonNullable<HostConfigInput['links']> {
+  return [{ source: 'greeter-chain', target: 'hello', namespace: 'trellis-samples', package: 'hello', interfaces: ['greeting'] }];
+}
+
+/** Starts a development lattice. @throws TRELLIS_NATS_SERVER_*, and what starting a host throws */
+export async function startDevelopmentLattice(options: DevelopmentOptions): Promise<DevelopmentLattice> {
+  const { stateDir, log, metrics, onStep } = options;
+  await mkdir(stateDir, { recursive: true, mode: 0o700 });
+  const clusterSeedFile = await ensureClusterSeed(join(stateDir, 'cluster.seed'));
+
+  onStep?.('nats-server');
+  const jetstreamDir = join(stateDir, 'jetstream');
+  const server = await startNatsServer({ port: options.port, jetstreamDir, logFile: join(stateDir, 'nats-server.log') }).catch(
+    (error: unknown) => {
+      if (options.port === 0) throw error;
+      return startNatsServer({ port: 0, jetstreamDir, logFile: join(stateDir, 'nats-server.log') });
+    },
+  );
+  try {
+    const connection = { servers: [server.url] };
+    const base: HostConfigInput = { dev: true, ctl: connection, rpc: connection, trust: { clusterSeedFile } };
+    const config = parseConfig({
+      components: sampleComponents(),
+      links: sampleLinks(),
+      cacheDir: join(stateDir, 'components'),
+      stateDir,
+      ...base,
+      ...options.overrides,
+      trust: { unlinkedOrigins: [COMMAND_LINE_ORIGIN], clusterSeedFile, ...options.overrides?.trust },
+    });
+    onStep?.('host and components');
+    const host = await startHost({ config, log, metrics });
+    const callerInput: HostConfigInput = {
+      ...base,
+      lattice: config.lattice,
+      trust: { ...base.trust, verify: config.trust.verify },
+    };
+    const callerConfigFile = join(stateDir, 'caller.yaml');
+    await writeFile(
+      callerConfigFile,
+      `# How to join the development lattice that is running now.\n${JSON.stringify(callerInput, null, 2)}\n`,
+      {
+        mode: 0o600,
+      },
+    );
+    const stop = async (): Promise<void> => {
+      await host.drain();
+      await server.stop();
+    };
+    return { server, host, config, callerConfigFile, callerConfig: parseConfig(callerInput), stop, [Symbol.asyncDispose]: stop };
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+}
+
+/** The development lattice's own key: made once, kept for the next start so that a second terminal can sign too. */
+async function ensureClusterSeed(file: string): Promise<string> {
+  if (existsSync(file)) {
+    SigningKey.fromSeed((await readFile(file, 'utf8')).trim(), 'cluster');
+    return file;
+  }
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  await writeFile(file, `${SigningKey.generate('cluster').exportSeed().reveal()}\n`, { mode: 0o600, flag: 'wx' });
+  return file;
+}

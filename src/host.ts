@@ -1,0 +1,309 @@
+import { openAheadFile } from './ahead-file.ts';
+import type { Clock } from './clock.ts';
+import { loadArtifact } from './component/artifact.ts';
+import { startComponent, type ComponentPorts, type RunningComponent } from './component/component.ts';
+import { preflight } from './component/preflight.ts';
+import { transpileComponent } from './component/transpile.ts';
+import type { ComponentConfig, HostConfig } from './config/schema.ts';
+import { serveDescription } from './control/describe.ts';
+import { TrellisError } from './errors.ts';
+import { componentId, functionName, instanceName, linkName } from './ids.ts';
+import { Admission } from './invocation/admit.ts';
+import { createGate } from './invocation/gate.ts';
+import { LinkTable } from './invocation/link-table.ts';
+import { createPath } from './invocation/path.ts';
+import { subscribeComponent } from './invocation/subscribe.ts';
+import { joinLattice, type Member } from './member.ts';
+import { createObserver } from './invocation/observer.ts';
+import type { Logger } from './telemetry/log.ts';
+import type { Metrics } from './telemetry/metrics.ts';
+import { childTraceparent } from './telemetry/trace.ts';
+import { SigningKey } from './trust/nkey.ts';
+import type { ComponentTypes } from './wit/types.ts';
+import { hasAsync } from './wit/types.ts';
+import type { BusSubscription } from './wrpc/bus.ts';
+
+/** What starting a host takes. */
+export interface HostOptions {
+  readonly config: HostConfig;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly clock?: Clock;
+}
+
+/** One component as the host reports it. */
+export interface ComponentStatus {
+  readonly id: string;
+  readonly digest: string;
+  readonly inFlight: number;
+  /** Calls its runner has taken since the start: each is guest code that ran. */
+  readonly calls: number;
+  /** Process ids of its runners. */
+  readonly pids: readonly number[];
+}
+
+/** A snapshot for `/readyz`, logs and the command line. */
+export interface HostStatus {
+  readonly ready: boolean;
+  readonly draining: boolean;
+  readonly lattice: string;
+  readonly issuer: string;
+  readonly inFlight: number;
+  readonly components: readonly ComponentStatus[];
+  readonly connections: { readonly ctl: boolean; readonly rpc: boolean };
+}
+
+interface Served {
+  readonly id: string;
+  readonly digest: string;
+  readonly component: RunningComponent;
+  readonly subscriptions: readonly BusSubscription[];
+}
+
+/** Starts a host and resolves when every configured component is served. @throws TRELLIS_NATS_*, TRELLIS_COMPONENT_*, TRELLIS_TRUST_* */
+export async function startHost(options: HostOptions): Promise<Host> {
+  const host = new Host(options, await identity(options.config));
+  try {
+    await host.start();
+  } catch (error) {
+    await host.stop();
+    throw error;
+  }
+  return host;
+}
+
+async function identity(config: HostConfig): Promise<string> {
+  if (config.hostSeedFile === undefined) return SigningKey.generate('server').publicKey;
+  const { readFile } = await import('node:fs/promises');
+  return SigningKey.fromSeed((await readFile(config.hostSeedFile, 'utf8')).trim(), 'server').publicKey;
+}
+
+/** A running host: composes the floors, and stops in the order that loses nothing. */
+export class Host implements AsyncDisposable {
+  /** Public key (`N…`) that names this host. */
+  readonly id: string;
+  /** Resolves when the host is over: with the reason if it ended by itself. */
+  readonly closed: Promise<TrellisError | undefined>;
+  readonly #options: HostOptions;
+  readonly #links: LinkTable;
+  readonly #admission: Admission;
+  readonly #served: Served[] = [];
+  #member: Member | undefined;
+  #ready = false;
+  #draining: Promise<void> | undefined;
+  #over: (reason: TrellisError | undefined) => void = () => {};
+
+  constructor(options: HostOptions, id: string) {
+    this.#options = options;
+    this.id = id;
+    this.#links = new LinkTable(options.config.links);
+    this.#admission = new Admission(options.config.limits);
+    this.closed = new Promise((resolve) => (this.#over = resolve));
+  }
+
+  /** @internal Use {@link startHost}. */
+  async start(): Promise<void> {
+    const { config, log, metrics, clock } = this.#options;
+    const observer = createObserver(log, metrics);
+    const member = await joinLattice({
+      config,
+      log,
+      links: this.#links,
+      observer,
+      name: `trellis ${this.id.slice(0, 8)}`,
+      ahead: openAheadFile(config.stateDir, config.lattice),
+      ...(clock === undefined ? {} : { clock }),
+    });
+    this.#member = member;
+    metrics.inFlight(() => this.#admission.inFlight);
+    for (const connection of [member.ctl, member.rpc]) {
+      void connection.closed.then((reason) => {
+        if (this.#draining === undefined) this.#over(new TrellisError('TRELLIS_LATTICE_LOST', { cause: reason }));
+      });
+    }
+    if (member.adHoc)
+      log.warn(
+        { issuer: member.issuer },
+        'no cluster seed is configured: this host signs with an ad hoc key and believes no other host',
+      );
+    if (config.trust.verify !== 'enforce')
+      log.warn({ verify: config.trust.verify }, 'invocations that are not properly signed are NOT refused');
+
+    // Two at a time: transpiling is CPU, and a host that starts must still answer its connections.
+    const queue = config.components.map((component) => component);
+    const worker = async (): Promise<void> => {
+      for (let next = queue.shift(); next !== undefined; next = queue.shift()) await this.#serve(member, next, observer);
+    };
+    await Promise.all([worker(), worker()]);
+    await Promise.all([member.rpc.flush(), member.ctl.flush()]);
+    this.#ready = true;
+    log.info({ host: this.id, lattice: member.lattice, components: this.#served.map((served) => served.id) }, 'ready');
+  }
+
+  async #serve(member: Member, settings: ComponentConfig, observer: ReturnType<typeof createObserver>): Promise<void> {
+    const { config, log } = this.#options;
+    const id = componentId(settings.id);
+    const maxMemoryBytes = settings.maxMemoryBytes ?? config.limits.maxLinearMemoryBytes;
+    const timeoutMs = settings.timeoutMs ?? config.limits.maxExecutionTimeMs;
+    const artifact = await loadArtifact(settings.file, { maxBytes: config.limits.maxComponentSizeBytes });
+    const checked = preflight(artifact.bytes, { maxBytes: config.limits.maxComponentSizeBytes });
+    const transpiled = await transpileComponent(artifact.bytes, checked, {
+      cacheDir: config.cacheDir,
+      limits: { maxMemoryBytes },
+      timeoutMs: 60_000,
+    });
+    const component = await startComponent(
+      {
+        id,
+        transpiled,
+        types: checked.types,
+        policy: settings.policy,
+        maxInstances: settings.maxInstances,
+        maxQueue: settings.maxQueue,
+        maxMemoryBytes,
+        maxParamsBytes: config.limits.maxParamsBytes,
+        maxResultBytes: config.limits.maxResultBytes,
+        timeoutMs,
+        pendingImports: config.trust.verify === 'enforce' ? 'refuse' : 'allow',
+        env: settings.env,
+        args: settings.args,
+        config: settings.config,
+        grants: settings.grants,
+      },
+      this.#ports(member, checked.types),
+    );
+    const path = createPath({
+      id,
+      component,
+      timeoutMs,
+      maxInFlight: settings.maxInstances + settings.maxQueue,
+      admission: this.#admission,
+      gate: createGate(config.trust.verify, member.requests),
+      signer: member.signer,
+      limits: {
+        maxParamsBytes: config.limits.maxParamsBytes,
+        maxCallDepth: config.limits.maxCallDepth,
+        paramsTimeoutMs: Math.min(timeoutMs, 10_000),
+      },
+      observer,
+      clock: member.clock,
+    });
+    const subscriptions = subscribeComponent({
+      bus: member.rpc,
+      inbox: member.inbox,
+      lattice: member.lattice,
+      id,
+      component,
+      ...(checked.types.worldName === undefined ? {} : { worldName: checked.types.worldName }),
+      handler: path,
+    });
+    subscriptions.push(serveDescription(member.ctl, member.lattice, id, { id, digest: artifact.digest, types: checked.types }));
+    this.#served.push({ id, digest: artifact.digest, component, subscriptions });
+    log.info(
+      { component: id, digest: artifact.digest, functions: component.exports.length, policy: settings.policy },
+      'component served',
+    );
+  }
+
+  /** What a component's runner may ask of this host: outbound calls along links, and the log. */
+  #ports(member: Member, types: ComponentTypes): ComponentPorts {
+    const { log } = this.#options;
+    const asyncResults = new Set<string>();
+    for (const wit of types.imports) {
+      for (const fn of wit.functions) if (hasAsync(fn.result)) asyncResults.add(`${wit.name} ${fn.wireName}`);
+    }
+    return {
+      log,
+      clock: member.clock,
+      onGuestLog: (component, level, line) => log[level]({ component, guest: line }, 'guest'),
+      invokeImport: (call, events) => {
+        const link = call.link ?? 'default';
+        const target = this.#links.resolve(call.component, link, call.instance);
+        if (target === undefined) {
+          events.fail(`no link ${link} of ${call.component} serves ${call.instance}`);
+          return { sendPath() {}, cancel() {} };
+        }
+        const traceparent = childTraceparent(call.trace);
+        return member.invoker.invoke(
+          {
+            origin: call.component,
+            link: linkName(link),
+            target,
+            instance: instanceName(call.instance),
+            func: functionName(call.func),
+            // The runner's buffer is only ours until this returns, and the token is signed at the end of the turn.
+            params: call.params.slice(),
+            timeoutMs: Math.max(1, call.deadlineMs - member.clock.monotonicMs()),
+            depth: call.depth,
+            asyncResult: asyncResults.has(`${call.instance} ${call.func}`),
+            ...(traceparent === undefined ? {} : { traceparent }),
+          },
+          {
+            done: (result) => events.result(result),
+            path: (path, bytes, eof) => events.path(path, bytes, eof),
+            fail: (code, detail) => events.fail(`${code}: ${detail}`),
+          },
+        );
+      },
+    };
+  }
+
+  /** A snapshot of what runs and how it is. */
+  status(): HostStatus {
+    const member = this.#member;
+    return {
+      ready: this.#ready && this.#draining === undefined && member?.rpc.state === 'connected' && member.ctl.state === 'connected',
+      draining: this.#draining !== undefined,
+      lattice: this.#options.config.lattice,
+      issuer: member?.issuer ?? '',
+      inFlight: this.#admission.inFlight,
+      components: this.#served.map(({ id, digest, component }) => ({
+        id,
+        digest,
+        inFlight: component.inFlight,
+        calls: component.stats.calls,
+        pids: component.pids,
+      })),
+      connections: { ctl: member?.ctl.state === 'connected', rpc: member?.rpc.state === 'connected' },
+    };
+  }
+
+  /**
+   * Stops in the order that loses nothing: no new messages, then what is in flight (up to `drainTimeoutMs`), then the
+   * replies are flushed, then runners and connections end. Later calls return the same promise.
+   */
+  drain(): Promise<void> {
+    this.#draining ??= this.#drain();
+    return this.#draining;
+  }
+
+  async #drain(): Promise<void> {
+    const { config, log } = this.#options;
+    log.info({ inFlight: this.#admission.inFlight }, 'draining');
+    await Promise.allSettled(this.#served.flatMap((served) => served.subscriptions.map((subscription) => subscription.drain())));
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, config.drainTimeoutMs)));
+    await Promise.race([this.#admission.idle(), late]);
+    clearTimeout(timer);
+    if (this.#admission.inFlight > 0)
+      log.warn({ inFlight: this.#admission.inFlight }, 'the drain time is over; what is in flight is given up');
+    await this.#member?.rpc.flush().catch(() => {});
+    await this.#end();
+  }
+
+  /** Stops at once; what is in flight is given up. */
+  async stop(): Promise<void> {
+    this.#draining ??= Promise.resolve();
+    await this.#end();
+  }
+
+  async #end(): Promise<void> {
+    await Promise.allSettled(this.#served.map((served) => served.component.stop()));
+    await this.#member?.close();
+    this.#over(undefined);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.drain();
+  }
+}

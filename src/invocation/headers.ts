@@ -1,0 +1,34 @@
+/**
+ * The headers of an invocation and of its answers. Trellis' own begin with `Lattice-`; the lower-case ones are those of
+ * wasmCloud 1.x, which unmodified peers read and write.
+ */
+export const HEADER = {
+  /** Id of the calling component, as 1.x sends it. Compared with the signed origin when both are there. */
+  sourceId: 'source-id',
+  /** Link the caller used; `default` when absent. */
+  linkName: 'link-name',
+  /** W3C trace context. */
+  traceparent: 'traceparent',
+  /** The signed request token. */
+  invocation: 'Lattice-Invocation',
+  /** The signed answer to the first message, when parameters follow. */
+  accept: 'Lattice-Accept',
+  /** The signed result, on the one-message reply or on the end of `.results`. */
+  result: 'Lattice-Result',
+  /** `unary`: the caller understands a one-message reply. */
+  reply: 'Lattice-Reply',
+  /** Bytes of all root parameters, decimal; lets a server start an unsigned call without waiting for the end marker. */
+  length: 'Lattice-Length',
+  /** How many components deep the call chain is, decimal. */
+  depth: 'Lattice-Depth',
+} as const;
+
+/** Value of {@link HEADER.reply} that asks for a one-message reply. */
+export const UNARY = 'unary';
+
+/** A header's value as a non-negative integer, or `undefined` if it is absent or anything else. */
+export function headerInteger(value: string | undefined, max: number): number | undefined {
+  if (value === undefined || !/^(?:0|[1-9][0-9]{0,9})$/.test(value)) return undefined;
+  const number = Number(value);
+  return number <= max ? number : undefined;
+}

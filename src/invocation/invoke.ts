@@ -1,0 +1,287 @@
+import type { Clock } from '../clock.ts';
+import type { ErrorCode } from '../errors.ts';
+import type { ComponentId, FunctionName, InstanceName, LatticeName, LinkName } from '../ids.ts';
+import type { ResultStatus } from '../trust/result-token.ts';
+import type { SentRequest, TokenSigner } from '../trust/signer.ts';
+import type { ResultVerifier } from '../trust/verify-result.ts';
+import type { Bus } from '../wrpc/bus.ts';
+import { prepareCall, type OutgoingCall, type OutgoingEvents } from '../wrpc/client.ts';
+import type { Inbox } from '../wrpc/inbox.ts';
+import { invocationSubject } from '../wrpc/subjects.ts';
+import type { VerifyMode } from './gate.ts';
+import { HEADER } from './headers.ts';
+import type { PathObserver } from './observer.ts';
+
+/** One outbound invocation. */
+export interface Invocation {
+  readonly origin: ComponentId;
+  readonly link: LinkName;
+  readonly target: ComponentId;
+  readonly instance: InstanceName;
+  readonly func: FunctionName;
+  /** Encoded root parameters. */
+  readonly params: Uint8Array;
+  /** Time until the call is given up, from now. */
+  readonly timeoutMs: number;
+  /** Components above this call; the receiving host refuses chains that are too long. */
+  readonly depth: number;
+  readonly traceparent?: string;
+  /** True if the result type holds streams or futures: the call then stays open after `done` until `cancel` or its deadline. */
+  readonly asyncResult?: boolean;
+}
+
+/** How an outbound invocation ends: exactly one of `done` and `fail`, once. `path` carries unsigned async results. */
+export interface InvocationEvents {
+  done(result: Uint8Array): void;
+  fail(code: ErrorCode, detail: string): void;
+  path?(path: string, bytes: Uint8Array, eof: boolean): void;
+}
+
+/** A call in flight. */
+export interface InvocationHandle {
+  /** Sends bytes of an async parameter (never under `enforce`: they would not be signed). */
+  sendPath(path: string, bytes: Uint8Array, eof: boolean): void;
+  /** Forgets the call; no event follows. */
+  cancel(): void;
+}
+
+/** What an invoker is made of. */
+export interface InvokerOptions {
+  readonly bus: Bus;
+  readonly inbox: Inbox;
+  readonly lattice: LatticeName;
+  readonly mode: VerifyMode;
+  readonly signer: TokenSigner;
+  readonly results: ResultVerifier;
+  readonly clock: Clock;
+  readonly observer: PathObserver;
+  readonly maxResultBytes: number;
+  /**
+   * How long an unsigned refusal (no responders, or a peer that cannot sign) is held back for a signed answer to overtake
+   * it, so that whoever can write to the inbox cannot end a call with one forged message.
+   */
+  readonly refusalGraceMs?: number;
+}
+
+const FAILURE: Readonly<Record<Exclude<ResultStatus, 'ok'>, ErrorCode>> = {
+  denied: 'TRELLIS_INVOKE_DENIED',
+  busy: 'TRELLIS_INVOKE_BUSY',
+  trap: 'TRELLIS_INVOKE_TRAP',
+  timeout: 'TRELLIS_INVOKE_TARGET_TIMEOUT',
+  'too-large': 'TRELLIS_PATH_TOO_LARGE',
+  'bad-params': 'TRELLIS_INVOKE_BAD_PARAMS',
+  unavailable: 'TRELLIS_INVOKE_FAILED',
+  error: 'TRELLIS_INVOKE_FAILED',
+};
+
+/** Sends invocations: the outbound mirror of the path (sign, send, verify the answer). */
+export class Invoker {
+  readonly options: InvokerOptions;
+  readonly #calls = new Set<Call>();
+
+  constructor(options: InvokerOptions) {
+    this.options = options;
+  }
+
+  /** Calls in flight. */
+  get inFlight(): number {
+    return this.#calls.size;
+  }
+
+  /** Starts an invocation. Never throws for what a peer does; TRELLIS_NATS_* when the connection itself is closed. */
+  invoke(invocation: Invocation, events: InvocationEvents): InvocationHandle {
+    const call = new Call(this.options, invocation, events, () => this.#calls.delete(call));
+    this.#calls.add(call);
+    call.start();
+    return call;
+  }
+
+  /** Ends every call in flight with TRELLIS_INVOKE_CANCELLED. */
+  close(): void {
+    for (const call of this.#calls) call.fail('TRELLIS_INVOKE_CANCELLED', 'the host is stopping');
+  }
+}
+
+class Call implements OutgoingEvents, InvocationHandle {
+  readonly #o: InvokerOptions;
+  readonly #invocation: Invocation;
+  readonly #events: InvocationEvents;
+  readonly #forget: () => void;
+  readonly #wire: OutgoingCall;
+  readonly #deadline: NodeJS.Timeout;
+  #grace: NodeJS.Timeout | undefined;
+  #sent: SentRequest | undefined;
+  #chunks: Uint8Array[] = [];
+  #bytes = 0;
+  #oneMessage = false;
+  #answered = false;
+  #ended = false;
+
+  constructor(options: InvokerOptions, invocation: Invocation, events: InvocationEvents, forget: () => void) {
+    this.#o = options;
+    this.#invocation = invocation;
+    this.#events = events;
+    this.#forget = forget;
+    // The reply subject comes first: the token signs it.
+    this.#wire = prepareCall({ bus: options.bus, inbox: options.inbox });
+    this.#deadline = setTimeout(
+      () => this.fail('TRELLIS_INVOKE_TIMEOUT', `no valid answer in ${invocation.timeoutMs} ms`),
+      invocation.timeoutMs,
+    );
+  }
+
+  start(): void {
+    const { lattice, signer, mode } = this.#o;
+    const call = this.#invocation;
+    const subject = invocationSubject({ lattice, component: call.target, instance: call.instance, func: call.func });
+    if (mode === 'off') {
+      this.#send(subject, undefined);
+      return;
+    }
+    signer.request(
+      {
+        origin: call.origin,
+        link: call.link,
+        target: call.target,
+        instance: call.instance,
+        func: call.func,
+        subject,
+        reply: this.#wire.reply,
+        params: call.params,
+      },
+      (token, sent) => {
+        this.#sent = sent;
+        this.#send(subject, token);
+      },
+    );
+  }
+
+  #send(subject: string, token: string | undefined): void {
+    if (this.#ended) return;
+    const call = this.#invocation;
+    const headers: [string, string][] = [
+      [HEADER.sourceId, call.origin],
+      [HEADER.linkName, call.link],
+    ];
+    if (token !== undefined) headers.push([HEADER.invocation, token]);
+    else headers.push([HEADER.length, String(call.params.length)]);
+    if (call.depth > 0) headers.push([HEADER.depth, String(call.depth)]);
+    if (call.traceparent !== undefined) headers.push([HEADER.traceparent, call.traceparent]);
+    try {
+      this.#wire.send({ subject, params: call.params, headers, unary: true }, this);
+    } catch (error) {
+      this.fail('TRELLIS_INVOKE_FAILED', error instanceof Error ? error.message : 'the connection refused the message');
+    }
+  }
+
+  /** The acknowledgement. Under `enforce` the rest of the parameters goes only to an inbox that a trusted host signed for. */
+  accepted(header: (name: string) => string | undefined, inbox: string): boolean {
+    if (this.#o.mode !== 'enforce') return true;
+    const verdict = this.#sent === undefined ? undefined : this.#o.results.accept(this.#sent, header(HEADER.accept));
+    if (verdict?.ok && verdict.inbox === inbox) return true;
+    this.#o.observer.dropped('unsigned acknowledgement');
+    return false;
+  }
+
+  unary(payload: Uint8Array, header: (name: string) => string | undefined): void {
+    this.#oneMessage = true;
+    this.#judge([payload], payload, header(HEADER.result));
+  }
+
+  refused(status: number, text: string, header: (name: string) => string | undefined): void {
+    const proof = header(HEADER.result);
+    if (proof !== undefined && this.#judge([], new Uint8Array(0), proof)) return;
+    const [code, detail] = refusal(status, text);
+    if (this.#o.mode !== 'enforce') {
+      this.fail(code, detail);
+      return;
+    }
+    this.#grace ??= setTimeout(() => this.fail(code, detail), this.#o.refusalGraceMs ?? 100);
+  }
+
+  result(path: string, payload: Uint8Array, eof: boolean, header: (name: string) => string | undefined): void {
+    if (path !== '') {
+      if (this.#o.mode === 'enforce') this.fail('TRELLIS_PATH_UNSIGNED_VALUES', 'a result stream outside the signed bytes');
+      else this.#events.path?.(path, payload, eof);
+      return;
+    }
+    this.#bytes += payload.length;
+    if (this.#bytes > this.#o.maxResultBytes) {
+      this.fail('TRELLIS_PATH_TOO_LARGE', 'result larger than limits.maxResultBytes');
+      return;
+    }
+    if (payload.length > 0) this.#chunks.push(payload.slice());
+    if (!eof) return;
+    const chunks = this.#chunks;
+    this.#chunks = [];
+    this.#bytes = 0;
+    const only = chunks[0];
+    this.#judge(chunks, chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks), header(HEADER.result));
+  }
+
+  /** Accepts an answer or drops it. Returns true if it ended the call. */
+  #judge(root: readonly Uint8Array[], result: Uint8Array, proof: string | undefined): boolean {
+    if (this.#ended || this.#answered) return true;
+    if (this.#o.mode === 'off') return this.#judgeUnsigned(result, proof);
+    const verdict = this.#sent === undefined ? undefined : this.#o.results.result(this.#sent, proof, root);
+    if (verdict?.ok) {
+      if (verdict.status === 'ok') this.#finish(result);
+      else this.fail(FAILURE[verdict.status], `the target answered ${verdict.status}`);
+      return true;
+    }
+    if (this.#o.mode === 'observe') return this.#judgeUnsigned(result, proof);
+    this.#o.observer.dropped(verdict === undefined ? 'answer before the request' : verdict.code);
+    return false;
+  }
+
+  #judgeUnsigned(result: Uint8Array, proof: string | undefined): boolean {
+    const status = proof?.startsWith('unsigned ') ? proof.slice('unsigned '.length) : 'ok';
+    const code = FAILURE[status as Exclude<ResultStatus, 'ok'>];
+    if (code !== undefined) this.fail(code, `the target answered ${status}`);
+    else this.#finish(result);
+    return true;
+  }
+
+  #finish(result: Uint8Array): void {
+    if (this.#answered) return;
+    this.#answered = true;
+    const open = this.#invocation.asyncResult === true && !this.#oneMessage && this.#o.mode !== 'enforce';
+    if (open || this.#end()) this.#events.done(result);
+  }
+
+  fail(code: ErrorCode, detail: string): void {
+    if (!this.#end()) return;
+    if (!this.#answered) this.#events.fail(code, detail);
+  }
+
+  sendPath(path: string, bytes: Uint8Array, eof: boolean): void {
+    if (!this.#ended) this.#wire.sendPath(path, bytes, eof);
+  }
+
+  cancel(): void {
+    this.#end();
+  }
+
+  #end(): boolean {
+    if (this.#ended) return false;
+    this.#ended = true;
+    this.#wire.cancel();
+    clearTimeout(this.#deadline);
+    clearTimeout(this.#grace);
+    this.#chunks = [];
+    this.#forget();
+    return true;
+  }
+}
+
+/** The code of an unsigned refusal, by the status line an unmodified peer or the server itself sends. */
+function refusal(status: number, text: string): [ErrorCode, string] {
+  const detail = `status ${status} ${text.replace(/[^\x20-\x7e]/g, '?').slice(0, 80)}`.trim();
+  if (status === 503) return ['TRELLIS_INVOKE_NO_RESPONDERS', detail];
+  if (status === 401 || status === 403) return ['TRELLIS_INVOKE_DENIED', detail];
+  if (status === 429) return ['TRELLIS_INVOKE_BUSY', detail];
+  if (status === 408 || status === 504) return ['TRELLIS_INVOKE_TARGET_TIMEOUT', detail];
+  if (status === 400) return ['TRELLIS_INVOKE_BAD_PARAMS', detail];
+  if (status === 413) return ['TRELLIS_PATH_TOO_LARGE', detail];
+  return ['TRELLIS_INVOKE_FAILED', detail];
+}

@@ -1,0 +1,69 @@
+import { componentId, instanceName, linkName, type ComponentId } from '../ids.ts';
+import { TrellisError } from '../errors.ts';
+
+/** One link as the configuration (or later the lattice's data) names it. */
+export interface Link {
+  /** The component that imports. */
+  readonly source: string;
+  /** The component or provider that serves. */
+  readonly target: string;
+  /** The link's name; `default` unless the source selects another. */
+  readonly name: string;
+  /** WIT namespace of the interfaces, e.g. `trellis-samples`. */
+  readonly namespace: string;
+  /** WIT package of the interfaces, e.g. `hello`. */
+  readonly package: string;
+  /** Interface names without namespace, package and version, e.g. `greeting`. */
+  readonly interfaces: readonly string[];
+}
+
+/** `ns:pkg/iface` of an instance name: links do not name versions (wasmCloud 1.x link semantics). */
+function withoutVersion(instance: string): string {
+  const at = instance.indexOf('@');
+  return at < 0 ? instance : instance.slice(0, at);
+}
+
+/**
+ * Which component may call which, over which interface. The sending host finds its targets here, and the receiving
+ * host refuses, before any cryptography, an origin that no link names.
+ */
+export class LinkTable {
+  readonly #targets = new Map<string, ComponentId>();
+  readonly #links: readonly Link[];
+
+  /** @throws TRELLIS_ID_INVALID for a name that could not be one, TRELLIS_LINK_CONFLICT for two targets of one link. */
+  constructor(links: readonly Link[]) {
+    this.#links = links;
+    for (const link of links) {
+      const source = componentId(link.source);
+      const target = componentId(link.target);
+      const name = linkName(link.name);
+      for (const wit of link.interfaces) {
+        const instance = instanceName(`${link.namespace}:${link.package}/${wit}`);
+        const key = `${source} ${name} ${instance}`;
+        const known = this.#targets.get(key);
+        if (known !== undefined && known !== target) {
+          throw new TrellisError('TRELLIS_LINK_CONFLICT', {
+            message: `link ${name} of ${source} for ${instance} names two targets, ${known} and ${target}`,
+          });
+        }
+        this.#targets.set(key, target);
+      }
+    }
+  }
+
+  /** The target of a component's import, or `undefined` when no link serves it. `instance` may carry a version. */
+  resolve(source: string, name: string, instance: string): ComponentId | undefined {
+    return this.#targets.get(`${source} ${name} ${withoutVersion(instance)}`);
+  }
+
+  /** True if a link lets `origin` call `instance` of `target`. Never throws. */
+  allows(origin: string, link: string, instance: string, target: string): boolean {
+    return this.resolve(origin, link, instance) === target;
+  }
+
+  /** The links as given. */
+  list(): readonly Link[] {
+    return this.#links;
+  }
+}

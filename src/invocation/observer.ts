@@ -1,0 +1,54 @@
+import type { ErrorCode } from '../errors.ts';
+import type { Logger } from '../telemetry/log.ts';
+import type { InvocationOutcome, Metrics } from '../telemetry/metrics.ts';
+
+/** What the log and the metrics learn of one invocation's end. No payload, no token, no secret. */
+export interface InvocationEnd {
+  readonly component: string;
+  /** `instance/function`, or the function alone for one of the world. */
+  readonly operation: string;
+  /** `ok`, or how it left the path. */
+  readonly outcome: InvocationOutcome;
+  /** The code that the log line and the metric carry; absent when ok. */
+  readonly code?: ErrorCode;
+  /** For the log: printable, bounded. */
+  readonly detail?: string;
+  /** The caller, signed or by its own word. */
+  readonly origin: string | undefined;
+  /** True if the invocation was proven authentic. */
+  readonly verified: boolean;
+  readonly durationMs: number;
+  readonly traceparent: string | undefined;
+}
+
+/** Where the path reports to: one call per invocation that leaves it, by whichever exit. */
+export interface PathObserver {
+  ended(end: InvocationEnd): void;
+  /** `observe` let through what `enforce` would have refused. */
+  wouldDeny(code: ErrorCode, detail: string, component: string, operation: string): void;
+  /** A reply was dropped because it was not authentic. */
+  dropped(reason: string): void;
+}
+
+/** Reports to log and metrics: one line and one count per exit, at the level its kind deserves. */
+export function createObserver(log: Logger, metrics: Metrics): PathObserver {
+  return {
+    ended(end) {
+      metrics.invocation(end.component, end.operation).record(end.outcome, end.durationMs);
+      if (end.outcome === 'ok') {
+        if (log.enabled('debug')) log.debug({ ...end }, 'invocation');
+        return;
+      }
+      if (end.outcome === 'denied' && end.code !== undefined) metrics.denied(end.code);
+      log.warn({ ...end }, end.outcome === 'denied' ? 'invocation denied' : 'invocation failed');
+    },
+    wouldDeny(code, detail, component, operation) {
+      metrics.observed(code);
+      log.warn({ code, detail, component, operation }, 'enforce would deny this invocation');
+    },
+    dropped(reason) {
+      metrics.denied('TRELLIS_INVOKE_UNAUTHENTICATED');
+      log.debug({ code: 'TRELLIS_INVOKE_UNAUTHENTICATED', reason }, 'dropped an answer that is not authentic');
+    },
+  };
+}

@@ -1,0 +1,276 @@
+import type { Clock } from '../clock.ts';
+import type { CallEvents, CallHandle, RunningComponent } from '../component/component.ts';
+import type { CallFailure } from '../component/runner/frames.ts';
+import type { ErrorCode } from '../errors.ts';
+import type { ComponentId } from '../ids.ts';
+import type { InvocationOutcome } from '../telemetry/metrics.ts';
+import type { TokenSigner } from '../trust/signer.ts';
+import type { ResultStatus } from '../trust/result-token.ts';
+import type { Denial } from '../trust/denial.ts';
+import { requestDigest } from '../trust/token.ts';
+import type { PendingInvocation } from '../trust/verify-request.ts';
+import type { IncomingInvocation } from '../wrpc/server.ts';
+import type { Admission, Permit } from './admit.ts';
+import type { Addressee, Gate, Runnable } from './gate.ts';
+import { HEADER } from './headers.ts';
+import type { PathObserver } from './observer.ts';
+import { openInvocation, type OpenedInvocation } from './open.ts';
+import { ParamsCollector } from './params.ts';
+import { replyFailure, replyResult, type ReplyContext } from './reply.ts';
+
+/** Sizes and times that bound one invocation. */
+export interface PathLimits {
+  readonly maxParamsBytes: number;
+  /** Longest chain of components calling components. */
+  readonly maxCallDepth: number;
+  /** Time for a caller to send the parameters it announced. */
+  readonly paramsTimeoutMs: number;
+}
+
+/** What the path of one component is made of. */
+export interface PathOptions {
+  readonly id: ComponentId;
+  readonly component: RunningComponent;
+  readonly timeoutMs: number;
+  /** Invocations of this component in flight at once: its instances and its queue. */
+  readonly maxInFlight: number;
+  readonly admission: Admission;
+  readonly gate: Gate;
+  readonly signer: TokenSigner;
+  readonly limits: PathLimits;
+  readonly observer: PathObserver;
+  readonly clock: Clock;
+}
+
+/** One function of the component, as the lattice addresses it. */
+export interface ServedFunction extends Addressee {
+  readonly exportIndex: number;
+  readonly asyncParams: boolean;
+  /** `instance/function` for metrics and log. */
+  readonly operation: string;
+}
+
+type Failure = Exclude<ResultStatus, 'ok'>;
+
+/** The path's own code for each way a component can fail a call. */
+const RUN_FAILURE: Readonly<Record<CallFailure, readonly [Failure, ErrorCode]>> = {
+  trap: ['trap', 'TRELLIS_INVOKE_TRAP'],
+  timeout: ['timeout', 'TRELLIS_INVOKE_TARGET_TIMEOUT'],
+  busy: ['busy', 'TRELLIS_PATH_BUSY'],
+  'too-large': ['too-large', 'TRELLIS_PATH_TOO_LARGE'],
+  'bad-params': ['bad-params', 'TRELLIS_INVOKE_BAD_PARAMS'],
+  unavailable: ['unavailable', 'TRELLIS_INVOKE_FAILED'],
+  'unsigned-values': ['denied', 'TRELLIS_PATH_UNSIGNED_VALUES'],
+  error: ['error', 'TRELLIS_INVOKE_FAILED'],
+};
+
+/**
+ * The path of every invocation of one component:
+ *
+ *     message ─► admit ─► open ─► verify ─► run ─► sign ─► reply
+ *
+ * Returns the handler for one served function. It never throws, and each message it is given leaves by exactly one exit:
+ * one reply, one metric, one log line, one code.
+ */
+export function createPath(options: PathOptions): (fn: ServedFunction) => (message: IncomingInvocation) => void {
+  return (fn) => (message) => new Passage(options, fn, message).admit();
+}
+
+class Passage implements CallEvents {
+  readonly #path: PathOptions;
+  readonly #fn: ServedFunction;
+  readonly #message: IncomingInvocation;
+  readonly #startedMs: number;
+  #reply: ReplyContext;
+  #permit: Permit | undefined;
+  #opened: OpenedInvocation | undefined;
+  #origin: string | undefined;
+  #verified = false;
+  #handle: CallHandle | undefined;
+  #params: ParamsCollector | undefined;
+  #rootBytesSeen = 0;
+  #ended = false;
+
+  constructor(path: PathOptions, fn: ServedFunction, message: IncomingInvocation) {
+    this.#path = path;
+    this.#fn = fn;
+    this.#message = message;
+    this.#startedMs = path.clock.monotonicMs();
+    this.#reply = { signer: path.signer, server: path.id, token: message.header(HEADER.invocation) };
+  }
+
+  admit(): void {
+    this.#permit = this.#path.admission.enter(this.#path.id, this.#path.maxInFlight, this.#message.header(HEADER.sourceId));
+    if (this.#permit === undefined) {
+      // No signature for those who are turned away at the door: a flood must not buy cryptography.
+      this.#reply = { ...this.#reply, token: undefined };
+      this.#leave('busy', 'busy', 'TRELLIS_PATH_BUSY', 'no permit');
+      return;
+    }
+    this.#open();
+  }
+
+  #open(): void {
+    const opened = openInvocation(this.#message, this.#path.limits);
+    if ('malformed' in opened) {
+      this.#reply = { ...this.#reply, token: undefined };
+      this.#leave('bad', 'bad-params', 'TRELLIS_PATH_MALFORMED', opened.malformed);
+      return;
+    }
+    this.#opened = opened;
+    this.#origin = opened.sourceId;
+    this.#verify(opened);
+  }
+
+  #verify(opened: OpenedInvocation): void {
+    const verdict = this.#path.gate.check(opened, this.#message, this.#fn);
+    if (!verdict.ok) {
+      this.#deny(verdict);
+      return;
+    }
+    if (verdict.pending !== undefined) {
+      this.#origin = verdict.pending.claims.org;
+      this.#verifyParams(verdict.pending);
+      return;
+    }
+    if (verdict.denied !== undefined) {
+      this.#path.observer.wouldDeny(verdict.denied.code, verdict.denied.detail, this.#path.id, this.#fn.operation);
+    }
+    const declared = opened.declaredBytes;
+    const complete = this.#message.unary && declared === this.#message.payload.length;
+    this.#run(verdict.runnable, this.#message.payload, complete);
+  }
+
+  /** Gathers what the token announced, then lets the gate judge all of it. Nothing runs before the last byte is proven. */
+  #verifyParams(pending: PendingInvocation): void {
+    const first = this.#message.payload;
+    const expected = pending.claims.len;
+    if (expected > this.#path.limits.maxParamsBytes) {
+      this.#leave('bad', 'too-large', 'TRELLIS_PATH_TOO_LARGE', 'parameters larger than limits.maxParamsBytes');
+      return;
+    }
+    if (first.length >= expected) {
+      this.#admitParams(pending, [first], first);
+      return;
+    }
+    this.#params = new ParamsCollector(first, expected, this.#path.limits.paramsTimeoutMs, (complete) => {
+      if (complete === undefined) this.#leave('bad', 'timeout', 'TRELLIS_PATH_PARAMS_TIMEOUT', 'parameters did not arrive');
+      else this.#admitParams(pending, [complete], complete);
+    });
+    this.#message.onParams((path, bytes, eof) => this.#onParams(path, bytes, eof));
+    this.#path.signer.accept(
+      { request: requestDigest(pending.token), server: this.#path.id, inbox: this.#message.inbox() },
+      (proof) => this.#message.accept({ entries: [[HEADER.accept, proof]] }),
+    );
+  }
+
+  #admitParams(pending: PendingInvocation, root: readonly Uint8Array[], params: Uint8Array): void {
+    const verdict = this.#path.gate.admit(pending, root);
+    if (!verdict.ok) {
+      this.#deny(verdict);
+      return;
+    }
+    this.#verified = true;
+    this.#run(verdict.invocation, params, true);
+  }
+
+  #run(_proof: Runnable, params: Uint8Array, complete: boolean): void {
+    const opened = this.#opened;
+    const depth = opened?.depth ?? 0;
+    if (depth > this.#path.limits.maxCallDepth) {
+      this.#leave('error', 'error', 'TRELLIS_CALL_DEPTH', `call depth ${depth}`);
+      return;
+    }
+    this.#rootBytesSeen = params.length;
+    // A 1.x caller sends nothing more until it has its acknowledgement.
+    if (!this.#message.unary || !complete || this.#fn.asyncParams) {
+      if (!this.#verified) this.#message.onParams((path, bytes, eof) => this.#onParams(path, bytes, eof));
+      if (!this.#verified || !this.#message.unary) this.#message.accept();
+    }
+    this.#handle = this.#path.component.call(
+      {
+        exportIndex: this.#fn.exportIndex,
+        params,
+        complete,
+        timeoutMs: this.#path.timeoutMs,
+        depth,
+        pending: this.#path.gate.mode === 'enforce' ? 'refuse' : 'allow',
+        ...(opened?.traceparent === undefined ? {} : { trace: opened.traceparent }),
+      },
+      this,
+    );
+  }
+
+  #onParams(path: string, bytes: Uint8Array, eof: boolean): void {
+    if (this.#params !== undefined && path === '') {
+      this.#params.push(bytes, eof);
+      return;
+    }
+    if (path === '') {
+      this.#rootBytesSeen += bytes.length;
+      if (this.#rootBytesSeen > this.#path.limits.maxParamsBytes) {
+        this.#leave('bad', 'too-large', 'TRELLIS_PATH_TOO_LARGE', 'parameters larger than limits.maxParamsBytes');
+        return;
+      }
+    }
+    this.#handle?.params(path, bytes, eof);
+  }
+
+  /** The component's result; what remains is sign and reply. */
+  result(root: Uint8Array, hasPending: boolean): void {
+    if (this.#ended) return;
+    if (hasPending) {
+      replyResult(this.#message, this.#reply, root, true, () => {});
+      return;
+    }
+    this.#ended = true;
+    replyResult(this.#message, this.#reply, root, false, () => this.#close('ok'));
+  }
+
+  path(path: string, bytes: Uint8Array, eof: boolean): void {
+    if (!this.#ended) this.#message.sendPath(path, bytes, eof);
+  }
+
+  /** Every pending value of the result has been sent. */
+  done(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#close('ok');
+  }
+
+  fail(status: CallFailure, detail: string): void {
+    const [failure, code] = RUN_FAILURE[status];
+    this.#leave(failure, failure, code, detail);
+  }
+
+  /** To the caller every denial reads alike; only a full replay window says busy, because trying again later helps. */
+  #deny(denial: Denial): void {
+    const outcome = denial.code === 'TRELLIS_VERIFY_REPLAY_FULL' ? 'busy' : 'denied';
+    this.#leave(outcome, outcome, denial.code, denial.detail);
+  }
+
+  /** Leaves the path by a side exit. */
+  #leave(outcome: InvocationOutcome, failure: Failure, code: ErrorCode, detail: string): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#params?.cancel();
+    this.#handle?.cancel();
+    replyFailure(this.#message, this.#reply, failure, () => this.#close(outcome, code, detail));
+  }
+
+  #close(outcome: InvocationOutcome, code?: ErrorCode, detail?: string): void {
+    this.#permit?.release();
+    this.#message.close();
+    this.#path.observer.ended({
+      component: this.#path.id,
+      operation: this.#fn.operation,
+      outcome,
+      verified: this.#verified,
+      durationMs: this.#path.clock.monotonicMs() - this.#startedMs,
+      origin: this.#origin,
+      traceparent: this.#opened?.traceparent,
+      ...(code === undefined ? {} : { code }),
+      ...(detail === undefined ? {} : { detail }),
+    });
+  }
+}

@@ -1,0 +1,146 @@
+import { readFile } from 'node:fs/promises';
+import { systemClock, type Clock } from './clock.ts';
+import type { HostConfig, PartitionConfig } from './config/schema.ts';
+import { TrellisError } from './errors.ts';
+import { latticeName, type LatticeName } from './ids.ts';
+import { Invoker } from './invocation/invoke.ts';
+import type { LinkTable } from './invocation/link-table.ts';
+import type { PathObserver } from './invocation/observer.ts';
+import { connectPartition, type LatticeConnection } from './nats/connection.ts';
+import type { Logger } from './telemetry/log.ts';
+import { IssuerSet } from './trust/issuers.ts';
+import { SigningKey } from './trust/nkey.ts';
+import { ReplayWindow } from './trust/replay.ts';
+import { RestartFence, type AheadStore } from './trust/restart-fence.ts';
+import { createTokenSigner, type TokenSigner } from './trust/signer.ts';
+import { TrustedTime } from './trust/trusted-time.ts';
+import { createRequestVerifier, type RequestVerifier } from './trust/verify-request.ts';
+import { createResultVerifier } from './trust/verify-result.ts';
+import { createInbox, type Inbox } from './wrpc/inbox.ts';
+
+/**
+ * What a host and a plain caller have in common: the two connections, a key to sign with, the issuers to believe, and
+ * the sending half of the path.
+ */
+export interface Member {
+  readonly lattice: LatticeName;
+  readonly clock: Clock;
+  readonly ctl: LatticeConnection;
+  readonly rpc: LatticeConnection;
+  readonly inbox: Inbox;
+  readonly signer: TokenSigner;
+  /** Public key this member signs with. */
+  readonly issuer: string;
+  /** True if the key was made at start, because none was configured. */
+  readonly adHoc: boolean;
+  readonly issuers: IssuerSet;
+  readonly requests: RequestVerifier;
+  readonly invoker: Invoker;
+  /** Closes both connections; calls in flight end with TRELLIS_INVOKE_CANCELLED. */
+  close(): Promise<void>;
+}
+
+/** What joining a lattice takes. */
+export interface JoinOptions {
+  readonly config: HostConfig;
+  readonly log: Logger;
+  readonly links: LinkTable;
+  readonly observer: PathObserver;
+  /** Shown in the server's connection list, followed by the partition. */
+  readonly name: string;
+  /** Where the restart fence keeps its number; members that serve nothing need none. */
+  readonly ahead?: AheadStore;
+  readonly clock?: Clock;
+}
+
+/** Opens both connections and returns a member of the lattice. @throws TRELLIS_NATS_*, TRELLIS_KEY_INVALID, TRELLIS_TRUST_ISSUER_INVALID */
+export async function joinLattice(options: JoinOptions): Promise<Member> {
+  const { config, log, observer } = options;
+  const clock = options.clock ?? systemClock;
+  const lattice = latticeName(config.lattice);
+  const { key, adHoc } = await clusterKey(config);
+  const issuers = new IssuerSet([...new Set([key.publicKey, ...config.trust.clusterIssuers])]);
+  const time = new TrustedTime(clock);
+
+  const ctl = await connectPartition(partitionOptions('ctl', config.ctl, options));
+  const rpc = await connectPartition(partitionOptions('rpc', config.rpc, options)).catch(async (error: unknown) => {
+    await ctl.close();
+    throw error;
+  });
+
+  const { skewMs, bind, tokenLifetimeMs, batch, unlinkedOrigins, replayMaxEntries, verify } = config.trust;
+  const inbox = createInbox(rpc);
+  const signer = createTokenSigner({ key, lattice, clock, lifetimeMs: tokenLifetimeMs, batch });
+  const replay = new ReplayWindow({ clock, maxEntries: replayMaxEntries, skewMs });
+  const requests = createRequestVerifier({
+    lattice,
+    issuers,
+    clock,
+    time,
+    replay,
+    links: options.links,
+    unlinkedOrigins,
+    bind,
+    skewMs,
+    ...(options.ahead === undefined ? {} : { fence: new RestartFence(time, skewMs, options.ahead) }),
+  });
+  const results = createResultVerifier({ lattice, issuers, clock, time, skewMs });
+  const invoker = new Invoker({
+    bus: rpc,
+    inbox,
+    lattice,
+    mode: verify,
+    signer,
+    results,
+    clock,
+    observer,
+    maxResultBytes: config.limits.maxResultBytes,
+  });
+  log.debug({ lattice, issuer: key.publicKey, adHoc, issuers: issuers.list() }, 'joined the lattice');
+  return {
+    lattice,
+    clock,
+    ctl,
+    rpc,
+    inbox,
+    signer,
+    issuer: key.publicKey,
+    adHoc,
+    issuers,
+    requests,
+    invoker,
+    async close() {
+      invoker.close();
+      await Promise.allSettled([rpc.close(), ctl.close()]);
+    },
+  };
+}
+
+/** The key to sign with: configured, or made for this run (a lattice of one host). */
+async function clusterKey(config: HostConfig): Promise<{ key: SigningKey; adHoc: boolean }> {
+  const { clusterSeed, clusterSeedFile } = config.trust;
+  if (clusterSeed !== undefined) return { key: SigningKey.fromSeed(clusterSeed, 'cluster'), adHoc: false };
+  if (clusterSeedFile === undefined) return { key: SigningKey.generate('cluster'), adHoc: true };
+  const seed = await readFile(clusterSeedFile, 'utf8').catch((cause: unknown) => {
+    throw new TrellisError('TRELLIS_KEY_INVALID', {
+      message: `the cluster seed file ${clusterSeedFile} could not be read`,
+      remedy: 'Check trust.clusterSeedFile, or make one with: trellis keys gen cluster --out FILE',
+      cause,
+    });
+  });
+  return { key: SigningKey.fromSeed(seed.trim(), 'cluster'), adHoc: false };
+}
+
+function partitionOptions(
+  partition: 'ctl' | 'rpc',
+  settings: PartitionConfig,
+  options: JoinOptions,
+): Parameters<typeof connectPartition>[0] {
+  return {
+    ...settings,
+    partition,
+    lattice: latticeName(options.config.lattice),
+    name: `${options.name} ${partition}`,
+    log: options.log,
+  };
+}

@@ -1,0 +1,57 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startTestLattice, type TestLattice } from '../support/lattice.ts';
+
+describe('a host in a development lattice', () => {
+  let test: TestLattice;
+  beforeAll(async () => {
+    test = await startTestLattice();
+  });
+  afterAll(() => test[Symbol.asyncDispose]());
+
+  it('calls a TypeScript component, signed and verified', async () => {
+    const { json } = await test.call('hello', 'greeting.greet', ['Ada']);
+    expect(json).toMatch(/Ada/);
+    expect(test.logged.find((line) => line['component'] === 'hello' && line['msg'] === 'invocation')).toMatchObject({
+      outcome: 'ok',
+      verified: true,
+    });
+  });
+
+  it('calls a component that calls another through a link', async () => {
+    const before = test.runs('hello');
+    const { json } = await test.call('greeter-chain', 'greeter.greet-all', [['Ada', 'Grace']]);
+    expect(json).toEqual({ ok: [expect.stringMatching(/Ada/), expect.stringMatching(/Grace/)] });
+    expect(test.runs('hello')).toBe(before + 2);
+  });
+
+  it.each([
+    ['echo-bool', true],
+    ['echo-u8', 255],
+    ['echo-s16', -32768],
+    ['echo-u64', '18446744073709551615'],
+    ['echo-s64', '-9223372036854775808'],
+    ['echo-f64', 'NaN'],
+    ['echo-char', '\u{1F600}'],
+    ['echo-string', 'grüße'],
+    ['echo-bytes', { hex: '00ff10' }],
+  ])('returns what %s is given', async (func, value) => {
+    expect((await test.call('echo', func, [value])).json).toEqual(value);
+  });
+
+  it('carries parameters and results of several messages', async () => {
+    const hex = 'ab'.repeat(3_000_000);
+    expect((await test.call('echo', 'echo-bytes', [{ hex }])).json).toEqual({ hex });
+  });
+
+  it('passes an inline stream under enforce, and refuses one that would travel unsigned', async () => {
+    const value = { ready: { hex: '616263' } };
+    expect((await test.call('echo-streams', 'streams.echo-bytes', [value])).json).toEqual(value);
+    await expect(test.call('echo-streams', 'streams.echo-bytes', [{ ready: { hex: '' } }])).rejects.toMatchObject({
+      code: 'TRELLIS_INVOKE_DENIED',
+    });
+  });
+
+  it('says that nobody serves a component', async () => {
+    await expect(test.call('nobody', 'greet', [])).rejects.toMatchObject({ code: 'TRELLIS_INVOKE_NO_RESPONDERS' });
+  });
+});
