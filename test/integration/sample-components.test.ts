@@ -261,7 +261,12 @@ describe('hostile', () => {
     },
   );
 
-  it('uses names that mean something in JavaScript, and they mean nothing', async () => {
+  it('GST-11 uses names jco cannot handle, and is refused for them', () => {
+    const bytes = readFileSync(hostileComponent('hostile-refused-names').file);
+    expect(() => preflight(bytes, { maxBytes: MIB })).toThrow(expect.objectContaining({ code: 'TRELLIS_COMPONENT_NAME' }));
+  });
+
+  it('GST-11 uses names that mean something in JavaScript, and they mean nothing', async () => {
     const { names } = (await instantiate(hostileComponent('hostile-names'))) as { names: Record<string, GuestFunction> };
     for (const name of [
       'eval',
