@@ -1,5 +1,134 @@
+import { TrellisError } from '../errors.ts';
+import { scanComponent } from '../wit/component-names.ts';
+import type { FoundName } from '../wit/component-names.ts';
+import { readComponent } from '../wit/component-reader.ts';
 import type { ComponentTypes } from '../wit/types.ts';
+import { digestOf } from './artifact.ts';
+import { grantFor, isLaterWasi } from './builtin-imports.ts';
+import { PAGE_BYTES } from './core-module.ts';
+import { isCoreName, isExternName, isLabel, isReservedFunction, refusedName } from './guest-names.ts';
+
+/** What a component is, before any code is generated from it or run. */
 export interface Preflight {
   readonly types: ComponentTypes;
+  /** `sha256:<hex>` of the bytes. */
   readonly digest: string;
+  /** Size of the component. */
+  readonly bytes: number;
+  readonly coreModules: number;
+  /** Functions defined in all core modules together. */
+  readonly functions: number;
+  /** What all memories together start with, bytes. */
+  readonly memoryBytes: number;
+  /** Interfaces the runner itself provides, as the component names them. */
+  readonly builtins: readonly string[];
+  /** Interfaces that must be linked; `''` stands for functions of the world itself. */
+  readonly links: readonly string[];
+  /** What an operator must grant for every import to work: `filesystem`, `network`, `http`, `link <interface>`. */
+  readonly grantsNeeded: readonly string[];
+}
+
+/** Limits of {@link preflight}; each has a default that real components stay far below. */
+export interface PreflightLimits {
+  readonly maxBytes: number;
+  readonly maxCoreModules?: number;
+  readonly maxFunctions?: number;
+}
+
+/**
+ * Looks at a component without trusting it: size, form, every name in it, what it imports. Nothing may see the bytes
+ * before this has passed.
+ *
+ * @throws TRELLIS_COMPONENT_TOO_LARGE, _INVALID (no component), _NAME (a name that could become code), _LIMIT,
+ *   _UNSUPPORTED (imports of a later WASI); TRELLIS_WIT_MALFORMED and TRELLIS_WIT_UNSUPPORTED of the reader.
+ */
+export function preflight(bytes: Uint8Array, limits: PreflightLimits): Preflight {
+  if (bytes.length > limits.maxBytes) {
+    throw new TrellisError('TRELLIS_COMPONENT_TOO_LARGE', {
+      message: `the component has ${bytes.length} bytes; this host accepts ${limits.maxBytes}`,
+      details: { bytes: bytes.length, maxBytes: limits.maxBytes },
+    });
+  }
+  checkForm(bytes);
+  const core = checkContent(bytes, limits);
+  const types = readComponent(bytes);
+  checkFunctions(types);
+  const builtins: string[] = [];
+  const links: string[] = [];
+  const needed = new Set<string>();
+  for (const { name, functions } of types.imports) {
+    const grant = name === '' ? undefined : grantFor(name);
+    if (grant !== undefined && isLaterWasi(name)) {
+      throw new TrellisError('TRELLIS_COMPONENT_UNSUPPORTED', {
+        message: `the component imports ${name}; this host offers WASI 0.2`,
+        remedy: 'Build the component for WASI 0.2.',
+        details: { import: name },
+      });
+    }
+    if (grant !== undefined) {
+      builtins.push(name);
+      if (grant !== 'none') needed.add(grant);
+    } else if (functions.length > 0) {
+      links.push(name);
+      needed.add(`link ${name === '' ? '(functions of the world)' : name}`);
+    }
+  }
+  return { types, digest: digestOf(bytes), bytes: bytes.length, ...core, builtins, links, grantsNeeded: [...needed] };
+}
+
+const MAX_CORE_MODULES = 128;
+const MAX_FUNCTIONS = 100_000;
+
+/** The generator also takes the text form, where our checks would see nothing: only the binary form passes. */
+function checkForm(bytes: Uint8Array): void {
+  const isWasm = bytes.length >= 8 && bytes[0] === 0 && bytes[1] === 0x61 && bytes[2] === 0x73 && bytes[3] === 0x6d;
+  if (!isWasm) throw new TrellisError('TRELLIS_COMPONENT_INVALID', { message: 'the file is not WebAssembly in binary form' });
+  if (bytes[4] === 1 && bytes[6] === 0) {
+    throw new TrellisError('TRELLIS_COMPONENT_INVALID', {
+      message: 'the file is a core module, not a component',
+      remedy: 'Make a component of it with `wasm-tools component new`.',
+    });
+  }
+}
+
+function checkContent(
+  bytes: Uint8Array,
+  limits: PreflightLimits,
+): { coreModules: number; functions: number; memoryBytes: number } {
+  const { names, coreModules } = scanComponent(bytes);
+  for (const { where, grammar, name } of names) {
+    if (!ALLOWED[grammar](name)) throw refusedName(where, name);
+  }
+  let functions = 0;
+  let pages = 0;
+  for (const module of coreModules) {
+    functions += module.functions;
+    for (const memory of module.memories) pages += memory.min;
+  }
+  checkCount('core modules', coreModules.length, limits.maxCoreModules ?? MAX_CORE_MODULES);
+  checkCount('functions', functions, limits.maxFunctions ?? MAX_FUNCTIONS);
+  return { coreModules: coreModules.length, functions, memoryBytes: pages * PAGE_BYTES };
+}
+
+const ALLOWED: Readonly<Record<FoundName['grammar'], (name: string) => boolean>> = {
+  extern: isExternName,
+  label: isLabel,
+  attribute: isExternName,
+  core: isCoreName,
+};
+
+function checkCount(what: string, count: number, max: number): void {
+  if (count <= max) return;
+  throw new TrellisError('TRELLIS_COMPONENT_LIMIT', {
+    message: `the component has ${count} ${what}; this host accepts ${max}`,
+    details: { what, count, max },
+  });
+}
+
+function checkFunctions(types: ComponentTypes): void {
+  for (const { name, functions } of types.exports) {
+    for (const fn of functions) {
+      if (isReservedFunction(name, fn.wireName)) throw refusedName(`function of ${name || 'the world'}`, fn.name);
+    }
+  }
 }

@@ -15,6 +15,8 @@ import type { ExpectedPatches, PatchReport } from './patches.ts';
 
 /** What the host asks for. */
 export interface TranspileJob {
+  /** URL of jco's generator: found by the host, because a search would have to read folders this process must not see. */
+  readonly generator: string;
   /** `'sync'`, or `'jspi'` with the functions that may wait. */
   readonly asyncMode: 'sync' | 'jspi';
   readonly asyncImports: readonly string[];
@@ -51,7 +53,7 @@ type Files = [name: string, bytes: Uint8Array][];
  * jco's generator is itself a component that imports WASI through a shim; the shim starts a thread and opens the file
  * system to it. It needs none of that, so it gets functions that refuse.
  */
-async function loadBindgen(): Promise<Bindgen> {
+async function loadBindgen(generator: string): Promise<Bindgen> {
   const shim = '@bytecodealliance/preview2-shim/';
   registerHooks({
     resolve: (specifier, context, next) =>
@@ -63,7 +65,7 @@ async function loadBindgen(): Promise<Bindgen> {
         ? { format: 'module', source: SHIMS[url.slice('trellis-shim:'.length)] ?? '', shortCircuit: true }
         : next(url, context),
   });
-  const bindgen = (await import('@bytecodealliance/jco-transpile/component')) as unknown as Bindgen;
+  const bindgen = (await import(generator)) as Bindgen;
   await bindgen.$init;
   return bindgen;
 }
@@ -98,7 +100,7 @@ async function readStdin(): Promise<Buffer> {
 }
 
 async function translate(job: TranspileJob, component: Uint8Array): Promise<{ answer: TranspileAnswer; files: Files }> {
-  const { generate } = await loadBindgen();
+  const { generate } = await loadBindgen(job.generator);
   const jspi = { tag: 'jspi', val: { imports: job.asyncImports, exports: job.asyncExports } };
   const generated = generate(component, {
     name: 'c',

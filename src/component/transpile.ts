@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { TrellisError } from '../errors.ts';
 import { cacheKey, isEntryFile, readEntry, writeEntry } from './cache.ts';
 import type { CacheEntry } from './cache.ts';
@@ -77,6 +77,7 @@ export async function transpileComponent(
     const asyncStatics = plan.asyncExports.filter((name) => name.includes('[static]')).length;
     const job: TranspileJob = {
       ...plan,
+      generator: pathToFileURL(generatorFile()).href,
       expected: { asyncFunctions: plan.asyncExports.length > 0 ? 1 : 0, asyncStatics },
       maxMemoryBytes,
       maxMemories: MAX_MEMORIES,
@@ -125,18 +126,26 @@ async function withSlot<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Own files of the translating process; `.ts` in a source tree, `.js` when built. */
+/**
+ * Own files of the translating process; `.ts` in a source tree, `.js` when built. Real paths, because the permission model
+ * judges those and a package may be reached through links.
+ */
 function program(): { main: string; readable: string[] } {
-  const here = import.meta.filename;
+  const here = realpathSync(import.meta.filename);
   const extension = here.slice(here.lastIndexOf('.'));
   const folder = dirname(here);
   const own = ['transpile-worker', 'patches', 'core-module'].map((name) => join(folder, name + extension));
-  return { main: own[0]!, readable: [...own, join(folder, '..', `errors${extension}`), jcoFolder()] };
+  const shared = [join(folder, '..', `errors${extension}`), join(folder, '..', '..', 'package.json')];
+  return { main: own[0]!, readable: [...own, ...shared, jcoFolder()] };
+}
+
+function generatorFile(): string {
+  return realpathSync(fileURLToPath(import.meta.resolve('@bytecodealliance/jco-transpile/component')));
 }
 
 function jcoFolder(): string {
   // `…/jco-transpile/vendor/js-component-bindgen-component.js`
-  return dirname(dirname(fileURLToPath(import.meta.resolve('@bytecodealliance/jco-transpile/component'))));
+  return dirname(dirname(generatorFile()));
 }
 
 let jcoVersionRead: string | undefined;

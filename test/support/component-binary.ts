@@ -137,13 +137,13 @@ export function componentWith(names: ComponentNames): Uint8Array {
   ]);
 }
 
-/** Returns a component that holds the given core modules, instantiates the first and exports its function as `run`. */
+/** Returns a component that instantiates the given core modules and exports the function `run` of the first. */
 export function componentOf(modules: readonly Bytes[]): Uint8Array {
   return Uint8Array.from([
     ...PREAMBLE,
     ...modules.flatMap((module) => section(1, module)),
     ...section(7, list([[0x40, 0, 1, 0]])),
-    ...section(2, list([[0, 0, 0]])),
+    ...section(2, list(modules.map((_, i) => [0, ...leb(i), 0]))),
     ...section(6, list([[0, 0, 1, 0, ...text('run')]])),
     ...section(8, list([[0, 0, 0, 0, 0]])),
     ...section(11, list([[0, ...text('run'), 1, 0, 0]])),
