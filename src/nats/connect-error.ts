@@ -5,6 +5,7 @@ import { TrellisError } from '../errors.ts';
 export interface ConnectionDiagnosis {
   readonly partition: string;
   readonly servers: readonly string[];
+  readonly tls: boolean;
 }
 
 // What Node says about a certificate, and what that means.
@@ -43,7 +44,7 @@ export function connectFailure(cause: unknown, where: ConnectionDiagnosis): Trel
   const reason =
     code === undefined ? undefined : (TLS_REASONS[code] ?? (/^ERR_(?:SSL|TLS)_/.test(code) ? `TLS failed (${code})` : undefined));
   if (reason !== undefined) return new TrellisError('TRELLIS_NATS_TLS_FAILED', { message: `${at}: ${reason}`, details, cause });
-  return new TrellisError('TRELLIS_NATS_UNREACHABLE', { message: `${at}: ${reach(code, cause)}`, details, cause });
+  return new TrellisError('TRELLIS_NATS_UNREACHABLE', { message: `${at}: ${reach(code, cause, where.tls)}`, details, cause });
 }
 
 /** Returns the code and a bounded text for an error that the client reports while it runs. */
@@ -89,10 +90,12 @@ function errorCode(error: unknown): string | undefined {
   return undefined;
 }
 
-function reach(code: string | undefined, cause: unknown): string {
+function reach(code: string | undefined, cause: unknown, tls: boolean): string {
   if (code === 'ECONNREFUSED') return 'connection refused';
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'the host name is not known';
-  if (cause instanceof errors.TimeoutError) return 'no answer in time';
-  if (code === 'ECONNRESET' || code === 'EPIPE') return 'the server closed the connection (a client certificate may be missing)';
+  // With TLS 1.3 the server judges the client after the client's handshake is done, and then says nothing.
+  const perhaps = tls ? '; the server may want a client certificate' : '';
+  if (cause instanceof errors.TimeoutError) return `no answer in time${perhaps}`;
+  if (code === 'ECONNRESET' || code === 'EPIPE') return `the server closed the connection${perhaps}`;
   return code ?? 'no answer';
 }

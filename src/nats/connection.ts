@@ -93,7 +93,7 @@ export async function connectPartition(options: PartitionOptions): Promise<Latti
       ...(credentials === undefined ? {} : { authenticator: (nonce?: string) => credentials.login(nonce) }),
     });
   } catch (cause) {
-    throw connectFailure(cause, fields);
+    throw connectFailure(cause, { ...fields, tls: endpoints.tls !== undefined });
   }
   log.info({ ...fields, server: nc.getServer(), tls: endpoints.tls !== undefined }, 'connected');
   return new LatticeConnection(nc, inboxPrefix, pace, options, credentials);
@@ -322,7 +322,9 @@ export class LatticeConnection implements Bus {
     const cause = await this.#nc.closed();
     this.#state = 'closed';
     const error =
-      cause instanceof Error ? connectFailure(cause, { partition: this.partition, servers: [this.server] }) : undefined;
+      cause instanceof Error
+        ? connectFailure(cause, { partition: this.partition, servers: [this.server], tls: this.#nc.info?.tls_required === true })
+        : undefined;
     if (error === undefined) this.#log.info({}, 'connection closed');
     else this.#log.error({ code: error.code }, `connection lost for good: ${error.message}`);
     this.#emit({ type: 'closed', error });
