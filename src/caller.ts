@@ -97,12 +97,14 @@ export class Caller implements AsyncDisposable {
   /** Asks the lattice for a component's types. @throws TRELLIS_INVOKE_NO_RESPONDERS, TRELLIS_INVOKE_TIMEOUT */
   async describe(target: string, timeoutMs: number): Promise<ComponentDescription> {
     const id = componentId(target);
-    const answer = await this.member.ctl.request(describeSubject(this.member.lattice, id), new Uint8Array(0), { timeoutMs });
-    if (answer.status === 503) {
-      throw new TrellisError('TRELLIS_INVOKE_NO_RESPONDERS', {
-        message: `no host of lattice ${this.member.lattice} serves ${id}`,
+    const answer = await this.member.ctl
+      .request(describeSubject(this.member.lattice, id), new Uint8Array(0), { timeoutMs })
+      .catch((error: unknown) => {
+        if (!(error instanceof TrellisError) || error.code !== 'TRELLIS_NATS_NO_RESPONDERS') throw error;
+        throw new TrellisError('TRELLIS_INVOKE_NO_RESPONDERS', {
+          message: `no host of lattice ${this.member.lattice} serves ${id}`,
+        });
       });
-    }
     return parseDescription(answer.payload);
   }
 
