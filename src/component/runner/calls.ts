@@ -3,6 +3,7 @@ import { encodeInline } from '../../wit/inline.ts';
 import { BudgetError, RootSource, sendPending } from './async-values.ts';
 import type { ExportedFunction } from './exports.ts';
 import { FAILURES, FLAG, FRAME, readPathFrame, type CallFailure, type FrameWriter } from './frames.ts';
+import type { Handles } from './handles.ts';
 import type { LinkImports } from './imports.ts';
 import type { Instance, InstancePool } from './instances.ts';
 import type { RunnerStart } from './start.ts';
@@ -24,6 +25,7 @@ export interface CallsOptions {
   readonly exports: readonly ExportedFunction[];
   readonly pool: InstancePool;
   readonly links: LinkImports;
+  readonly handles: Handles;
   readonly writer: FrameWriter;
 }
 
@@ -43,6 +45,8 @@ class Call {
   /** Bytes below which decoding the root again is of no use. */
   need = 0;
   wantsMore: boolean;
+  /** The instance that resources among the parameters belong to. */
+  owner: Instance | undefined;
   /** Parameters that were read before the call could begin. */
   decoded: unknown[] | undefined;
 
@@ -69,6 +73,7 @@ export class Calls {
   readonly #exports: readonly ExportedFunction[];
   readonly #pool: InstancePool;
   readonly #links: LinkImports;
+  readonly #handles: Handles;
   readonly #writer: FrameWriter;
   readonly #sync: boolean;
   readonly #calls = new Map<number, Call>();
@@ -85,6 +90,7 @@ export class Calls {
     this.#exports = options.exports;
     this.#pool = options.pool;
     this.#links = options.links;
+    this.#handles = options.handles;
     this.#writer = options.writer;
     this.#sync = options.start.asyncMode === 'sync';
   }
@@ -211,9 +217,9 @@ export class Calls {
     if (params === undefined || params === 'incomplete') return;
     let instance: Instance;
     try {
-      instance = this.#pool.take(call.id);
+      instance = this.#pool.take(call.id, call.owner);
     } catch (error) {
-      this.#fail(call, 'error', `no instance could be made: ${reasonOf(error)}`);
+      this.#fail(call, call.owner === undefined ? 'error' : 'busy', `no instance: ${reasonOf(error)}`);
       return;
     }
     call.instance = instance;
@@ -239,6 +245,7 @@ export class Calls {
     const { fn } = call;
     const source = fn.asyncParams ? new RootSource(call.values) : undefined;
     const decoded = fn.codec.decodeParams(call.root, source);
+    if (fn.handlesIn) call.owner = this.#handles.accept(decoded.ok);
     if (!decoded.ok) {
       if (decoded.incomplete && call.wantsMore) {
         // A caller that trickles must not make us decode everything at each byte.
@@ -270,7 +277,9 @@ export class Calls {
       void this.#sendAsyncResult(call, value);
       return;
     }
+    this.#handles.giver = call.instance;
     const encoded = call.fn.codec.encodeResult(value);
+    this.#handles.giver = undefined;
     if (!encoded.ok) {
       this.#fail(call, 'error', `the result does not fit its type: ${encoded.reason}`);
     } else if (encoded.bytes.length > this.#start.maxResultBytes) {
@@ -295,7 +304,9 @@ export class Calls {
       }
       return;
     }
+    this.#handles.giver = call.instance;
     const encoded = codec.encodeResult(value);
+    this.#handles.giver = undefined;
     if (!encoded.ok) {
       this.#fail(call, 'error', `the result does not fit its type: ${encoded.reason}`);
       return;

@@ -1,6 +1,7 @@
-import { compileFunction, type FunctionCodec } from '../../wit/codec.ts';
+import { compileFunction, type CodecOptions, type FunctionCodec } from '../../wit/codec.ts';
 import { camelCase, type ComponentTypes, type WitType } from '../../wit/types.ts';
 import { exportedFunctions, type NumberedFunction } from './functions.ts';
+import type { Handles } from './handles.ts';
 import type { Namespace } from './loaded-component.ts';
 
 type AnyFunction = (...values: unknown[]) => unknown;
@@ -9,6 +10,10 @@ type AnyClass = (new (...values: unknown[]) => object) & Record<string, AnyFunct
 /** A function that a component exports, ready to be called in any of its instances. */
 export interface ExportedFunction extends NumberedFunction {
   readonly codec: FunctionCodec;
+  /** Whether a parameter can hold a resource, which belongs to one instance. */
+  readonly handlesIn: boolean;
+  /** Whether the result can. */
+  readonly handlesOut: boolean;
   /** The result type if it is a `result`, whose error case the generated code throws. */
   readonly declared: (WitType & { readonly kind: 'result' }) | undefined;
   /** Calls it; throws, or rejects, what the guest does. */
@@ -22,13 +27,27 @@ export function className(resource: string): string {
 }
 
 /** The exported functions, by their numbers. Throws TRELLIS_WIT_* for a type that cannot be encoded. */
-export function bindExports(types: ComponentTypes): readonly ExportedFunction[] {
+export function bindExports(types: ComponentTypes, handles: Handles): readonly ExportedFunction[] {
+  const options: CodecOptions = {
+    handles: {
+      encode: (_kind, _resource, value) => handles.encode(value),
+      decode: (kind, _resource, bytes) => handles.decode(kind, bytes),
+    },
+  };
   return exportedFunctions(types).map((numbered) => ({
     ...numbered,
-    codec: compileFunction(numbered.fn),
+    codec: compileFunction(numbered.fn, options),
+    handlesIn: numbered.fn.params.some((param) => holdsHandle(param.type)),
+    handlesOut: holdsHandle(numbered.fn.result),
     declared: numbered.fn.result?.kind === 'result' ? numbered.fn.result : undefined,
     invoke: invoker(numbered),
   }));
+}
+
+/** True if values of `type` can hold a resource. */
+export function holdsHandle(type: WitType | null): boolean {
+  // Types are plain data, and no name of theirs can be taken for a kind.
+  return type !== null && /"kind":"(?:own|borrow)"/.test(JSON.stringify(type));
 }
 
 function invoker({ instance, fn }: NumberedFunction): ExportedFunction['invoke'] {

@@ -1,12 +1,13 @@
 import { AsyncValues } from '../../wit/async-values.ts';
-import { compileFunction, type FunctionCodec } from '../../wit/codec.ts';
-import type { Encoded, PendingValue } from '../../wit/encode-async.ts';
+import { compileFunction, type CodecOptions, type FunctionCodec } from '../../wit/codec.ts';
+import type { PendingValue } from '../../wit/encode-async.ts';
 import { encodeInline } from '../../wit/inline.ts';
-import { camelCase } from '../../wit/types.ts';
+import { camelCase, type WitFunction } from '../../wit/types.ts';
 import { RootSource, sendPending } from './async-values.ts';
-import { className } from './exports.ts';
+import { className, holdsHandle } from './exports.ts';
 import { FLAG, FRAME, readPathFrame, type FrameWriter } from './frames.ts';
 import { importedFunctions, type NumberedFunction } from './functions.ts';
+import { foreignResource, type Handles } from './handles.ts';
 import type { Instance } from './instances.ts';
 import type { RunnerStart } from './start.ts';
 import { WitError } from './wasi/wit-error.ts';
@@ -20,6 +21,7 @@ type Member = (...values: unknown[]) => Promise<unknown>;
 /** An import that waits for its answer. */
 interface Waiting {
   readonly callId: number;
+  readonly instance: Instance;
   readonly linked: LinkedFunction;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: Error) => void;
@@ -32,19 +34,29 @@ interface Waiting {
 export class LinkImports {
   readonly #start: RunnerStart;
   readonly #writer: FrameWriter;
+  readonly #handles: Handles;
   readonly #linked: readonly LinkedFunction[];
+  /** The instance whose answer is being decoded. */
+  #taker: Instance | undefined;
   readonly #waiting = new Map<number, Waiting>();
   #lastId = 0;
   /** Told when an answer that a call already works with is broken: the call cannot go on. */
   onBroken: (callId: number, reason: string) => void = () => {};
 
   /** @param builtin Whether the instance itself brings an interface (WASI). */
-  constructor(start: RunnerStart, writer: FrameWriter, builtin: (interfaceName: string) => boolean) {
+  constructor(start: RunnerStart, writer: FrameWriter, handles: Handles, builtin: (interfaceName: string) => boolean) {
     this.#start = start;
     this.#writer = writer;
+    this.#handles = handles;
+    const options: CodecOptions = {
+      handles: {
+        encode: (_kind, _resource, value) => handles.encode(value),
+        decode: (_kind, resource, bytes) => this.#foreign(resource, bytes),
+      },
+    };
     this.#linked = importedFunctions(start.types)
       .filter(({ instance }) => !builtin(instance))
-      .map((numbered) => ({ ...numbered, codec: compileFunction(numbered.fn) }));
+      .map((numbered) => ({ ...numbered, codec: compileFunction(numbered.fn, options) }));
   }
 
   /** The imports object for one instance. */
@@ -59,10 +71,20 @@ export class LinkImports {
       }
       const home = (imports[linked.instance] ??= {});
       const member = /^\[(constructor|method|static)\]([^.]+)(?:\.(.+))?$/.exec(fn.name);
+      for (const resource of resourcesIn(linked.fn)) {
+        const made = (home[className(resource)] ??= newClass()) as { prototype: object };
+        instance.foreign.set(resource, made);
+      }
       if (member === null) home[camelCase(fn.name)] = call;
-      else addMember(home, className(member[2]!), member[1]!, camelCase(member[3] ?? ''), call);
+      else addMember(home[className(member[2]!)] as ResourceClass, member[1]!, camelCase(member[3] ?? ''), call);
     }
     return imports;
+  }
+
+  #foreign(resource: string, handle: Uint8Array): object {
+    const made = this.#taker?.foreign.get(resource);
+    if (made === undefined) throw new Error(`a ${resource} cannot be received here`);
+    return foreignResource(made.prototype, handle);
   }
 
   /** Takes an `importResult` frame. */
@@ -73,7 +95,9 @@ export class LinkImports {
     const values = linked.asyncResult
       ? new AsyncValues({ onFault: (reason) => this.onBroken(waiting.callId, `the answer of ${linked.fn.wireName}: ${reason}`) })
       : undefined;
+    this.#taker = waiting.instance;
     const decoded = linked.codec.decodeResult(body, values === undefined ? undefined : new RootSource(values));
+    this.#taker = undefined;
     if (!decoded.ok) {
       this.#waiting.delete(id);
       waiting.reject(new Error(`the answer of ${linked.fn.wireName} does not fit its type: ${decoded.reason}`));
@@ -122,7 +146,7 @@ export class LinkImports {
     const { callId } = instance;
     const name = `${linked.instance}.${linked.fn.wireName}`;
     if (callId === 0) throw new Error(`${name} was called outside of a call`);
-    const { bytes, pending } = await this.#encode(linked, name, given);
+    const { bytes, pending } = await this.#encode(instance, linked, name, given);
     // Encoding may have waited for a stream.
     if (instance.callId !== callId) throw new Error('the call has ended');
     if (bytes.length > this.#start.maxParamsBytes) throw new Error(`parameters for ${name} are too large: ${bytes.length} bytes`);
@@ -131,7 +155,7 @@ export class LinkImports {
     const id = this.#lastId;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     const sending = new AbortController();
-    this.#waiting.set(id, { callId, linked, resolve, reject, sending, values: undefined });
+    this.#waiting.set(id, { callId, instance, linked, resolve, reject, sending, values: undefined });
     const writer = this.#writer;
     writer.open(FRAME.import, id, 7 + bytes.length);
     writer.u32(callId);
@@ -149,26 +173,50 @@ export class LinkImports {
   }
 
   async #encode(
+    instance: Instance,
     linked: LinkedFunction,
     name: string,
     values: unknown[],
   ): Promise<{ bytes: Uint8Array; pending: readonly PendingValue[] }> {
-    const encoded =
-      linked.asyncParams && this.#start.inlineImports
-        ? await encodeInline(linked.codec, 'params', values, this.#start.maxParamsBytes)
-        : linked.codec.encodeParams(values);
+    if (linked.asyncParams && this.#start.inlineImports) {
+      const encoded = await encodeInline(linked.codec, 'params', values, this.#start.maxParamsBytes);
+      if (!encoded.ok) throw new Error(`parameters for ${name}: ${encoded.reason}`);
+      return { bytes: encoded.bytes, pending: [] };
+    }
+    this.#handles.giver = instance;
+    const encoded = linked.codec.encodeParams(values);
+    this.#handles.giver = undefined;
     if (!encoded.ok) throw new Error(`parameters for ${name}: ${encoded.reason}`);
-    return 'pending' in encoded ? (encoded as Extract<Encoded, { ok: true }>) : { bytes: encoded.bytes, pending: [] };
+    return encoded;
   }
 }
 
-/** A class for a resource of another component: all its members are calls; the handle is what the codec keeps in it. */
-function addMember(home: Record<string, unknown>, owner: string, kind: string, name: string, call: Member): void {
-  const made = (home[owner] ??= class {}) as { prototype: Record<string, unknown> } & Record<string, unknown>;
-  if (kind === 'static') made[name] = call;
+type ResourceClass = { readonly prototype: Record<string, unknown> } & Record<string, unknown>;
+
+/** A class for a resource of another component: its methods are calls, its objects hold their handle (`handles.ts`). */
+function newClass(): unknown {
+  return function Resource(): never {
+    // The generated code makes objects synchronously, and an answer takes time.
+    throw new Error('a resource of another component cannot be constructed; call a function that returns one');
+  };
+}
+
+function addMember(owner: ResourceClass, kind: string, name: string, call: Member): void {
+  if (kind === 'static') owner[name] = call;
   else if (kind === 'method') {
-    made.prototype[name] = function (this: unknown, ...values: unknown[]): Promise<unknown> {
+    owner.prototype[name] = function (this: unknown, ...values: unknown[]): Promise<unknown> {
       return call(this, ...values);
     };
   }
+}
+
+/** Names of the resources that a function belongs to or mentions. */
+function resourcesIn(fn: WitFunction): Set<string> {
+  const names = new Set<string>();
+  const member = /^\[(?:constructor|method|static)\]([^.]+)/.exec(fn.name);
+  if (member !== null) names.add(member[1]!);
+  if (!holdsHandle(fn.result) && !fn.params.some((param) => holdsHandle(param.type))) return names;
+  const types = JSON.stringify([fn.result, fn.params.map((param) => param.type)]);
+  for (const [, name] of types.matchAll(/"kind":"(?:own|borrow)","name":"([^"]+)"/g)) names.add(name!);
+  return names;
 }

@@ -1,4 +1,5 @@
 import { systemClock } from '../../clock.ts';
+import type { Handles } from './handles.ts';
 import type { LoadedComponent, Namespace } from './loaded-component.ts';
 import type { RunnerStart } from './start.ts';
 import { createWasi, type Wasi } from './wasi/wasi.ts';
@@ -10,6 +11,7 @@ const SPARES = 2;
 export interface PoolOptions {
   readonly component: LoadedComponent;
   readonly start: RunnerStart;
+  readonly handles: Handles;
   /** The imports that are links, for one instance. */
   linkImports(instance: Instance): Readonly<Record<string, unknown>>;
   onLine(stream: 1 | 2, line: Uint8Array): void;
@@ -24,6 +26,10 @@ export class Instance {
   calls = 0;
   /** Code the guest exited with. */
   exited: number | undefined;
+  /** Keys of the handles to resources that live in it. */
+  readonly handles = new Set<string>();
+  /** Classes of other components' resources, as this instance was given them. */
+  readonly foreign = new Map<string, { readonly prototype: object }>();
 
   constructor(options: PoolOptions) {
     const { start, component, onLine } = options;
@@ -78,9 +84,12 @@ export class InstancePool {
     return this.#max - this.#active;
   }
 
-  /** An instance for one call; throws what instantiating throws. */
-  take(callId: number): Instance {
-    const instance = this.#idle.pop() ?? new Instance(this.#options);
+  /**
+   * An instance for one call; throws what instantiating throws.
+   * @param owner The instance that the call must have, because a resource of it is among the parameters.
+   */
+  take(callId: number, owner?: Instance): Instance {
+    const instance = owner === undefined ? (this.#idle.pop() ?? new Instance(this.#options)) : this.#takeIdle(owner);
     this.#active += 1;
     instance.callId = callId;
     instance.calls += 1;
@@ -92,7 +101,8 @@ export class InstancePool {
     this.#active -= 1;
     instance.callId = 0;
     instance.flush();
-    if (this.#fresh || instance.calls >= this.#options.start.callsPerInstance) instance.stop(new Error('the call has ended'));
+    const worn = instance.calls >= this.#options.start.callsPerInstance && instance.handles.size === 0;
+    if (this.#fresh || worn) this.#end(instance, 'the call has ended');
     else this.#idle.push(instance);
   }
 
@@ -101,7 +111,19 @@ export class InstancePool {
     this.#active -= 1;
     instance.callId = 0;
     instance.flush();
+    this.#end(instance, reason);
+  }
+
+  #end(instance: Instance, reason: string): void {
+    this.#options.handles.drop(instance);
     instance.stop(new Error(reason));
+  }
+
+  #takeIdle(instance: Instance): Instance {
+    const at = this.#idle.indexOf(instance);
+    if (at < 0) throw new Error('the instance of the resource is busy');
+    this.#idle.splice(at, 1);
+    return instance;
   }
 
   /** Makes one instance ahead, if the policy wants one; true if more would be useful. Throws what instantiating throws. */

@@ -7,6 +7,7 @@ import { Calls, reasonOf } from './calls.ts';
 import { confine } from './confine.ts';
 import { bindExports } from './exports.ts';
 import { FRAME, FrameReader, FrameWriter } from './frames.ts';
+import { Handles } from './handles.ts';
 import { LinkImports } from './imports.ts';
 import { InstancePool } from './instances.ts';
 import { LoadedComponent } from './loaded-component.ts';
@@ -57,13 +58,20 @@ async function begin(start: RunnerStart): Promise<void> {
     confine(start.dir);
     const { types } = start;
     const builtin = new Set(Object.keys(createWasi({ ...IDLE_WASI, imports: types.imports }).imports));
-    const exports = bindExports(types);
+    const handles = new Handles();
+    const exports = bindExports(types, handles);
     const component = await LoadedComponent.load(start);
-    const linked = new LinkImports(start, writer, (name) => builtin.has(name));
-    const pool = new InstancePool({ component, start, linkImports: (instance) => linked.for(instance), onLine: sendLine });
+    const linked = new LinkImports(start, writer, handles, (name) => builtin.has(name));
+    const pool = new InstancePool({
+      component,
+      start,
+      handles,
+      linkImports: (instance) => linked.for(instance),
+      onLine: sendLine,
+    });
     // One instance now: whether the component links is known before it is called ready.
     pool.prepare();
-    const running = new Calls({ start, exports, pool, links: linked, writer });
+    const running = new Calls({ start, exports, pool, links: linked, handles, writer });
     linked.onBroken = (callId, reason) => running.breakCall(callId, reason);
     links = linked;
     calls = running;
