@@ -67,7 +67,10 @@ export function patchGlue(source: string, expected: ExpectedPatches): { source: 
       return `${before}async function `;
     });
   }
-  expectPatch(asyncStatics === expected.asyncStatics, 'static functions', { found: asyncStatics, expected: expected.asyncStatics });
+  expectPatch(asyncStatics === expected.asyncStatics, 'static functions', {
+    found: asyncStatics,
+    expected: expected.asyncStatics,
+  });
 
   let definitions = 0;
   out = out.replace(TRACE_DEFINITION, () => {

@@ -1,12 +1,11 @@
 import { TrellisError } from '../errors.ts';
 import { scanComponent } from '../wit/component-names.ts';
-import type { FoundName } from '../wit/component-names.ts';
 import { readComponent } from '../wit/component-reader.ts';
 import type { ComponentTypes } from '../wit/types.ts';
 import { digestOf } from './artifact.ts';
 import { grantFor, isLaterWasi } from './builtin-imports.ts';
 import { PAGE_BYTES } from './core-module.ts';
-import { isCoreName, isExternName, isLabel, isReservedFunction, refusedName } from './guest-names.ts';
+import { checkExportedFunctions, checkNames } from './guest-names.ts';
 
 /** What a component is, before any code is generated from it or run. */
 export interface Preflight {
@@ -40,7 +39,7 @@ export interface PreflightLimits {
  * before this has passed.
  *
  * @throws TRELLIS_COMPONENT_TOO_LARGE, _INVALID (no component), _NAME (a name that could become code), _LIMIT,
- *   _UNSUPPORTED (imports of a later WASI); TRELLIS_WIT_MALFORMED and TRELLIS_WIT_UNSUPPORTED of the reader.
+ *   _UNSUPPORTED (a later WASI, a function name that generated code needs); TRELLIS_WIT_MALFORMED and TRELLIS_WIT_UNSUPPORTED of the reader.
  */
 export function preflight(bytes: Uint8Array, limits: PreflightLimits): Preflight {
   if (bytes.length > limits.maxBytes) {
@@ -52,7 +51,7 @@ export function preflight(bytes: Uint8Array, limits: PreflightLimits): Preflight
   checkForm(bytes);
   const core = checkContent(bytes, limits);
   const types = readComponent(bytes);
-  checkFunctions(types);
+  checkExportedFunctions(types);
   const builtins: string[] = [];
   const links: string[] = [];
   const needed = new Set<string>();
@@ -96,9 +95,7 @@ function checkContent(
   limits: PreflightLimits,
 ): { coreModules: number; functions: number; memoryBytes: number } {
   const { names, coreModules } = scanComponent(bytes);
-  for (const { where, grammar, name } of names) {
-    if (!ALLOWED[grammar](name)) throw refusedName(where, name);
-  }
+  checkNames(names);
   let functions = 0;
   let pages = 0;
   for (const module of coreModules) {
@@ -110,25 +107,10 @@ function checkContent(
   return { coreModules: coreModules.length, functions, memoryBytes: pages * PAGE_BYTES };
 }
 
-const ALLOWED: Readonly<Record<FoundName['grammar'], (name: string) => boolean>> = {
-  extern: isExternName,
-  label: isLabel,
-  attribute: isExternName,
-  core: isCoreName,
-};
-
 function checkCount(what: string, count: number, max: number): void {
   if (count <= max) return;
   throw new TrellisError('TRELLIS_COMPONENT_LIMIT', {
     message: `the component has ${count} ${what}; this host accepts ${max}`,
     details: { what, count, max },
   });
-}
-
-function checkFunctions(types: ComponentTypes): void {
-  for (const { name, functions } of types.exports) {
-    for (const fn of functions) {
-      if (isReservedFunction(name, fn.wireName)) throw refusedName(`function of ${name || 'the world'}`, fn.name);
-    }
-  }
 }
