@@ -47,7 +47,7 @@ export function sampleComponents(): NonNullable<HostConfigInput['components']> {
   return [
     { id: 'hello', file: file('hello/build/hello.wasm'), policy: 'reuse', maxInstances: 4 },
     { id: 'greeter-chain', file: file('greeter-chain/build/greeter-chain.wasm'), policy: 'reuse', maxInstances: 4 },
-    { id: 'echo', file: file('echo/echo.wasm') },
+    { id: 'echo', file: file('echo/echo.wasm'), world: 'trellis-samples:echo/echo@0.1.0' },
     { id: 'echo-streams', file: file('echo/echo-streams.wasm') },
   ];
 }

@@ -636,13 +636,6 @@ export const CATALOGUE = {
     'The host could not start.',
     'Look at the cause; trellis host --check-config lists configuration problems.',
   ),
-  TRELLIS_HOST_COMPONENT: entry(
-    'user',
-    EXIT.config,
-    false,
-    'A configured component could not be started.',
-    'Run trellis inspect on its file.',
-  ),
   // --- cli
   TRELLIS_CLI_FILE: entry('user', EXIT.notFound, false, 'A file named on the command line cannot be used.', 'Check the path and its permissions.'),
   TRELLIS_OPERATION_UNKNOWN: entry(

@@ -78,6 +78,17 @@ async function identity(config: HostConfig): Promise<string> {
   return SigningKey.fromSeed((await readFile(config.hostSeedFile, 'utf8')).trim(), 'server').publicKey;
 }
 
+/** The same error, saying which component it is about. */
+function ofComponent(id: string, error: unknown): unknown {
+  if (!(error instanceof TrellisError)) return error;
+  return new TrellisError(error.code, {
+    message: `component ${id}: ${error.message}`,
+    remedy: error.remedy,
+    details: { ...error.details, component: id },
+    cause: error.cause,
+  });
+}
+
 /** A running host: composes the floors, and stops in the order that loses nothing. */
 export class Host implements AsyncDisposable {
   /** Public key (`N…`) that names this host. */
@@ -116,7 +127,11 @@ export class Host implements AsyncDisposable {
     });
     this.#member = member;
     metrics.inFlight(() => this.#admission.inFlight);
-    for (const connection of [member.ctl, member.rpc]) {
+    for (const partition of ['ctl', 'rpc'] as const) {
+      const connection = member[partition];
+      connection.onStatus((event) => {
+        if (event.type === 'reconnected') metrics.natsReconnected(partition);
+      });
       void connection.closed.then((reason) => {
         if (this.#draining === undefined) this.#over(new TrellisError('TRELLIS_LATTICE_LOST', { cause: reason }));
       });
@@ -132,7 +147,12 @@ export class Host implements AsyncDisposable {
     // Two at a time: transpiling is CPU, and a host that starts must still answer its connections.
     const queue = config.components.map((component) => component);
     const worker = async (): Promise<void> => {
-      for (let next = queue.shift(); next !== undefined; next = queue.shift()) await this.#serve(member, next, observer);
+      for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+        const { id } = next;
+        await this.#serve(member, next, observer).catch((error: unknown) => {
+          throw ofComponent(id, error);
+        });
+      }
     };
     await Promise.all([worker(), worker()]);
     await Promise.all([member.rpc.flush(), member.ctl.flush()]);
@@ -194,7 +214,7 @@ export class Host implements AsyncDisposable {
       lattice: member.lattice,
       id,
       component,
-      ...(checked.types.worldName === undefined ? {} : { worldName: checked.types.worldName }),
+      ...(settings.world === undefined ? {} : { worldName: settings.world }),
       handler: path,
     });
     subscriptions.push(serveDescription(member.ctl, member.lattice, id, { id, digest: artifact.digest, types: checked.types }));

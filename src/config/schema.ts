@@ -180,6 +180,15 @@ const preopenSchema = z.strictObject({
 const componentSchema = z.strictObject({
   id: setting(token('a component id', 128), 'Name on the lattice: the target of invocations.'),
   file: setting(path(), 'Component file; relative to the configuration file, or a `file://` URL.'),
+  world: setting(
+    z
+      .string()
+      .regex(/^[a-z][a-z0-9-]*:[a-z][a-z0-9-]*\/[a-z][a-z0-9-]*(?:@[0-9A-Za-z.+-]+)?$/, {
+        error: 'must look like ns:pkg/world@1.0.0',
+      })
+      .exactOptional(),
+    "Name of the component's world. Functions of the world itself are then also served under it, as peers made by Rust bindings call them.",
+  ),
   policy: setting(
     z.enum(['fresh', 'reuse']).default('fresh'),
     '`fresh` gives every invocation its own instance, `reuse` keeps instances (and their memory) between invocations.',

@@ -7,6 +7,7 @@ import type { ErrorCode } from '../errors.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { compileFunction, readySource } from '../wit/codec.ts';
+import { toJson } from '../wit/json.ts';
 import type { ComponentTypes, WitFunction } from '../wit/types.ts';
 import { ATTACKS, type AttackTarget } from './attacks.ts';
 
@@ -107,13 +108,14 @@ export async function runDemo(options: DemoOptions): Promise<DemoRow[]> {
 
 async function callTyped(caller: Caller, target: AttackTarget, args: unknown[]): Promise<unknown> {
   const { types } = await caller.describe(target.target, 5_000);
-  const codec = compileFunction(functionOf(types, target));
+  const fn = functionOf(types, target);
+  const codec = compileFunction(fn);
   const encoded = codec.encodeParams(args);
   if (!encoded.ok) throw new TypeError(encoded.reason);
   const result = await caller.call({ ...target, params: encoded.bytes, timeoutMs: 10_000 });
   const decoded = codec.decodeResult(result, readySource);
   if (!decoded.ok) throw new TypeError(decoded.reason);
-  return decoded.values[0];
+  return fn.result === null ? null : toJson(fn.result, decoded.values[0]);
 }
 
 function functionOf(types: ComponentTypes, target: AttackTarget): WitFunction {

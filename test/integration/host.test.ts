@@ -51,6 +51,14 @@ describe('a host in a development lattice', () => {
     });
   });
 
+  it('serves a function of the world under both names that peers use', async () => {
+    const params = Buffer.from('\u0002hi', 'latin1');
+    for (const instance of ['', 'trellis-samples:echo/echo@0.1.0']) {
+      const result = await test.caller.call({ target: 'echo', instance, func: 'shout', params, timeoutMs: 5_000 });
+      expect(Buffer.from(result).toString('latin1')).toBe('\u0002HI');
+    }
+  });
+
   it('says that nobody serves a component', async () => {
     await expect(test.call('nobody', 'greet', [])).rejects.toMatchObject({ code: 'TRELLIS_INVOKE_NO_RESPONDERS' });
   });
