@@ -138,6 +138,8 @@ export class TestAccount {
 export class TestOperator {
   readonly system: TestAccount;
   #keys = createOperator();
+  // Made once: a running server takes new accounts, but no other operator JWT.
+  #jwt = encodeJwt(this.#keys, this.#keys.getPublicKey(), 'trellis-test', { type: 'operator' });
   #accounts: TestAccount[] = [];
   #dir: string;
 
@@ -155,10 +157,9 @@ export class TestOperator {
 
   /** nats-server configuration that trusts this operator and knows its accounts. */
   configText(): string {
-    const operator = encodeJwt(this.#keys, this.#keys.getPublicKey(), 'trellis-test', { type: 'operator' });
     const accounts = this.#accounts.map((account) => `  ${account.publicKey}: ${account.jwt(this.#keys)}`);
     return [
-      `operator: ${operator}`,
+      `operator: ${this.#jwt}`,
       `system_account: ${this.system.publicKey}`,
       'resolver: MEMORY',
       'resolver_preload: {',
