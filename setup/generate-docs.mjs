@@ -140,15 +140,15 @@ export function jsonSchema() {
   return `${JSON.stringify(titled, undefined, 2)}\n`;
 }
 
-const FILES = [
-  ['docs/errors.md', errorsPage],
-  ['docs/config.md', configPage],
-  ['config/host.schema.json', jsonSchema],
-];
+const FILES = {
+  'docs/errors.md': errorsPage,
+  'docs/config.md': configPage,
+  'config/host.schema.json': jsonSchema,
+};
 
 function main(checkOnly) {
   const stale = [];
-  for (const [name, make] of FILES) {
+  for (const [name, make] of Object.entries(FILES)) {
     const file = fileURLToPath(new URL(`../${name}`, import.meta.url));
     const wanted = make();
     let there = '';

@@ -16,7 +16,7 @@ export interface CommandEntry {
 
 /** Returns the output of the command an action belongs to: its own `--output`, or the one before its name. */
 export function outputOf(command: Command): Output {
-  return createOutput((command.optsWithGlobals() as { output: OutputFormat }).output);
+  return createOutput(command.optsWithGlobals<{ output: OutputFormat }>().output);
 }
 
 /** Returns help text with examples, for `addHelpText('after', …)`. */

@@ -58,7 +58,7 @@ export function layFile(layers: Layers, file: string): Problem[] {
   return [];
 }
 
-const errorCode = (error: unknown): string => String((error as NodeJS.ErrnoException).code ?? 'unknown');
+const errorCode = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? 'unknown';
 
 function yamlFault(code: string): string {
   return code.toLowerCase().replaceAll('_', ' ');

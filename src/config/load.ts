@@ -35,7 +35,7 @@ export interface LoadedConfig {
   /** Everything that is wrong with names, shapes and values; what is unwise is the matter of `checkStart`. */
   readonly problems: readonly Problem[];
   /** Where a setting's value came from, by dotted path. */
-  sourceOf(setting: string): string;
+  readonly sourceOf: (setting: string) => string;
 }
 
 /**

@@ -9,6 +9,8 @@ import { startAdmin } from './admin.ts';
 
 // A second signal stops the host without waiting; should even that hang, the process ends after this.
 const STOP_NOW_MS = 900;
+// A drain has its own limit; this is for one that does not keep it. Supervisors should wait longer (TimeoutStopSec).
+const DRAIN_SLACK_MS = 5_000;
 
 /**
  * Runs a host until it is told to stop, and returns the exit code. TERM, INT or HUP drain it; a second one stops it at
@@ -35,6 +37,10 @@ export async function runHost(config: HostConfig, log: Logger): Promise<number> 
     }
     stopping = true;
     log.info({ signal }, 'stopping; a second signal stops at once');
+    setTimeout(() => {
+      log.error({ drainTimeoutMs: config.drainTimeoutMs }, 'the host did not stop in time and is ended');
+      endNow(EXIT.unexpected);
+    }, config.drainTimeoutMs + DRAIN_SLACK_MS).unref();
     host.drain().then(
       () => endNow(EXIT.ok),
       (err: unknown) => {

@@ -81,7 +81,7 @@ export function createLogger(options: LoggerOptions = {}): Logger {
   const scrubber = options.scrubber ?? new Scrubber();
   const pretty =
     options.format === 'pretty' || ((options.format ?? 'auto') === 'auto' && !options.destination && process.stderr.isTTY);
-  const color = pretty && !options.destination && process.stderr.hasColors?.();
+  const color = pretty && !options.destination && process.stderr.isTTY && process.stderr.hasColors();
   const ownStream = options.destination === undefined ? standardError() : undefined;
   const stream = options.destination ?? ownStream!;
   const root = pino(
@@ -95,7 +95,7 @@ export function createLogger(options: LoggerOptions = {}): Logger {
       hooks: {
         streamWrite: (line) => {
           const clean = scrubber.scrubJson(line);
-          return pretty ? prettyLine(clean, color === true) : clean;
+          return pretty ? prettyLine(clean, color) : clean;
         },
       },
     },

@@ -182,7 +182,7 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
     natsReconnected: (partition) => reconnects.inc({ partition }),
     text: () => registry.metrics(),
     contentType: registry.contentType,
-    close: () => void loop?.(),
+    close: () => loop?.(),
   };
 }
 

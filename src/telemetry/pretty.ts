@@ -25,9 +25,13 @@ export function prettyLine(line: string, color: boolean): string {
     return `${visible(line.trimEnd())}\n`;
   }
   const { time, level, msg, err, ...rest } = fields;
-  const name = visible(String(level));
+  const name = typeof level === 'string' ? visible(level) : '';
   const clock = typeof time === 'string' ? visible(time.slice(11, 23)) : '';
-  const parts = [paint('gray', clock), paint(STYLES[name] ?? 'white', name.toUpperCase().padEnd(5)), visible(String(msg ?? ''))];
+  const parts = [
+    paint('gray', clock),
+    paint(STYLES[name] ?? 'white', name.toUpperCase().padEnd(5)),
+    visible(typeof msg === 'string' ? msg : ''),
+  ];
   const error = typeof err === 'object' && err !== null ? (err as Record<string, unknown>) : undefined;
   const shown = error === undefined ? rest : { ...rest, ...withoutStack(error) };
   for (const [key, value] of Object.entries(shown)) parts.push(`${paint('gray', `${visible(key)}=`)}${plain(value)}`);

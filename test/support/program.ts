@@ -1,0 +1,86 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+
+const pathOf = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+
+/** The programs of Trellis, as they run from source. */
+export const PROGRAMS = { daemon: pathOf('src/daemon/main.ts'), cli: pathOf('src/cli/main.ts') } as const;
+
+/** How a program ended and what it said. */
+export interface ProgramEnd {
+  /** Exit code; 128 + the signal's number is the program's own doing, `undefined` means a signal ended it. */
+  readonly code: number | undefined;
+  readonly signal: NodeJS.Signals | undefined;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A program of Trellis as a real process. Its environment is empty but for what the test gives. */
+export class Program {
+  stdout = '';
+  stderr = '';
+  readonly pid: number;
+  readonly #child;
+  readonly ended: Promise<ProgramEnd>;
+
+  constructor(
+    name: keyof typeof PROGRAMS,
+    args: readonly string[],
+    options: { env?: Record<string, string>; cwd?: string } = {},
+  ) {
+    this.#child = spawn(process.execPath, [PROGRAMS[name], ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { HOME: process.env['HOME'] ?? '/', ...options.env },
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    });
+    this.pid = this.#child.pid!;
+    this.#child.stdout.on('data', (chunk: Buffer) => (this.stdout += chunk.toString('utf8')));
+    this.#child.stderr.on('data', (chunk: Buffer) => (this.stderr += chunk.toString('utf8')));
+    this.ended = once(this.#child, 'close').then(([code, signal]) => ({
+      code: (code as number | null) ?? undefined,
+      signal: (signal as NodeJS.Signals | null) ?? undefined,
+      stdout: this.stdout,
+      stderr: this.stderr,
+    }));
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child.kill(name);
+  }
+
+  /** Resolves with the first JSON log line on standard error that `matches`. */
+  async logLine(matches: (line: Record<string, unknown>) => boolean, timeoutMs = 20_000): Promise<Record<string, unknown>> {
+    const deadlineMs = performance.now() + timeoutMs;
+    while (performance.now() < deadlineMs) {
+      const found = this.logLines().find(matches);
+      if (found !== undefined) return found;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    throw new Error(`no such log line in ${timeoutMs} ms; it said:\n${this.stderr}\n${this.stdout}`);
+  }
+
+  /** Every complete JSON line so far. */
+  logLines(): Record<string, unknown>[] {
+    const complete = this.stderr.slice(0, this.stderr.lastIndexOf('\n') + 1);
+    return complete
+      .split('\n')
+      .filter((line) => line.startsWith('{'))
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) this.#child.kill('SIGKILL');
+    await this.ended;
+  }
+}
+
+/** Runs a program to its end. */
+export async function runProgram(
+  name: keyof typeof PROGRAMS,
+  args: readonly string[],
+  options: { env?: Record<string, string>; cwd?: string } = {},
+): Promise<ProgramEnd> {
+  await using program = new Program(name, args, options);
+  return await program.ended;
+}
