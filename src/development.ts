@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseConfig, type HostConfig, type HostConfigInput } from './config/schema.ts';
@@ -99,6 +99,7 @@ export async function startDevelopmentLattice(options: DevelopmentOptions): Prom
       },
     );
     const stop = async (): Promise<void> => {
+      await rm(callerConfigFile, { force: true });
       await host.drain();
       await server.stop();
     };

@@ -12,7 +12,7 @@ import { Admission } from './invocation/admit.ts';
 import { createGate } from './invocation/gate.ts';
 import { LinkTable } from './invocation/link-table.ts';
 import { createPath } from './invocation/path.ts';
-import { subscribeComponent } from './invocation/subscribe.ts';
+import { isEngineFunction, subscribeComponent } from './invocation/subscribe.ts';
 import { joinLattice, type Member } from './member.ts';
 import { createObserver } from './invocation/observer.ts';
 import type { Logger } from './telemetry/log.ts';
@@ -76,6 +76,14 @@ async function identity(config: HostConfig): Promise<string> {
   if (config.hostSeedFile === undefined) return SigningKey.generate('server').publicKey;
   const { readFile } = await import('node:fs/promises');
   return SigningKey.fromSeed((await readFile(config.hostSeedFile, 'utf8')).trim(), 'server').publicKey;
+}
+
+/** The types as the lattice may use them: without what the guest's language engine exports for itself. */
+function offered(types: ComponentTypes): ComponentTypes {
+  const exports = types.exports
+    .map((wit) => ({ ...wit, functions: wit.functions.filter((fn) => !isEngineFunction(wit.name, fn.wireName)) }))
+    .filter((wit) => wit.functions.length > 0);
+  return { ...types, exports };
 }
 
 /** The same error, saying which component it is about. */
@@ -217,7 +225,9 @@ export class Host implements AsyncDisposable {
       ...(settings.world === undefined ? {} : { worldName: settings.world }),
       handler: path,
     });
-    subscriptions.push(serveDescription(member.ctl, member.lattice, id, { id, digest: artifact.digest, types: checked.types }));
+    subscriptions.push(
+      serveDescription(member.ctl, member.lattice, id, { id, digest: artifact.digest, types: offered(checked.types) }),
+    );
     this.#served.push({ id, digest: artifact.digest, component, subscriptions });
     log.info(
       { component: id, digest: artifact.digest, functions: component.exports.length, policy: settings.policy },

@@ -22,14 +22,18 @@ export interface SubscribeOptions {
   readonly handler: (fn: ServedFunction) => (message: IncomingInvocation) => void;
 }
 
+/** True for the `init` that QuickJS components export from their world: the engine's own, no operation of the component. */
+export function isEngineFunction(instance: string, func: string): boolean {
+  return instance === '' && func === 'init';
+}
+
 /** Subscribes every exported function of a component in its queue group. Flush the connection before calling it served. */
 export function subscribeComponent(options: SubscribeOptions): BusSubscription[] {
   const { bus, inbox, lattice, id } = options;
   const queue = queueGroup({ lattice, component: id });
   const subscriptions: BusSubscription[] = [];
   for (const entry of options.component.exports) {
-    // QuickJS components export their own `init` to the world; it is the engine's, not an operation of the component.
-    if (entry.instance === '' && entry.func === 'init') continue;
+    if (isEngineFunction(entry.instance, entry.func)) continue;
     const func = functionName(entry.func);
     const names = entry.instance === '' && options.worldName !== undefined ? ['', options.worldName] : [entry.instance];
     for (const name of names) {
