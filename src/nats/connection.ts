@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { connect, type MsgHdrs, type NatsConnection, type Status } from 'nats';
 import { TrellisError } from '../errors.ts';
@@ -6,37 +5,16 @@ import { latticeName } from '../ids.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Bus, BusHeaders, BusMessage, BusSubscription } from '../wrpc/bus.ts';
 import { connectFailure, requestFailure, runtimeError } from './connect-error.ts';
+import type { ConnectionEvent, ConnectionStats, DrainOptions } from './connection-events.ts';
 import { type Credentials, exposedFiles, openCredentials } from './credentials.ts';
 import { resolveEndpoints } from './endpoint.ts';
 import { encodeHeaders, OutgoingHeaders } from './headers.ts';
+import { ownInboxPrefix } from './inbox-prefix.ts';
 import { NatsMessage } from './message.ts';
 import type { Partition, PartitionOptions } from './partition.ts';
 import { ReconnectPace } from './reconnect-pace.ts';
 import { isPublishSubject, isQueueName, isSubscribeSubject, subjectError } from './subject.ts';
 import { NatsSubscription } from './subscription.ts';
-
-/** What a connection reports while it lives. */
-export type ConnectionEvent =
-  | { readonly type: 'disconnected' | 'reconnected' | 'lame-duck'; readonly server: string }
-  | { readonly type: 'error'; readonly error: TrellisError }
-  | { readonly type: 'closed'; readonly error: TrellisError | undefined };
-
-/** Counters since the connection was opened. */
-export interface ConnectionStats {
-  readonly messagesIn: number;
-  readonly messagesOut: number;
-  readonly bytesIn: number;
-  readonly bytesOut: number;
-  readonly reconnects: number;
-}
-
-/** What {@link LatticeConnection.drain} takes. */
-export interface DrainOptions {
-  /** Resolves when everything that still has to publish has done so. */
-  readonly pending?: () => Promise<unknown>;
-  /** Longest time for each of the steps, milliseconds. Default 10 000. */
-  readonly timeoutMs?: number;
-}
 
 const MAX_PINGS_OUT = 2;
 const DEFAULT_MAX_PAYLOAD_BYTES = 1024 * 1024;
@@ -69,7 +47,7 @@ export async function connectPartition(options: PartitionOptions): Promise<Latti
   for (const file of exposedFiles(options)) {
     log.warn({ ...fields, file }, 'other users of this machine can read this credentials file; chmod 600 it');
   }
-  const inboxPrefix = ownInboxPrefix(partition, lattice, options.inboxPrefix, credentials);
+  const inboxPrefix = ownInboxPrefix({ partition, lattice, userKey: credentials?.userKey, configured: options.inboxPrefix });
   const pace = new ReconnectPace();
   let nc: NatsConnection;
   try {
@@ -97,19 +75,6 @@ export async function connectPartition(options: PartitionOptions): Promise<Latti
   }
   log.info({ ...fields, server: nc.getServer(), tls: endpoints.tls !== undefined }, 'connected');
   return new LatticeConnection(nc, inboxPrefix, pace, options, credentials);
-}
-
-function ownInboxPrefix(
-  partition: Partition,
-  lattice: string,
-  configured: string | undefined,
-  credentials: Credentials | undefined,
-): string {
-  const user = credentials === undefined ? '' : `.${credentials.userKey}`;
-  const root = configured ?? `_INBOX_${partition.toUpperCase()}.${lattice}${user}`;
-  if (!/^_INBOX[A-Za-z0-9_-]*(?:\.|$)/.test(root) || !isPublishSubject(root) || root.length > 200)
-    throw subjectError('inbox prefix', root);
-  return `${root}.${randomBytes(16).toString('base64url')}`;
 }
 
 /** One of the two connections of a host, checked on the way in: every subject and header that leaves has passed this class. */

@@ -130,7 +130,8 @@ export class OutgoingCall implements InboxReceiver {
     if (this.#rs !== undefined) return this.#sendFrames(this.#rs, path, bytes, eof);
     if (this.#events === undefined || this.#queuedBytes + bytes.length > MAX_QUEUED_BYTES) return false;
     this.#queuedBytes += bytes.length;
-    (this.#queue ??= []).push({ path, bytes: bytes.slice(), eof });
+    // Not `bytes.slice()`: of a Buffer that is a view.
+    (this.#queue ??= []).push({ path, bytes: new Uint8Array(bytes), eof });
     return true;
   }
 

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, headers } from 'nats';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type ConnectionEvent, connectPartition, type LatticeConnection } from '../../src/nats/connection.ts';
+import type { ConnectionEvent } from '../../src/nats/connection-events.ts';
+import { connectPartition, type LatticeConnection } from '../../src/nats/connection.ts';
 import { silentLogger } from '../../src/telemetry/log.ts';
 import type { BusMessage } from '../../src/wrpc/bus.ts';
 import { startServer, type TestServer } from '../support/nats-server.ts';

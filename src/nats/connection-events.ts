@@ -1,0 +1,24 @@
+import type { TrellisError } from '../errors.ts';
+
+/** What a connection reports while it lives. */
+export type ConnectionEvent =
+  | { readonly type: 'disconnected' | 'reconnected' | 'lame-duck'; readonly server: string }
+  | { readonly type: 'error'; readonly error: TrellisError }
+  | { readonly type: 'closed'; readonly error: TrellisError | undefined };
+
+/** Counters since the connection was opened. */
+export interface ConnectionStats {
+  readonly messagesIn: number;
+  readonly messagesOut: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly reconnects: number;
+}
+
+/** What {@link LatticeConnection.drain} takes. */
+export interface DrainOptions {
+  /** Resolves when everything that still has to publish has done so. */
+  readonly pending?: () => Promise<unknown>;
+  /** Longest time for each of the steps, milliseconds. Default 10 000. */
+  readonly timeoutMs?: number;
+}
