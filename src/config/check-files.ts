@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { ProblemList } from './check-context.ts';
 import type { CheckContext } from './check-context.ts';
 import type { Problem } from './problems.ts';
+import type { ComponentConfig } from './schema.ts';
 import { readCreds, readSecretFile, readUserJwt } from './secret-files.ts';
 
 /** START-05, START-06 and START-12: the files that settings name. Also components that are not there. */
@@ -28,9 +29,9 @@ export function checkFiles(context: CheckContext): Problem[] {
     seedFault(context, text, 'cluster'),
   );
   for (const [i, component] of config.components.entries()) {
-    const setting = `components[${i}].file`;
-    if (componentExists(component.file)) continue;
-    problems.add('START-14', setting, {
+    checkPreopens(component, i, problems);
+    if (fileExists(component.file)) continue;
+    problems.add('START-14', `components[${i}].file`, {
       summary: `The component ${component.id} has no file there.`,
       value: component.file,
       why: 'A host that starts without it would answer for it with silence.',
@@ -182,7 +183,19 @@ function readSecretFileOfAnySize(path: string): string | { readonly reason: stri
   }
 }
 
-function componentExists(file: string): boolean {
+function checkPreopens({ grants }: ComponentConfig, at: number, problems: ProblemList): void {
+  for (const [i, { host }] of grants.preopens.entries()) {
+    if (fileExists(host)) continue;
+    problems.add('START-14', `components[${at}].grants.preopens[${i}].host`, {
+      summary: 'A folder that is granted to a component does not exist.',
+      value: host,
+      why: 'The component would find nothing where its operator promised something.',
+      fix: 'Make the folder, or correct the path.',
+    });
+  }
+}
+
+function fileExists(file: string): boolean {
   try {
     return existsSync(file.startsWith('file:') ? fileURLToPath(file) : file);
   } catch {

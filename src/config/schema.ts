@@ -212,7 +212,7 @@ const componentSchema = z.strictObject({
         preopens: setting(z.array(preopenSchema).default([]), 'Folders the guest may open; none by default.'),
         network: setting(
           z.array(z.string().min(1)).default([]),
-          'Addresses (`host:port`) the guest may connect to; none by default.',
+          'Addresses (`host:port`) the guest may connect to. Must be empty in this version: the runner offers no sockets yet.',
         ),
       })
       .prefault({}),
