@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { Answers } from './answers.ts';
 import type {
   CallEvents,
   CallHandle,
@@ -9,29 +9,22 @@ import type {
   ComponentStats,
   RunningComponent,
 } from './component.ts';
+import { isStuck, Ticker } from './deadlines.ts';
 import { GuestLog, printable } from './guest-log.ts';
+import { sortLost } from './lost-calls.ts';
 import { OutboundImports } from './outbound-imports.ts';
 import { PendingCall, type CallOwner } from './pending-call.ts';
-import { FAILURES, FLAG, FRAME, readPathFrame, type CallFailure, type FrameWriter } from './runner/frames.ts';
+import { FAILURES, FLAG, FRAME, type CallFailure, type FrameWriter } from './runner/frames.ts';
 import { exportedFunctions, importedFunctions } from './runner/functions.ts';
+import { maxImportsPerCall, maxParamsBytes, supervisorOptions } from './runner-options.ts';
 import { LONG_BACKOFF_MS, RunnerSupervisor } from './supervisor.ts';
 
 const MIB = 1024 * 1024;
-/** How often deadlines and memory are looked at while calls are in flight. */
-const TICK_MS = 50;
-/** How long a runner may take to let go of a call that is over, before it counts as stuck. */
-const STUCK_MS = 150;
-/** The same while other calls are within their time: one of those may be computing, and would die with the runner. */
-const STUCK_AMONG_OTHERS_MS = 1_000;
 /** Calls that are handed over beyond those that can run, so that the runner need not wait for the next one. */
 const PREFETCH = 16;
 /** Bytes waiting in the pipe beyond which calls stay in the queue. */
 const MAX_BACKLOG_BYTES = 4 * MIB;
 const MAX_DETAIL = 400;
-/** Room for a runner beside its guests' memories: Node itself, compiled code, the values of calls. */
-const RUNNER_OVERHEAD_BYTES = 192 * MIB;
-const START_TIMEOUT_MS = 10_000;
-const CALLS_PER_INSTANCE = 100_000;
 
 const NO_HANDLE: CallHandle = { params: () => {}, cancel: () => {} };
 
@@ -45,6 +38,7 @@ export class ComponentHost implements RunningComponent, CallOwner {
   readonly #ports: ComponentPorts;
   readonly #supervisor: RunnerSupervisor;
   readonly #guestLog: GuestLog;
+  readonly #answers: Answers;
   readonly #imports;
   readonly #maxParamsBytes: number;
   readonly #window: number;
@@ -60,8 +54,7 @@ export class ComponentHost implements RunningComponent, CallOwner {
   #began = 0;
   /** Calls that have been admitted and whose caller has no end yet. */
   #inFlight = 0;
-  #tick: NodeJS.Timeout | undefined;
-  #tickMs = 0;
+  readonly #ticker: Ticker;
   /** Why no calls are taken any more. */
   #refusing: string | undefined;
   /** Why none are taken for now: the runner keeps dying. */
@@ -69,13 +62,12 @@ export class ComponentHost implements RunningComponent, CallOwner {
   #drained: (() => void)[] = [];
   #calls = 0;
   #importsBefore = 0;
-  #late = 0;
   readonly #failed: Record<CallFailure, number>;
 
   constructor(spec: ComponentSpec, ports: ComponentPorts) {
     this.#spec = spec;
     this.#ports = ports;
-    this.#maxParamsBytes = spec.maxParamsBytes ?? 16 * MIB;
+    this.#maxParamsBytes = maxParamsBytes(spec);
     this.#window = spec.maxInstances + PREFETCH;
     this.#imports = importedFunctions(spec.types);
     this.exports = exportedFunctions(spec.types).map(({ index, instance, fn, asyncParams, asyncResult }) => ({
@@ -86,56 +78,21 @@ export class ComponentHost implements RunningComponent, CallOwner {
       asyncResult,
     }));
     this.#failed = Object.fromEntries(FAILURES.map((status) => [status, 0])) as Record<CallFailure, number>;
+    this.#ticker = new Ticker(ports.clock, (nowMs, onTime) => this.#onTick(nowMs, onTime));
+    this.#answers = new Answers({
+      calls: this.#sent,
+      maxResultBytes: spec.maxResultBytes,
+      ended: () => this.#leave(),
+      fail: (call, status, detail) => this.#fail(call, status, detail),
+      abandon: (call) => this.#abandon(call),
+      released: () => this.#pump(),
+    });
     this.#guestLog = new GuestLog(spec.id, ports.clock, (component, level, line) => ports.onGuestLog(component, level, line));
-    this.#supervisor = this.#supervise();
-  }
-
-  #supervise(): RunnerSupervisor {
-    const { id, transpiled, types, policy, maxInstances, maxMemoryBytes, maxResultBytes, env, args, config, grants } = this.#spec;
-    const preopens = grants.preopens ?? [];
-    const maxImportsPerCall = this.#spec.maxImportsPerCall ?? 1_000;
-    const maxBytes = Math.max(maxResultBytes, this.#maxParamsBytes);
-    return new RunnerSupervisor(
-      {
-        component: id,
-        process: {
-          artifactDir: transpiled.dir,
-          readable: preopens.map((preopen) => preopen.host),
-          writable: preopens.filter((preopen) => preopen.writable).map((preopen) => preopen.host),
-          network: (grants.network ?? []).length > 0,
-          maxMemoryBytes,
-          maxHeapMiB: Math.max(128, Math.ceil((8 * maxBytes) / MIB)),
-        },
-        start: {
-          entry: join(transpiled.dir, transpiled.entry),
-          dir: transpiled.dir,
-          asyncMode: transpiled.asyncMode,
-          types,
-          policy,
-          maxInstances,
-          callsPerInstance: CALLS_PER_INSTANCE,
-          maxParamsBytes: this.#maxParamsBytes,
-          maxResultBytes,
-          maxImportsPerCall,
-          inlineImports: this.#spec.pendingImports === 'refuse',
-          env,
-          args,
-          config,
-          grants,
-        },
-        maxFrameBytes: maxBytes + 4_096,
-        startTimeoutMs: this.#spec.startTimeoutMs ?? START_TIMEOUT_MS,
-        // Sync code runs one instance at a time; beside it there are spares, and memories not yet collected.
-        maxRssBytes: RUNNER_OVERHEAD_BYTES + 4 * maxBytes + (transpiled.asyncMode === 'sync' ? 4 : maxInstances) * maxMemoryBytes,
-        clock: this.#ports.clock,
-        log: this.#ports.log,
-      },
-      {
-        ready: (writer) => this.#onReady(writer, maxImportsPerCall),
-        frame: (type, frameId, body) => this.#onFrame(type, frameId, body),
-        lost: (reason, delayMs, byGuest) => this.#onLost(reason, delayMs, byGuest),
-      },
-    );
+    this.#supervisor = new RunnerSupervisor(supervisorOptions(spec, ports), {
+      ready: (writer) => this.#onReady(writer),
+      frame: (type, id, body) => this.#onFrame(type, id, body),
+      lost: (reason, delayMs, byGuest) => this.#onLost(reason, delayMs, byGuest),
+    });
   }
 
   /** Starts the runner. @throws TRELLIS_COMPONENT_START, TRELLIS_RUNNER_START */
@@ -158,7 +115,7 @@ export class ComponentHost implements RunningComponent, CallOwner {
       failed: { ...this.#failed },
       imports: this.#importsBefore + (this.#outbound?.count ?? 0),
       restarts: this.#supervisor.restarts,
-      late: this.#late,
+      late: this.#answers.late,
       queued: this.#queued,
       rssBytes: this.#supervisor.rssBytes(),
     };
@@ -176,7 +133,7 @@ export class ComponentHost implements RunningComponent, CallOwner {
     const timeoutMs = Math.min(call.timeoutMs, this.#spec.timeoutMs);
     const pending = new PendingCall(this, call, this.#ports.clock.monotonicMs() + timeoutMs, events);
     this.#inFlight += 1;
-    if (this.#tick === undefined) this.#startTicking();
+    this.#ticker.start();
     if (this.#queue.length === 0 && this.#mayDispatch()) {
       this.#dispatch(pending, call.params);
     } else {
@@ -196,8 +153,7 @@ export class ComponentHost implements RunningComponent, CallOwner {
     this.#refusing = 'the component was stopped';
     await this.#supervisor.stop();
     this.#failQueue(this.#refusing);
-    clearInterval(this.#tick);
-    this.#tick = undefined;
+    this.#ticker.stop();
   }
 
   // --- from callers
@@ -259,14 +215,14 @@ export class ComponentHost implements RunningComponent, CallOwner {
 
   // --- from the runner
 
-  #onReady(writer: FrameWriter, maxImportsPerCall: number): void {
+  #onReady(writer: FrameWriter): void {
     this.#away = undefined;
     this.#writer = writer;
     this.#outbound = new OutboundImports(
       {
         component: this.#spec.id,
         imports: this.#imports,
-        maxImportsPerCall,
+        maxImportsPerCall: maxImportsPerCall(this.#spec),
         maxParamsBytes: this.#maxParamsBytes,
         invokeImport: (call, events) => this.#ports.invokeImport(call, events),
         call: (id) => {
@@ -280,97 +236,30 @@ export class ComponentHost implements RunningComponent, CallOwner {
   }
 
   #onFrame(type: number, id: number, body: Buffer): void {
-    if (!this.#take(type, id, body)) this.#supervisor.kill(`it sent a malformed frame of type ${type}`);
-  }
-
-  #take(type: number, id: number, body: Buffer): boolean {
+    let fine = true;
     switch (type) {
-      case FRAME.result:
-        return this.#onResult(id, body);
-      case FRAME.resultPath:
-        return this.#onResultPath(id, body);
-      case FRAME.ended:
-        return this.#onEnded(id);
-      case FRAME.fail:
-        return this.#onFail(id, body);
       case FRAME.began:
         this.#began = id;
-        return true;
+        break;
       case FRAME.import:
-        return this.#outbound?.onImport(id, body) ?? false;
+        fine = this.#outbound?.onImport(id, body) ?? false;
+        break;
       case FRAME.importParams:
-        return this.#outbound?.onParams(id, body) ?? false;
+        fine = this.#outbound?.onParams(id, body) ?? false;
+        break;
       case FRAME.importCancel:
         this.#outbound?.onCancel(id);
-        return true;
+        break;
       case FRAME.log:
         this.#guestLog.push(body);
-        return true;
+        break;
       default:
-        return false;
+        fine = this.#answers.take(type, id, body);
     }
-  }
-
-  #onResult(id: number, body: Buffer): boolean {
-    const flags = body[0];
-    const call = this.#sent.get(id);
-    if (flags === undefined || call === undefined || call.answered) return false;
-    const ended = (flags & FLAG.eof) !== 0;
-    if (ended) this.#sent.delete(id);
-    if (call.over) {
-      call.answered = true;
-      this.#late += 1;
-    } else if (this.#fits(call, body.length - 1, !ended)) {
-      call.result(body.subarray(1), !ended);
-      if (ended) this.#done(call);
-    }
-    if (ended) this.#pump();
-    return true;
-  }
-
-  #onResultPath(id: number, body: Buffer): boolean {
-    const piece = readPathFrame(body);
-    const call = this.#sent.get(id);
-    if (piece === undefined || piece.path === '' || call === undefined || !call.answered) return false;
-    if (call.over) this.#late += 1;
-    else if (this.#fits(call, piece.bytes.length, true)) call.path(piece.path, piece.bytes, piece.eof);
-    return true;
-  }
-
-  /** Counts result bytes; false once they are too many, which ends the call. */
-  #fits(call: PendingCall, bytes: number, goesOn: boolean): boolean {
-    call.resultBytes += bytes;
-    if (call.resultBytes <= this.#spec.maxResultBytes) return true;
-    this.#fail(call, 'too-large', `the result exceeds ${this.#spec.maxResultBytes} bytes`);
-    if (goesOn) this.#abandon(call);
-    return false;
-  }
-
-  #onEnded(id: number): boolean {
-    const call = this.#sent.get(id);
-    if (call === undefined || (!call.over && !call.answered)) return false;
-    this.#sent.delete(id);
-    if (!call.over) this.#done(call);
-    this.#pump();
-    return true;
-  }
-
-  #onFail(id: number, body: Buffer): boolean {
-    const status = FAILURES[body[0] ?? 255];
-    const call = this.#sent.get(id);
-    if (status === undefined || call === undefined) return false;
-    this.#sent.delete(id);
-    if (!call.over) this.#fail(call, status, printable(body.toString('utf8', 1), MAX_DETAIL));
-    this.#pump();
-    return true;
+    if (!fine) this.#supervisor.kill(`it sent a malformed frame of type ${type}`);
   }
 
   // --- ends
-
-  #done(call: PendingCall): void {
-    call.done();
-    this.#leave();
-  }
 
   #fail(call: PendingCall, status: CallFailure, detail: string): void {
     this.#failed[status] += 1;
@@ -406,33 +295,15 @@ export class ComponentHost implements RunningComponent, CallOwner {
     this.#writer = undefined;
     this.#outbound = undefined;
     const detail = printable(`the runner was lost: ${reason}`, MAX_DETAIL);
-    const lost = [...this.#sent.values()];
-    const unbegun: PendingCall[] = [];
-    // A runner announces what it begins, except one call at a time: the first that is neither announced nor answered.
-    let inDoubt = true;
-    let culpritFound = false;
     const sync = this.#spec.transpiled.asyncMode === 'sync';
+    const lost = sortLost([...this.#sent.values()], { began: this.#began, sync, byGuest });
     this.#sent.clear();
-    for (const call of lost) {
-      const announced = this.#began !== 0 && ((call.id - this.#began) | 0) <= 0;
-      const mayHaveBegun = !call.complete || announced || inDoubt;
-      if (call.complete && !announced) inDoubt = false;
-      // Code without waits runs in order, so the first complete call is the one that ran.
-      const culprit = byGuest && sync && call.complete && !culpritFound;
-      if (call.complete) culpritFound = true;
-      if (call.over) continue;
-      if (culprit) {
-        this.#fail(call, 'trap', detail);
-      } else if (mayHaveBegun || call.root === undefined) {
-        this.#fail(call, 'unavailable', detail);
-      } else {
-        call.id = 0;
-        unbegun.push(call);
-      }
-    }
+    for (const call of lost.trapped) this.#fail(call, 'trap', detail);
+    for (const call of lost.begun) this.#fail(call, 'unavailable', detail);
+    for (const call of lost.unbegun) call.id = 0;
     this.#began = 0;
-    this.#queued += unbegun.length;
-    this.#queue = [...unbegun, ...this.#queue];
+    this.#queued += lost.unbegun.length;
+    this.#queue = [...lost.unbegun, ...this.#queue];
     if (delayMs >= LONG_BACKOFF_MS) this.#away = detail;
     if (this.#refusing !== undefined || this.#away !== undefined) this.#failQueue(detail);
   }
@@ -446,45 +317,20 @@ export class ComponentHost implements RunningComponent, CallOwner {
 
   // --- time and memory
 
-  #startTicking(): void {
-    this.#tickMs = this.#ports.clock.monotonicMs();
-    this.#tick = setInterval(() => this.#onTick(), TICK_MS);
-  }
-
-  #onTick(): void {
-    const nowMs = this.#ports.clock.monotonicMs();
-    // When this process itself was held up, the runner's answers wait behind this timer: judge nobody by it.
-    const onTime = nowMs - this.#tickMs < 2 * TICK_MS;
-    this.#tickMs = nowMs;
-    if (this.#inFlight === 0 && this.#sent.size === 0) {
-      clearInterval(this.#tick);
-      this.#tick = undefined;
-      return;
-    }
+  #onTick(nowMs: number, onTime: boolean): boolean {
     for (const call of this.#sent.values()) if (!call.over && nowMs >= call.deadlineMs) this.#expire(call);
     if (this.#queued > 0) for (const call of this.#queue) if (!call.over && nowMs >= call.deadlineMs) this.#expire(call);
-    if (onTime) this.#killIfStuck(nowMs);
+    const sync = this.#spec.transpiled.asyncMode === 'sync';
+    if (onTime && isStuck(this.#sent.values(), sync, nowMs)) {
+      this.#supervisor.kill('guest code did not end in its time', true);
+    }
     this.#supervisor.checkMemory();
+    return this.#inFlight > 0 || this.#sent.size > 0;
   }
 
   #expire(call: PendingCall): void {
     this.#fail(call, 'timeout', 'the call did not end within its time');
     this.#abandon(call);
     this.#pump();
-  }
-
-  /** Kills the runner when guest code keeps it from letting go of a call that is over. */
-  #killIfStuck(nowMs: number): void {
-    const sync = this.#spec.transpiled.asyncMode === 'sync';
-    let others = false;
-    let longestMs = 0;
-    for (const call of this.#sent.values()) {
-      if (call.abandonedMs !== 0) longestMs = Math.max(longestMs, nowMs - call.abandonedMs);
-      else if (!sync || longestMs === 0) others = true;
-      // Sync code runs in order: if the first call is not over, it may compute for as long as its time lasts.
-      if (sync && call.complete && others) return;
-    }
-    if (longestMs > (others ? STUCK_AMONG_OTHERS_MS : STUCK_MS))
-      this.#supervisor.kill('guest code did not end in its time', true);
   }
 }

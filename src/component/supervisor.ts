@@ -1,7 +1,8 @@
 import type { Clock } from '../clock.ts';
 import { TrellisError } from '../errors.ts';
 import type { ComponentLog } from './component.ts';
-import { FRAME, FrameReader, FrameWriter, type OnFrame } from './runner/frames.ts';
+import { FrameReader, type OnFrame } from './runner/frame-reader.ts';
+import { FRAME, FrameWriter } from './runner/frames.ts';
 import type { RunnerStart } from './runner/start.ts';
 import { startRunnerProcess, type RunnerProcess, type RunnerProcessOptions } from './runner-process.ts';
 

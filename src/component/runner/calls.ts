@@ -1,11 +1,12 @@
 import { AsyncValues } from '../../wit/async-values.ts';
-import { encodeInline } from '../../wit/inline.ts';
-import { BudgetError, RootSource, sendPending } from './async-values.ts';
+import { RootSource } from './async-values.ts';
 import type { ExportedFunction } from './exports.ts';
-import { FAILURES, FLAG, FRAME, readPathFrame, type CallFailure, type FrameWriter } from './frames.ts';
+import { FAILURES, FRAME, readPathFrame, type CallFailure, type FrameWriter } from './frames.ts';
 import type { Handles } from './handles.ts';
 import type { LinkImports } from './imports.ts';
 import type { Instance, InstancePool } from './instances.ts';
+import { reasonOf, Results, type ResultFailure } from './results.ts';
+import { RunningCall } from './running-call.ts';
 import type { RunnerStart } from './start.ts';
 
 /** Calls that begin on one announcement, at most. */
@@ -16,9 +17,6 @@ const SLOW_MS = 0.5;
 const TURN_MS = 2;
 const MAX_BACKLOG_BYTES = 1024 * 1024;
 
-/** How a call fails whose async result cannot be in the root. */
-const INLINE_FAILURES = { 'cannot-inline': 'unsigned-values', 'too-large': 'too-large', value: 'trap' } as const;
-
 /** What {@link Calls} is made of. */
 export interface CallsOptions {
   readonly start: RunnerStart;
@@ -27,37 +25,6 @@ export interface CallsOptions {
   readonly links: LinkImports;
   readonly handles: Handles;
   readonly writer: FrameWriter;
-}
-
-/** A call that the host sent, until its last answer. */
-class Call {
-  readonly id: number;
-  readonly fn: ExportedFunction;
-  readonly complete: boolean;
-  readonly inline: boolean;
-  root: Uint8Array;
-  /** Receives async parameters. */
-  values: AsyncValues | undefined;
-  /** Stops what is still being sent of the result. */
-  sending: AbortController | undefined;
-  instance: Instance | undefined;
-  ended = false;
-  /** Bytes below which decoding the root again is of no use. */
-  need = 0;
-  wantsMore: boolean;
-  /** The instance that resources among the parameters belong to. */
-  owner: Instance | undefined;
-  /** Parameters that were read before the call could begin. */
-  decoded: unknown[] | undefined;
-
-  constructor(id: number, fn: ExportedFunction, flags: number, root: Uint8Array) {
-    this.id = id;
-    this.fn = fn;
-    this.complete = (flags & FLAG.eof) !== 0;
-    this.inline = (flags & FLAG.inline) !== 0;
-    this.wantsMore = !this.complete;
-    this.root = root;
-  }
 }
 
 /**
@@ -74,12 +41,13 @@ export class Calls {
   readonly #pool: InstancePool;
   readonly #links: LinkImports;
   readonly #handles: Handles;
+  readonly #results: Results;
   readonly #writer: FrameWriter;
   readonly #sync: boolean;
-  readonly #calls = new Map<number, Call>();
-  #queue: Call[] = [];
+  readonly #calls = new Map<number, RunningCall>();
+  #queue: RunningCall[] = [];
   /** The call that has begun without announcement. */
-  #lone: Call | undefined;
+  #lone: RunningCall | undefined;
   #averageMs = 0;
   #scheduled = false;
   readonly #run = (): void => this.#runQueue();
@@ -91,6 +59,7 @@ export class Calls {
     this.#pool = options.pool;
     this.#links = options.links;
     this.#handles = options.handles;
+    this.#results = new Results(options.writer, options.handles, options.start.maxResultBytes);
     this.#writer = options.writer;
     this.#sync = options.start.asyncMode === 'sync';
   }
@@ -98,7 +67,7 @@ export class Calls {
   /** Takes a `call` frame. */
   onCall(id: number, body: Buffer): void {
     const fn = this.#exports[body.readUInt16LE(0)]!;
-    const call = new Call(id, fn, body[2]!, body.subarray(3));
+    const call = new RunningCall(id, fn, body[2]!, body.subarray(3));
     if (fn.asyncParams && !call.inline) {
       call.values = new AsyncValues({
         maxBufferedBytes: this.#start.maxParamsBytes,
@@ -143,7 +112,7 @@ export class Calls {
 
   // --- beginning
 
-  #enqueue(call: Call): void {
+  #enqueue(call: RunningCall): void {
     this.#queue.push(call);
     this.#schedule();
   }
@@ -156,7 +125,7 @@ export class Calls {
   }
 
   /** An incomplete call: begins as soon as its root can be read; what follows after that is of no meaning. */
-  #tryBegin(call: Call): void {
+  #tryBegin(call: RunningCall): void {
     const decoded = this.#decode(call);
     if (decoded === 'incomplete' || decoded === undefined) return;
     call.wantsMore = false;
@@ -199,8 +168,11 @@ export class Calls {
       writer.flush();
       if (writer.backlogBytes === 0) this.#lone = undefined;
     }
-    const last = this.#queue[batch - 1]!;
-    if (batch === 1 && this.#lone === undefined) {
+    // Incomplete calls count as begun anyway, and their numbers are out of order.
+    const begin = this.#queue.slice(0, batch).filter((call) => call.complete);
+    const last = begin.at(-1);
+    if (last === undefined) return true;
+    if (begin.length === 1 && this.#lone === undefined) {
       this.#lone = last;
       return true;
     }
@@ -211,7 +183,7 @@ export class Calls {
     return true;
   }
 
-  #begin(call: Call): void {
+  #begin(call: RunningCall): void {
     const { fn } = call;
     const params = call.decoded ?? this.#decode(call);
     if (params === undefined || params === 'incomplete') return;
@@ -241,7 +213,7 @@ export class Calls {
   }
 
   /** The parameters; `undefined` if the call has failed. */
-  #decode(call: Call): unknown[] | 'incomplete' | undefined {
+  #decode(call: RunningCall): unknown[] | 'incomplete' | undefined {
     const { fn } = call;
     const source = fn.asyncParams ? new RootSource(call.values) : undefined;
     const decoded = fn.codec.decodeParams(call.root, source);
@@ -260,7 +232,7 @@ export class Calls {
 
   // --- ending
 
-  #onThrown(call: Call, error: unknown): void {
+  #onThrown(call: RunningCall, error: unknown): void {
     const { fn, instance } = call;
     if (call.ended) return;
     if (fn.declared !== undefined && error instanceof Error && Object.hasOwn(error, 'payload')) {
@@ -271,84 +243,22 @@ export class Calls {
     else this.#fail(call, 'trap', reasonOf(error));
   }
 
-  #onValue(call: Call, value: unknown): void {
+  #onValue(call: RunningCall, value: unknown): void {
     if (call.ended) return;
     if (call.fn.asyncResult) {
-      void this.#sendAsyncResult(call, value);
-      return;
-    }
-    this.#handles.giver = call.instance;
-    const encoded = call.fn.codec.encodeResult(value);
-    this.#handles.giver = undefined;
-    if (!encoded.ok) {
-      this.#fail(call, 'error', `the result does not fit its type: ${encoded.reason}`);
-    } else if (encoded.bytes.length > this.#start.maxResultBytes) {
-      this.#fail(call, 'too-large', `a result of ${encoded.bytes.length} bytes`);
+      void this.#results.sendAsync(call, value).then((failure) => this.#onSent(call, failure));
     } else {
-      this.#sendRoot(call, encoded.bytes, FLAG.eof);
-      this.#finish(call);
+      this.#onSent(call, this.#results.send(call, value));
     }
   }
 
-  async #sendAsyncResult(call: Call, value: unknown): Promise<void> {
-    const { codec } = call.fn;
-    const { maxResultBytes } = this.#start;
-    if (call.inline) {
-      const encoded = await encodeInline(codec, 'result', [value], maxResultBytes);
-      if (call.ended) return;
-      if (encoded.ok) {
-        this.#sendRoot(call, encoded.bytes, FLAG.eof);
-        this.#finish(call);
-      } else {
-        this.#fail(call, INLINE_FAILURES[encoded.why], encoded.reason);
-      }
-      return;
-    }
-    this.#handles.giver = call.instance;
-    const encoded = codec.encodeResult(value);
-    this.#handles.giver = undefined;
-    if (!encoded.ok) {
-      this.#fail(call, 'error', `the result does not fit its type: ${encoded.reason}`);
-      return;
-    }
-    const { bytes, pending } = encoded;
-    if (bytes.length > maxResultBytes) {
-      this.#fail(call, 'too-large', `a result of ${bytes.length} bytes`);
-      return;
-    }
-    if (pending.length === 0) {
-      this.#sendRoot(call, bytes, FLAG.eof);
-      this.#finish(call);
-      return;
-    }
-    this.#sendRoot(call, bytes, FLAG.pending);
-    call.sending = new AbortController();
-    const { signal } = call.sending;
-    try {
-      const target = {
-        writer: this.#writer,
-        type: FRAME.resultPath,
-        id: call.id,
-        maxBytes: maxResultBytes - bytes.length,
-        signal,
-      };
-      await sendPending(pending, target);
-      if (call.ended) return;
-      this.#writer.bare(FRAME.ended, call.id);
-      this.#finish(call);
-    } catch (error) {
-      this.#fail(call, error instanceof BudgetError ? 'too-large' : 'trap', reasonOf(error));
-    }
+  #onSent(call: RunningCall, failure: ResultFailure | undefined): void {
+    if (call.ended) return;
+    if (failure === undefined) this.#finish(call);
+    else this.#fail(call, failure.status, failure.detail);
   }
 
-  #sendRoot(call: Call, bytes: Uint8Array, flags: number): void {
-    const writer = this.#writer;
-    writer.open(FRAME.result, call.id, 1 + bytes.length);
-    writer.u8(flags);
-    writer.bytes(bytes);
-  }
-
-  #fail(call: Call, status: CallFailure, detail: string): void {
+  #fail(call: RunningCall, status: CallFailure, detail: string): void {
     if (call.ended) return;
     this.#end(call);
     this.#drop(call, detail);
@@ -358,7 +268,7 @@ export class Calls {
     this.#writer.bytes(text);
   }
 
-  #finish(call: Call): void {
+  #finish(call: RunningCall): void {
     this.#end(call);
     const { instance } = call;
     if (instance === undefined) return;
@@ -369,14 +279,14 @@ export class Calls {
     if (this.#queue.length > 0) this.#schedule();
   }
 
-  #end(call: Call): void {
+  #end(call: RunningCall): void {
     call.ended = true;
     this.#calls.delete(call.id);
     call.sending?.abort(new Error('the call has ended'));
     if (!this.#sync) this.#links.endCall(call.id);
   }
 
-  #drop(call: Call, reason: string): void {
+  #drop(call: RunningCall, reason: string): void {
     const { instance } = call;
     if (instance === undefined) return;
     call.instance = undefined;
@@ -392,10 +302,4 @@ export class Calls {
       // The next call tries again, and reports it.
     }
   }
-}
-
-/** The first line of what was thrown. */
-export function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return 'something that is not an error was thrown';
-  return `${error.name}: ${error.message}`.split('\n', 1)[0]!.slice(0, 400);
 }

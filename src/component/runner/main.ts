@@ -3,14 +3,16 @@
  * component's own, and speaks with the host over the duplex pipe on descriptor 3. When the pipe ends, so does it.
  */
 import { Socket } from 'node:net';
-import { Calls, reasonOf } from './calls.ts';
+import { Calls } from './calls.ts';
 import { confine } from './confine.ts';
 import { bindExports } from './exports.ts';
-import { FRAME, FrameReader, FrameWriter } from './frames.ts';
+import { FrameReader } from './frame-reader.ts';
+import { FRAME, FrameWriter } from './frames.ts';
 import { Handles } from './handles.ts';
 import { LinkImports } from './imports.ts';
 import { InstancePool } from './instances.ts';
 import { LoadedComponent } from './loaded-component.ts';
+import { reasonOf } from './results.ts';
 import type { RunnerStart } from './start.ts';
 import { createWasi } from './wasi/wasi.ts';
 

@@ -1,0 +1,62 @@
+import { join } from 'node:path';
+import type { ComponentPorts, ComponentSpec } from './component.ts';
+import type { SupervisorOptions } from './supervisor.ts';
+
+const MIB = 1024 * 1024;
+/** Room for a runner beside its guests' memories: Node itself, compiled code, the values of calls. */
+const RUNNER_OVERHEAD_BYTES = 192 * MIB;
+/** Room in a frame beside parameters or a result. */
+const FRAME_OVERHEAD_BYTES = 4_096;
+const START_TIMEOUT_MS = 10_000;
+const CALLS_PER_INSTANCE = 100_000;
+
+/** Largest root parameters of a call or an import, bytes. */
+export function maxParamsBytes(spec: ComponentSpec): number {
+  return spec.maxParamsBytes ?? 16 * MIB;
+}
+
+/** Imports that one call may make. */
+export function maxImportsPerCall(spec: ComponentSpec): number {
+  return spec.maxImportsPerCall ?? 1_000;
+}
+
+/** What the runner of a component is given: its files, its limits, and what to start. */
+export function supervisorOptions(spec: ComponentSpec, ports: ComponentPorts): SupervisorOptions {
+  const { id, transpiled, types, policy, maxInstances, maxMemoryBytes, maxResultBytes, env, args, config, grants } = spec;
+  const preopens = grants.preopens ?? [];
+  const maxBytes = Math.max(maxResultBytes, maxParamsBytes(spec));
+  // Code without waits runs one instance at a time; beside it there are spares, and memories not yet collected.
+  const instances = transpiled.asyncMode === 'sync' ? 4 : maxInstances;
+  return {
+    component: id,
+    process: {
+      artifactDir: transpiled.dir,
+      readable: preopens.map((preopen) => preopen.host),
+      writable: preopens.filter((preopen) => preopen.writable).map((preopen) => preopen.host),
+      network: (grants.network ?? []).length > 0,
+      maxMemoryBytes,
+      maxHeapMiB: Math.max(128, Math.ceil((8 * maxBytes) / MIB)),
+    },
+    start: {
+      entry: join(transpiled.dir, transpiled.entry),
+      dir: transpiled.dir,
+      asyncMode: transpiled.asyncMode,
+      types,
+      policy,
+      maxInstances,
+      callsPerInstance: CALLS_PER_INSTANCE,
+      maxParamsBytes: maxParamsBytes(spec),
+      maxResultBytes,
+      inlineImports: spec.pendingImports === 'refuse',
+      env,
+      args,
+      config,
+      grants,
+    },
+    maxFrameBytes: maxBytes + FRAME_OVERHEAD_BYTES,
+    startTimeoutMs: spec.startTimeoutMs ?? START_TIMEOUT_MS,
+    maxRssBytes: RUNNER_OVERHEAD_BYTES + 4 * maxBytes + instances * maxMemoryBytes,
+    clock: ports.clock,
+    log: ports.log,
+  };
+}
