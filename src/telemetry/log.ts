@@ -157,7 +157,12 @@ function wrap(log: Pino, limiter: LineLimiter, scrubber: Scrubber, flush: () => 
 }
 
 /** What a log line shows of an error: code, message and remedy of ours, the stack of what nobody expected. */
-function errorFields(error: unknown, depth = 0): unknown {
+function errorFields(error: unknown): unknown {
+  const expected = error instanceof TrellisError && error.category !== 'system';
+  return errorAt(error, !expected, 0);
+}
+
+function errorAt(error: unknown, withStack: boolean, depth: number): unknown {
   if (!(error instanceof Error)) return typeof error === 'object' ? { type: 'object' } : error;
   const fields: Record<string, unknown> = { type: error.name, message: error.message };
   if (error instanceof TrellisError) {
@@ -165,7 +170,7 @@ function errorFields(error: unknown, depth = 0): unknown {
     fields['remedy'] = error.remedy;
     if (Object.keys(error.details).length > 0) fields['details'] = error.details;
   }
-  if (!(error instanceof TrellisError) || error.category === 'system') fields['stack'] = error.stack;
-  if (error.cause !== undefined && depth < 3) fields['cause'] = errorFields(error.cause, depth + 1);
+  if (withStack) fields['stack'] = error.stack;
+  if (error.cause !== undefined && depth < 3) fields['cause'] = errorAt(error.cause, withStack, depth + 1);
   return fields;
 }
