@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { Stats } from 'node:fs';
-import { lstat, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ComponentTypes } from '../wit/types.ts';
 import { TrellisError } from '../errors.ts';
@@ -34,6 +34,9 @@ export interface CacheEntry {
   readonly manifest: Manifest;
 }
 
+const PARTIAL = '.partial-';
+/** No translation takes this long. */
+const ABANDONED_MS = 3_600_000;
 const MANIFEST = 'manifest.json';
 const FILE_NAME = /^(?:c\.js|c\.core[0-9]*\.wasm|package\.json)$/;
 
@@ -83,10 +86,11 @@ export async function writeEntry(
   files: readonly (readonly [name: string, bytes: Uint8Array])[],
 ): Promise<CacheEntry> {
   const dir = join(cacheDir, manifest.key);
-  const partial = join(cacheDir, `.partial-${randomBytes(8).toString('hex')}`);
+  const partial = join(cacheDir, `${PARTIAL}${randomBytes(8).toString('hex')}`);
   try {
     await mkdir(cacheDir, { recursive: true, mode: 0o700 });
     checkOwner(cacheDir, await lstat(cacheDir));
+    await removeAbandoned(cacheDir);
     await mkdir(partial, { mode: 0o700 });
     const hashes: Record<string, string> = {};
     for (const [name, bytes] of files) {
@@ -102,6 +106,16 @@ export async function writeEntry(
     await rm(partial, { recursive: true, force: true }).catch(() => undefined);
     if (cause instanceof TrellisError) throw cause;
     throw unusable(cacheDir, `cannot be written (${(cause as NodeJS.ErrnoException).code ?? 'unknown reason'})`, cause);
+  }
+}
+
+/** Removes what a process that died while writing has left behind. */
+async function removeAbandoned(cacheDir: string): Promise<void> {
+  for (const name of await readdir(cacheDir)) {
+    if (!name.startsWith(PARTIAL)) continue;
+    const path = join(cacheDir, name);
+    const stat = await lstat(path).catch(() => undefined);
+    if (stat !== undefined && Date.now() - stat.mtimeMs > ABANDONED_MS) await rm(path, { recursive: true, force: true });
   }
 }
 

@@ -7,6 +7,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -74,6 +75,26 @@ describe('translating', () => {
     const instance = await (await loadTranspiled(transpiled))({});
     const later = await instance['trellis-samples:echo/streams@0.1.0']!.echoLater!('soon');
     expect(later).toBe('soon');
+  });
+
+  it('makes usable code of resources where functions may wait', async () => {
+    const { bytes } = await loadArtifact(echoComponent().file, { maxBytes: MIB });
+    const checked = preflight(bytes, { maxBytes: MIB });
+    // As if it had a link: the generator's own code for static functions and constructors does not parse then.
+    const link = { name: 'x:y/z', functions: [{ name: 'f', wireName: 'f', params: [], result: null, async: false }] };
+    const types = { ...checked.types, imports: [link] };
+    const transpiled = await transpileComponent(bytes, { ...checked, types }, options(freshCache()));
+    expect(transpiled.asyncMode).toBe('jspi');
+    const { Counter } = (await (await loadTranspiled(transpiled))({}))['trellis-samples:echo/counters@0.1.0'] as unknown as {
+      Counter: {
+        new (start: number): { up(by: number): Promise<unknown>; value(): Promise<number> };
+        merge(a: object, b: object): unknown;
+      };
+    };
+    const [a, b] = [new Counter(3), new Counter(4)];
+    await a.up(10);
+    const merged = (await Counter.merge(a, b)) as InstanceType<typeof Counter>;
+    expect(await merged.value()).toBe(17);
   });
 
   it('writes a folder only this user can read, with a manifest of all it holds', async () => {
@@ -190,6 +211,15 @@ describe('the cache', () => {
     await expect(prepare(echoComponent(), cacheDir)).rejects.toMatchObject({ code: 'TRELLIS_COMPONENT_CACHE' });
     chmodSync(cacheDir, 0o777);
     await expect(prepare(greeterChainComponent(), cacheDir)).rejects.toMatchObject({ code: 'TRELLIS_COMPONENT_CACHE' });
+  });
+
+  it('removes what a process that died has left, and leaves what another is writing', async () => {
+    const cacheDir = freshCache();
+    for (const name of ['.partial-old', '.partial-new']) mkdirSync(join(cacheDir, name), { recursive: true, mode: 0o700 });
+    chmodSync(cacheDir, 0o700);
+    utimesSync(join(cacheDir, '.partial-old'), 0, 0);
+    const { transpiled } = await prepare(echoComponent(), cacheDir);
+    expect(readdirSync(cacheDir).toSorted()).toEqual(['.partial-new', transpiled.dir.slice(cacheDir.length + 1)].toSorted());
   });
 
   it('translates once for callers at the same time', async () => {

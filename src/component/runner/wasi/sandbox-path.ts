@@ -56,6 +56,10 @@ function splitPath(path: string): string[] {
 }
 
 function linkTarget(path: string): string | undefined {
-  const stat = lstatSync(path, { throwIfNoEntry: false });
-  return stat?.isSymbolicLink() ? readlinkSync(path) : undefined;
+  try {
+    return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ? readlinkSync(path) : undefined;
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    throw new WitError(code === 'ENOTDIR' ? 'not-directory' : code === 'ENAMETOOLONG' ? 'name-too-long' : 'access');
+  }
 }
