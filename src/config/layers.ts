@@ -7,7 +7,7 @@ export function isTree(value: unknown): value is Tree {
 }
 
 /** Where a value came from when nobody set it. */
-export const DEFAULT_SOURCE = 'the default';
+const DEFAULT_SOURCE = 'the default';
 
 /**
  * Values from several sources laid over one another; each path remembers the source that won. Trees have no prototype, so

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 const pathOf = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
 /** The programs of Trellis, as they run from source. */
-export const PROGRAMS = { daemon: pathOf('src/daemon/main.ts'), cli: pathOf('src/cli/main.ts') } as const;
+const PROGRAMS = { daemon: pathOf('src/daemon/main.ts'), cli: pathOf('src/cli/main.ts') } as const;
 
 /** How a program ended and what it said. */
 export interface ProgramEnd {
