@@ -39,7 +39,9 @@ export function batchesOf(value: unknown, type: WitType | null): BatchSource {
   return gathered(value as AsyncIterable<unknown> | Iterable<unknown>, type !== null && isNumeric(type.kind));
 }
 
-function lists(batches: Batch[]): BatchSource {
+// An empty chunk is an end marker: none may be sent before the end.
+function lists(given: readonly Batch[]): BatchSource {
+  const batches = given.filter((batch) => batch.length > 0);
   return { next: () => Promise.resolve(batches.shift()), stop: () => {} };
 }
 

@@ -112,11 +112,13 @@ export class ValueReader {
   // Non-minimal forms are read as Rust reads them, within the longest length of the width; bits beyond the width are refused.
   #unsigned(maxBytes: number, maxLast: number): number {
     let value = 0;
+    let weight = 1;
     for (let i = 0; i < maxBytes; i++) {
       const byte = this.byte();
       if (i === maxBytes - 1 && byte > maxLast) this.#failAtLast('an integer is too large');
-      value += (byte & 0x7f) * 2 ** (7 * i);
+      value += (byte & 0x7f) * weight;
       if (byte < 0x80) return value;
+      weight *= 0x80;
     }
     return this.fail('an integer is too long');
   }

@@ -12,8 +12,11 @@ export function within(error: unknown, step: string): unknown {
 }
 
 const INITIAL_BYTES = 16 * 1024;
+const SMALL_BYTES = 48;
 /** Above this the buffer is given away instead of copied. */
 const GIVE_AWAY_BYTES = 64 * 1024;
+/** Integers up to here, either sign, are exact as numbers. */
+const MAX_EXACT = 0x1f_ffff_ffff_ffffn;
 /** Longest encoding: more could not be counted in a 32-bit length. */
 const MAX_BYTES = 0xffff_ffff;
 
@@ -29,7 +32,13 @@ export class ValueWriter {
   take(): Uint8Array {
     const length = this.pos;
     this.pos = 0;
-    if (length <= GIVE_AWAY_BYTES) return new Uint8Array(this.#bytes.buffer.slice(0, length));
+    if (length <= SMALL_BYTES) {
+      // Cheaper than a copy by the runtime, and small arrays live on the heap of the collector.
+      const small = new Uint8Array(length);
+      for (let i = 0; i < length; i++) small[i] = this.#bytes[i]!;
+      return small;
+    }
+    if (length <= GIVE_AWAY_BYTES) return new Uint8Array(this.#bytes.subarray(0, length));
     const taken = new Uint8Array(this.#bytes.buffer, 0, length);
     this.#bytes = Buffer.allocUnsafeSlow(INITIAL_BYTES);
     this.#view = new DataView(this.#bytes.buffer);
@@ -61,11 +70,7 @@ export class ValueWriter {
   /** An unsigned integer of at most 53 bits. */
   unsigned(value: number): void {
     this.reserve(8);
-    let rest = value;
-    while (rest >= 0x8000_0000) {
-      this.#bytes[this.pos++] = (rest % 0x80) | 0x80;
-      rest = Math.floor(rest / 0x80);
-    }
+    let rest = value >= 0x8000_0000 ? this.#low28(value) : value;
     while (rest >= 0x80) {
       this.#bytes[this.pos++] = (rest & 0x7f) | 0x80;
       rest >>>= 7;
@@ -90,7 +95,7 @@ export class ValueWriter {
   }
 
   u64(value: bigint): void {
-    if (value <= 0x1f_ffff_ffff_ffffn) return this.unsigned(Number(value));
+    if (value <= MAX_EXACT) return this.unsigned(Number(value));
     this.reserve(10);
     let rest = value;
     for (; rest >= 0x80n; rest >>= 7n) this.#bytes[this.pos++] = Number(rest & 0x7fn) | 0x80;
@@ -98,8 +103,8 @@ export class ValueWriter {
   }
 
   s64(value: bigint): void {
-    if (value >= -0x8000_0000n && value <= 0x7fff_ffffn) return this.#s32AsS64(Number(value));
     this.reserve(10);
+    if (value >= -MAX_EXACT && value <= MAX_EXACT) return this.#exact(Number(value));
     let rest = value;
     for (let i = 0; ; i++) {
       const low = Number(rest & 0x7fn);
@@ -112,11 +117,27 @@ export class ValueWriter {
     }
   }
 
-  #s32AsS64(value: number): void {
-    const masked = this.maskedSigned;
-    this.maskedSigned = false; // only the tenth byte of an s64 has two forms
-    this.signed(value, 32);
-    this.maskedSigned = masked;
+  // A signed integer that a number holds exactly. It never needs the tenth byte, so it has one form.
+  #exact(value: number): void {
+    let rest = value;
+    if (rest < -0x8000_0000 || rest > 0x7fff_ffff) rest = this.#low28(rest);
+    for (;;) {
+      const low = rest & 0x7f;
+      rest >>= 7;
+      if ((rest === 0 && low < 0x40) || (rest === -1 && low >= 0x40)) {
+        this.#bytes[this.pos++] = low;
+        return;
+      }
+      this.#bytes[this.pos++] = low | 0x80;
+    }
+  }
+
+  // Writes the four lowest groups of an integer that needs more than four, and gives the rest, which fits 32 bits.
+  #low28(value: number): number {
+    const rest = Math.floor(value / 0x1000_0000);
+    let low = value - rest * 0x1000_0000;
+    for (let i = 0; i < 4; i++, low >>= 7) this.#bytes[this.pos++] = (low & 0x7f) | 0x80;
+    return rest;
   }
 
   f32(value: number): void {

@@ -115,7 +115,10 @@ describe('values that do not fit', () => {
 
   it('names the parameter', () => {
     const codec = compileFunction(witFunction(['u8', 'record{a: u8}'], null));
-    expect(codec.encodeParams([1, { a: 'x' }])).toEqual({ ok: false, reason: 'parameter p1.a: expected a number (u8), got a string' });
+    expect(codec.encodeParams([1, { a: 'x' }])).toEqual({
+      ok: false,
+      reason: 'parameter p1.a: expected a number (u8), got a string',
+    });
     expect(codec.encodeParams([1])).toEqual({ ok: false, reason: 'expected 2 parameters, got 1' });
   });
 
@@ -159,7 +162,9 @@ describe('shapes', () => {
 
   it('tags an option around a plain option only', () => {
     expect(codecOf('option<option<u8>>').decodeResult(hex('0100'))).toMatchObject({ values: [{ tag: 'some', val: undefined }] });
-    expect(codecOf('option<option<option<u8>>>').decodeResult(hex('010100'))).toMatchObject({ values: [{ tag: 'some', val: undefined }] });
+    expect(codecOf('option<option<option<u8>>>').decodeResult(hex('010100'))).toMatchObject({
+      values: [{ tag: 'some', val: undefined }],
+    });
     expect(codecOf('option<option<option<u8>>>').decodeResult(hex('00'))).toMatchObject({ values: [undefined] });
   });
 

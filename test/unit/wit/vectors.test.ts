@@ -9,7 +9,9 @@ interface Vector {
   readonly type: unknown;
   readonly hex: string;
 }
-const file = JSON.parse(readFileSync(new URL('../../fixtures/wrpc-vectors.json', import.meta.url), 'utf8')) as { vectors: Vector[] };
+const file = JSON.parse(readFileSync(new URL('../../fixtures/wrpc-vectors.json', import.meta.url), 'utf8')) as {
+  vectors: Vector[];
+};
 const check = checkVectors(file);
 
 describe('conformance vectors', () => {
