@@ -4,6 +4,9 @@ import { childTrace, childTraceparent, formatTraceparent, parseTraceparent } fro
 
 const VALID = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
 
+/** Every UTF-16 unit, also lone surrogates; the library's own binary strings take seconds to set up. */
+const anyText = fc.array(fc.nat({ max: 0xffff }), { maxLength: 60 }).map((units) => String.fromCharCode(...units));
+
 describe('traceparent', () => {
   it('reads and writes version 00', () => {
     const context = parseTraceparent(VALID)!;
@@ -40,7 +43,7 @@ describe('traceparent', () => {
 
   it('never throws', () => {
     fc.assert(
-      fc.property(fc.string({ unit: 'binary', maxLength: 60 }), (text) => void parseTraceparent(text)),
+      fc.property(anyText, (text) => void parseTraceparent(text)),
       { numRuns: 200 },
     );
   });
