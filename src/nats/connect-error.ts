@@ -51,8 +51,8 @@ export function connectFailure(cause: unknown, where: ConnectionDiagnosis): Trel
 export function runtimeError(error: Error): TrellisError {
   if (error instanceof errors.PermissionViolationError) {
     return new TrellisError('TRELLIS_NATS_PERMISSION', {
-      message: `the server refused ${error.operation === 'publish' ? 'publishing to' : 'subscribing to'} ${error.subject.slice(0, 200)}`,
-      details: { operation: error.operation, subject: error.subject.slice(0, 200) },
+      message: `the server refused ${error.operation === 'publish' ? 'publishing to' : 'subscribing to'} ${printable(error.subject)}`,
+      details: { operation: error.operation, subject: printable(error.subject) },
     });
   }
   if (error instanceof errors.UserAuthenticationExpiredError) {
@@ -61,7 +61,7 @@ export function runtimeError(error: Error): TrellisError {
   if (error instanceof errors.AuthorizationError || /revoked/i.test(error.message)) {
     return new TrellisError('TRELLIS_NATS_AUTH_REFUSED', { message: 'the server refused the login' });
   }
-  return new TrellisError('TRELLIS_NATS_PROTOCOL', { message: `the server reported: ${error.message.slice(0, 200)}` });
+  return new TrellisError('TRELLIS_NATS_PROTOCOL', { message: `the server reported: ${printable(error.message)}` });
 }
 
 /** Returns the error for a request that failed. */
@@ -98,4 +98,9 @@ function reach(code: string | undefined, cause: unknown, tls: boolean): string {
   if (cause instanceof errors.TimeoutError) return `no answer in time${perhaps}`;
   if (code === 'ECONNRESET' || code === 'EPIPE') return `the server closed the connection${perhaps}`;
   return code ?? 'no answer';
+}
+
+/** A server's words as they may appear in a message: printable, bounded. */
+function printable(text: string): string {
+  return text.slice(0, 200).replace(/[^\x20-\x7e]/g, '?');
 }

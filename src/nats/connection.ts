@@ -90,9 +90,10 @@ export class LatticeConnection implements Bus {
   readonly #credentials: Credentials | undefined;
   readonly #listeners = new Set<(event: ConnectionEvent) => void>();
   readonly #services = new Set<NatsSubscription>();
-  // One object for all messages: the client copies what it needs before `publish` returns.
-  readonly #outHeaders = new OutgoingHeaders();
-  readonly #outOptions: { reply?: string; headers?: MsgHdrs } = {};
+  // The same objects for all messages: the client copies what it needs before `publish` returns.
+  readonly #block = new OutgoingHeaders();
+  readonly #plainOptions = { reply: '' };
+  readonly #headerOptions = { reply: '', headers: this.#block as unknown as MsgHdrs };
   #state: 'connected' | 'disconnected' | 'closed' = 'connected';
   #maxPayloadBytes = DEFAULT_MAX_PAYLOAD_BYTES;
   #reconnects = 0;
@@ -155,10 +156,8 @@ export class LatticeConnection implements Bus {
   publish(subject: string, payload: Uint8Array, options?: { reply?: string; headers?: BusHeaders }): void {
     if (this.#state !== 'connected') throw this.#stateError();
     if (!isPublishSubject(subject)) throw subjectError('subject', subject);
-    const out = this.#outOptions;
-    const reply = options?.reply;
-    if (reply !== undefined && !isPublishSubject(reply)) throw subjectError('reply subject', reply);
-    out.reply = reply ?? '';
+    const reply = options?.reply ?? '';
+    if (reply !== '' && !isPublishSubject(reply)) throw subjectError('reply subject', reply);
     const block = options?.headers === undefined ? undefined : encodeHeaders(options.headers);
     const bytes = payload.length + (block?.length ?? 0);
     if (bytes > this.maxPayloadBytes) {
@@ -167,12 +166,9 @@ export class LatticeConnection implements Bus {
         details: { bytes, maxPayloadBytes: this.#maxPayloadBytes },
       });
     }
-    if (block === undefined) {
-      delete out.headers;
-    } else {
-      this.#outHeaders.block = block;
-      out.headers = this.#outHeaders as unknown as MsgHdrs;
-    }
+    const out = block === undefined ? this.#plainOptions : this.#headerOptions;
+    out.reply = reply;
+    if (block !== undefined) this.#block.block = block;
     if ((this.#socket()?.writableLength ?? 0) > MAX_BACKLOG_BYTES) throw new TrellisError('TRELLIS_NATS_BACKLOG');
     try {
       this.#nc.publish(subject, payload, out);
@@ -338,7 +334,14 @@ export class LatticeConnection implements Bus {
   }
 
   #emit(event: ConnectionEvent): void {
-    for (const listener of this.#listeners) listener(event);
+    for (const listener of this.#listeners) {
+      try {
+        listener(event);
+      } catch (thrown) {
+        // Nobody else may miss an event for it.
+        this.#log.error({ code: 'TRELLIS_INTERNAL', err: thrown }, 'a connection listener failed');
+      }
+    }
   }
 }
 

@@ -42,6 +42,8 @@ const NO_HEADER: HeaderLookup = () => undefined;
 const MAX_QUEUED_BYTES = 4 * 1024 * 1024;
 /** How long a call that was given up still waits for its acknowledgement, to end the parameters. */
 const ABANDONED_MS = 30_000;
+/** Pause before the end of the parameters is sent a second time; it doubles from then on. */
+const REPEAT_END_MS = 100;
 
 /** Opens a call: its reply address exists before anything is sent, because the request token signs it. */
 export function prepareCall(options: { readonly bus: Bus; readonly inbox: Inbox }): OutgoingCall {
@@ -62,6 +64,7 @@ export class OutgoingCall implements InboxReceiver {
   #rs: string | undefined;
   #queue: { path: string; bytes: Uint8Array; eof: boolean }[] | undefined;
   #queuedBytes = 0;
+  #repeat: NodeJS.Timeout | undefined;
 
   constructor(bus: Bus, inbox: Inbox) {
     this.#bus = bus;
@@ -116,6 +119,7 @@ export class OutgoingCall implements InboxReceiver {
     this.#params = EMPTY;
     // Always the end, even when the first message held everything: a Rust server with no parameters waits for it.
     this.#publish(subject, EMPTY);
+    if (this.#events !== undefined) this.#repeatEnd(subject, REPEAT_END_MS);
     const queued = this.#queue;
     this.#queue = undefined;
     if (queued !== undefined) for (const { path, bytes, eof } of queued) this.#sendFrames(rs, path, bytes, eof);
@@ -136,14 +140,6 @@ export class OutgoingCall implements InboxReceiver {
   }
 
   /**
-   * Sends the end of the root parameters once more; a duplicate is harmless. Rust 1.9.2 servers now and then lose the first
-   * one when it arrives faster than they register for it.
-   */
-  repeatEnd(): void {
-    if (this.#rs !== undefined) this.#publish(`${this.#rs}.params`, EMPTY);
-  }
-
-  /**
    * Closes the call; no event comes afterwards. There is no cancellation on the wire. But a call given up before its
    * acknowledgement still answers one with the end of the parameters, because a Rust server serves nobody else with this
    * function until it has it.
@@ -151,6 +147,7 @@ export class OutgoingCall implements InboxReceiver {
   cancel(): void {
     const waiting = this.#events !== undefined && !this.#answered && this.#rs === undefined;
     this.#events = undefined;
+    this.#stopRepeating();
     this.#queue = undefined;
     this.#params = EMPTY;
     this.#sentBytes = 0;
@@ -171,8 +168,27 @@ export class OutgoingCall implements InboxReceiver {
       this.#inbox.stats.late++;
     } else {
       const { payload } = message;
+      this.#stopRepeating();
       this.#events.result(path, payload, payload.length === 0, (name) => message.header(name));
     }
+  }
+
+  /**
+   * Sends the end of the root parameters again while no answer comes, ever more rarely. Rust 1.9.2 servers now and then lose
+   * the first one, when it arrives before they have registered for it, and then serve nobody with this function any more.
+   * A duplicate is harmless.
+   */
+  #repeatEnd(subject: string, delayMs: number): void {
+    this.#repeat = setTimeout(() => {
+      this.#publish(subject, EMPTY);
+      this.#repeatEnd(subject, delayMs * 2);
+    }, delayMs).unref();
+  }
+
+  #stopRepeating(): void {
+    if (this.#repeat === undefined) return;
+    clearTimeout(this.#repeat);
+    this.#repeat = undefined;
   }
 
   #onAnswer(message: BusMessage): void {

@@ -37,7 +37,7 @@ export function serveFunction(options: ServeOptions): BusSubscription {
   });
 }
 
-/** Gets parameter bytes that did not fit the first message; `path` `''` is the root. An empty payload is the end of its path. */
+/** Gets parameter bytes that did not fit the first message; `path` `''` is the root. An empty payload is the end of its path; the root's comes once. */
 export type ParamsListener = (path: string, payload: Uint8Array, eof: boolean) => void;
 
 /**
@@ -56,6 +56,7 @@ export class IncomingInvocation implements InboxReceiver {
   readonly #message: BusMessage;
   #rs: string | undefined;
   #accepted = false;
+  #rootEnded = false;
   #onParams: ParamsListener | undefined;
   #onGone: (() => void) | undefined;
 
@@ -150,9 +151,12 @@ export class IncomingInvocation implements InboxReceiver {
   /** @internal A message on `Rs` or below it. */
   onInboxMessage(tail: string, message: BusMessage): void {
     const path = framePath(tail, '.params');
-    if (path !== undefined && this.#onParams !== undefined) {
+    if (path !== undefined && this.#onParams !== undefined && !(path === '' && this.#rootEnded)) {
       const { payload } = message;
-      this.#onParams(path, payload, payload.length === 0);
+      const eof = payload.length === 0;
+      // Callers may repeat the end; nothing can follow it.
+      if (eof && path === '') this.#rootEnded = true;
+      this.#onParams(path, payload, eof);
     } else if (path !== undefined) {
       this.#inbox.stats.late++;
     } else if (tail === '' && message.status === 503) {

@@ -149,7 +149,7 @@ describe('frames', () => {
     ];
     for (let i = 0; i < 10_000; i++) {
       const tail = tails[i % tails.length]!;
-      attacker.publish(rs + tail, randomBytes(i % 7), i % 11 === 0 ? { reply: 'wasmbus.ctl.x' } : {});
+      attacker.publish(rs + tail, randomBytes(1 + (i % 6)), i % 11 === 0 ? { reply: 'wasmbus.ctl.x' } : {});
     }
     await settle();
     expect(new Set(paths)).toEqual(new Set(['', '0']));
