@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Clock } from './clock.ts';
 import { parseConfig, type HostConfig, type HostConfigInput } from './config/schema.ts';
 import { startHost, type Host } from './host.ts';
 import { startNatsServer, type NatsServer } from './nats/server.ts';
@@ -22,6 +23,8 @@ export interface DevelopmentOptions {
   readonly port: number;
   /** Settings over the ones of a development lattice. */
   readonly overrides?: HostConfigInput;
+  /** The host's clock; the machine's if left out. */
+  readonly clock?: Clock;
   /** Told before each step, for progress. */
   readonly onStep?: (step: string) => void;
 }
@@ -84,7 +87,7 @@ export async function startDevelopmentLattice(options: DevelopmentOptions): Prom
       trust: { unlinkedOrigins: [COMMAND_LINE_ORIGIN], clusterSeedFile, ...options.overrides?.trust },
     });
     onStep?.('host and components');
-    const host = await startHost({ config, log, metrics });
+    const host = await startHost({ config, log, metrics, ...(options.clock === undefined ? {} : { clock: options.clock }) });
     const callerInput: HostConfigInput = {
       ...base,
       lattice: config.lattice,

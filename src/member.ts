@@ -95,6 +95,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     clock,
     observer,
     maxResultBytes: config.limits.maxResultBytes,
+    refusalGraceMs: config.trust.refusalGraceMs,
   });
   log.debug({ lattice, issuer: key.publicKey, adHoc, issuers: issuers.list() }, 'joined the lattice');
   return {

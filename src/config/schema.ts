@@ -130,6 +130,10 @@ const trustSchema = z.strictObject({
   ),
   skewMs: setting(count(0, 60_000).default(5_000), 'How far the clocks of two hosts may differ.'),
   tokenLifetimeMs: setting(count(1_000, 60_000).default(30_000), 'How long a token that this host signs is valid.'),
+  refusalGraceMs: setting(
+    count(0, 60_000).default(1_000),
+    'How long an unsigned refusal (nobody listens, or a peer that cannot sign) waits for a signed answer to overtake it; a forged one then ends no call.',
+  ),
   replayMaxEntries: setting(
     count(1_000, 50_000_000).default(1_000_000),
     'Invocation ids remembered against replay; when full, calls are refused as busy. About 100 bytes each.',

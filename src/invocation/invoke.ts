@@ -60,7 +60,7 @@ export interface InvokerOptions {
    * How long an unsigned refusal (no responders, or a peer that cannot sign) is held back for a signed answer to overtake
    * it, so that whoever can write to the inbox cannot end a call with one forged message.
    */
-  readonly refusalGraceMs?: number;
+  readonly refusalGraceMs: number;
 }
 
 const FAILURE: Readonly<Record<Exclude<ResultStatus, 'ok'>, ErrorCode>> = {
@@ -196,7 +196,7 @@ class Call implements OutgoingEvents, InvocationHandle {
       this.fail(code, detail);
       return;
     }
-    this.#grace ??= setTimeout(() => this.fail(code, detail), this.#o.refusalGraceMs ?? 100);
+    this.#grace ??= setTimeout(() => this.fail(code, detail), this.#o.refusalGraceMs);
   }
 
   result(path: string, payload: Uint8Array, eof: boolean, header: (name: string) => string | undefined): void {

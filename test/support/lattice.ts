@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { systemClock, type Clock } from '../../src/clock.ts';
 import { connectCaller, type Caller } from '../../src/caller.ts';
 import type { HostConfigInput } from '../../src/config/schema.ts';
 import { COMMAND_LINE_ORIGIN, startDevelopmentLattice, type DevelopmentLattice } from '../../src/development.ts';
@@ -27,7 +28,7 @@ export interface TestLattice extends AsyncDisposable {
 const noInput = (async function* () {})();
 
 /** Starts a lattice on free ports with its files in a folder of its own. Everything ends with `await using`. */
-export async function startTestLattice(overrides: HostConfigInput = {}): Promise<TestLattice> {
+export async function startTestLattice(overrides: HostConfigInput = {}, clock: Clock = systemClock): Promise<TestLattice> {
   const stateDir = mkdtempSync(join(tmpdir(), 'trellis-test-'));
   const logged: Record<string, unknown>[] = [];
   const log = createLogger({
@@ -44,6 +45,7 @@ export async function startTestLattice(overrides: HostConfigInput = {}): Promise
     port: 0,
     log,
     metrics,
+    clock,
     overrides: { admin: { listen: false }, cacheDir, ...overrides },
   });
   const caller = await connectCaller({
