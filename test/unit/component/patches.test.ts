@@ -43,6 +43,23 @@ describe('patchGlue', () => {
     expect(patchGlue(glue, NONE).source).toContain('Counter.merge = function merge(');
   });
 
+  it('makes private fields plain, but touches no string and no class that extends another', () => {
+    const glue = `${TRACE} _debugLog();
+      class Task {
+        #state = 1;
+        static #count = 0;
+        state() { return \`\${this.#state}\` + (!Task.#count); }
+      }
+      const names = { 'a.#b': f, "c #d": g, 'ns:p/i@0.1.0#run': h };`;
+    const { source, report } = patchGlue(glue, NONE);
+    expect(report.plainFields).toBe(4);
+    expect(source).toContain('_$state = 1;');
+    expect(source).toContain('this._$state');
+    expect(source).toContain(`{ 'a.#b': f, "c #d": g, 'ns:p/i@0.1.0#run': h }`);
+    expect(patchGlue(`${glue} class Other extends Task {}`, NONE).report.plainFields).toBe(0);
+    expect(patchGlue(`${glue} class Other extends Error {}`, NONE).report.plainFields).toBe(4);
+  });
+
   const unexpected: [string, string, typeof NONE][] = [
     ['a wrapper of another form', TRACE + failure('CallInterface').replace('task.exit();', 'task.leave();'), NONE],
     ['fewer wrappers than functions that may wait', `${TRACE} _debugLog()`, { ...NONE, asyncFunctions: 1 }],
