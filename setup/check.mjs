@@ -18,7 +18,8 @@ export async function check(node, names) {
   let failed = 0;
   for (const { name, args } of wanted) {
     const startMs = performance.now();
-    const result = await runProgram(node, args, { cwd: ROOT, timeoutMs: 600_000 });
+    const env = process.stdout.isTTY ? process.env : { ...process.env, NO_COLOR: '1' };
+    const result = await runProgram(node, args, { cwd: ROOT, timeoutMs: 600_000, env });
     const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
     const ok = result.code === 0;
     if (!ok) failed++;

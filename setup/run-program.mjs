@@ -15,7 +15,12 @@ export function runProgram(file, args, options = {}) {
     let output = '';
     let stdout = '';
     let failure;
-    const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], windowsHide: true, env: withoutSettings(env), ...spawnOptions });
+    const child = spawn(file, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      windowsHide: true,
+      env: withoutSettings(env),
+      ...spawnOptions,
+    });
     const timer =
       timeoutMs === undefined
         ? undefined

@@ -39,7 +39,7 @@ export function filesBelow(folder, skip = () => false) {
     }
   };
   walk(folder);
-  return found.sort();
+  return found.sort((a, b) => (a < b ? -1 : 1));
 }
 
 /** A digest of the names and contents of `files` below `folder`; `salt` holds whatever else the result depends on. */

@@ -117,7 +117,7 @@ export function createCertificateAuthority(commonName = 'Trellis test CA'): Cert
           ...(names.length > 0 ? [extension('551d11', false, sequence(...names))] : []),
         ],
       });
-      return { certPem, keyPem: leaf.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() };
+      return { certPem, keyPem: leaf.privateKey.export({ type: 'pkcs8', format: 'pem' }) };
     },
   };
 }

@@ -22,7 +22,7 @@ const FLOORS: readonly (readonly string[])[] = [
 ];
 const RUNNER = 'component/runner';
 // What both ends of the pipe between host and runner must agree on; data and types, no guest code.
-const PIPE = new Set(['frames.ts', 'functions.ts', 'start.ts'].map((file) => `${RUNNER}/${file}`));
+const PIPE = new Set(['frames.ts', 'frame-reader.ts', 'functions.ts', 'start.ts'].map((file) => `${RUNNER}/${file}`));
 const RUNNER_MAY_IMPORT = new Set([RUNNER, 'wit', 'errors', 'ids', 'clock']);
 // The bus is the interface between wRPC and whatever carries it: wRPC states what it needs, src/nats provides it.
 const BETWEEN_SIBLINGS = new Set(['nats → wrpc/bus.ts']);
