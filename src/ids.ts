@@ -20,8 +20,10 @@ export type InstanceName = Branded<'InstanceName'>;
 export type FunctionName = Branded<'FunctionName'>;
 
 const TOKEN = /^[A-Za-z0-9_-]+$/;
-// A WIT label: kebab words, each all lower or all upper case, beginning with a letter.
-const LABEL = '(?:[a-z][a-z0-9]*|[A-Z][A-Z0-9]*)(?:-(?:[a-z0-9]+|[A-Z0-9]+))*';
+// A WIT label: kebab words, each all lower or all upper case, beginning with a letter. Written so that a word can match in one
+// way only: with two ways, a name of a hundred characters would take for ever to refuse.
+const WORD = '(?=[0-9A-Za-z])[0-9]*(?:[a-z][0-9a-z]*|[A-Z][0-9A-Z]*)?';
+const LABEL = `(?:[a-z][a-z0-9]*|[A-Z][A-Z0-9]*)(?:-${WORD})*`;
 const SEMVER = '[0-9]+\\.[0-9]+\\.[0-9]+(?:-[0-9A-Za-z.-]+)?(?:\\+[0-9A-Za-z.-]+)?';
 const INSTANCE = new RegExp(`^(?:${LABEL}:)*${LABEL}(?:/${LABEL})*(?:@${SEMVER})?$`);
 const FUNCTION = new RegExp(`^${LABEL}(?:\\.${LABEL})?$`);

@@ -1,0 +1,64 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { componentId, functionName, instanceName, isToken, latticeName, linkName, quote } from '../../src/ids.ts';
+
+describe('names', () => {
+  it.each(['greet', 'get-DNS-name', 'counter.up', 'a1-2b', 'x-1'])('takes the function name %s', (name) => {
+    expect(functionName(name)).toBe(name);
+  });
+
+  it.each(['', 'Greet', '1a', 'a--b', 'a-', '-a', 'a.b.c', 'a b', 'a_b', 'a-bC', 'a\u0000', '>', '*', 'é'])(
+    'refuses the function name %j',
+    (name) => {
+      expect(() => functionName(name)).toThrow(expect.objectContaining({ code: 'TRELLIS_ID_INVALID' }));
+    },
+  );
+
+  it.each(['', 'handler', 'wasi:http/incoming-handler@0.2.0', 'wrpc:keyvalue/store@0.2.0-draft', 'a:b:c/d/e@1.0.0+build.5'])(
+    'takes the interface name %j',
+    (name) => {
+      expect(instanceName(name)).toBe(name);
+    },
+  );
+
+  it.each(['a:b/c@1', 'a/b@1.0.0 ', 'a:*/c', 'a:b/c@1.0.0.>', ':a/b', 'a:/b', 'A b', 'a:b/c@1.0.0\r\nPUB x'])(
+    'refuses the interface name %j',
+    (name) => {
+      expect(() => instanceName(name)).toThrow(expect.objectContaining({ code: 'TRELLIS_ID_INVALID' }));
+    },
+  );
+
+  it('INJ-07 refuses a name made to backtrack without delay', () => {
+    const begin = performance.now();
+    for (const name of [
+      `a${'-1'.repeat(95)}!`,
+      `a${'-1a'.repeat(60)}!`,
+      `${'a:'.repeat(100)}!`,
+      `a@1.0.0-${'.-'.repeat(100)}!`,
+    ]) {
+      expect(() => functionName(name)).toThrow();
+      expect(() => instanceName(name)).toThrow();
+    }
+    expect(performance.now() - begin).toBeLessThan(200);
+  });
+
+  it('judges any text the same in every kind, and never throws anything but its own error', () => {
+    fc.assert(
+      fc.property(
+        fc.oneof(fc.string(), fc.string({ unit: fc.constantFrom('a', 'A', '-', '1', '.', '*', '>', ' ', '\n', '_') })),
+        (text) => {
+          for (const check of [latticeName, componentId, linkName, functionName, instanceName]) {
+            try {
+              expect(check(text)).toBe(text);
+              if (text !== '') expect(text).toMatch(/^[\x21-\x7e]+$/);
+            } catch (error) {
+              expect(error).toMatchObject({ code: 'TRELLIS_ID_INVALID' });
+            }
+          }
+          expect(isToken(text)).toBe(/^[A-Za-z0-9_-]{1,128}$/.test(text));
+          expect(quote(text)).toMatch(/^[\x20-\x7e]*$/);
+        },
+      ),
+    );
+  });
+});
