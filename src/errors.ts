@@ -435,7 +435,7 @@ export const CATALOGUE = {
     'denied',
     EXIT.denied,
     false,
-    'The component holds a name that is outside the component-model grammar; it is refused before any code is generated from it.',
+    'The component holds a name that is refused before any code is generated from it.',
     'Build it with an unmodified toolchain; treat the file as hostile if you do not know where it comes from.',
   ),
   TRELLIS_COMPONENT_LIMIT: entry(

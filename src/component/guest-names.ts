@@ -55,7 +55,7 @@ const OF_THE_GENERATOR =
  * `then` for a function of the world or a resource: the instance or the resource would look like a promise, and whoever
  * awaits it would call the guest.
  *
- * @throws TRELLIS_COMPONENT_UNSUPPORTED
+ * @throws TRELLIS_COMPONENT_NAME
  */
 export function checkExportedFunctions(types: ComponentTypes): void {
   for (const { name, functions } of types.exports) {
@@ -63,7 +63,7 @@ export function checkExportedFunctions(types: ComponentTypes): void {
       const own = wireName.slice(wireName.lastIndexOf('.') + 1);
       const thenable = own === 'then' && (name === '' || own !== wireName);
       if (!thenable && !OF_THE_GENERATOR.test(own)) continue;
-      throw new TrellisError('TRELLIS_COMPONENT_UNSUPPORTED', {
+      throw new TrellisError('TRELLIS_COMPONENT_NAME', {
         message: `the component exports a function called ${quote(wireName)}${name === '' ? '' : ` in ${quote(name)}`}, a name that generated code needs itself`,
         remedy: 'Rename the function in the WIT of the component.',
         details: { function: wireName, interface: name },

@@ -39,7 +39,7 @@ export interface PreflightLimits {
  * before this has passed.
  *
  * @throws TRELLIS_COMPONENT_TOO_LARGE, _INVALID (no component), _NAME (a name that could become code), _LIMIT,
- *   _UNSUPPORTED (a later WASI, a function name that generated code needs); TRELLIS_WIT_MALFORMED and TRELLIS_WIT_UNSUPPORTED of the reader.
+ *   _UNSUPPORTED (a later WASI); TRELLIS_WIT_MALFORMED and TRELLIS_WIT_UNSUPPORTED of the reader.
  */
 export function preflight(bytes: Uint8Array, limits: PreflightLimits): Preflight {
   if (bytes.length > limits.maxBytes) {

@@ -135,7 +135,9 @@ describe('names of a component', () => {
   it.each(['then', 'arguments', 'memory0', 'module12', 'realloc0-async', 'create-new-current-task'])(
     'GST-11 an exported function called %s is refused with a reason',
     (name) => {
-      expect(verdict(componentWith({ componentExport: name }))).toBe('TRELLIS_COMPONENT_UNSUPPORTED');
+      expect(() => preflight(componentWith({ componentExport: name }), LIMITS)).toThrow(
+        expect.objectContaining({ code: 'TRELLIS_COMPONENT_NAME', remedy: 'Rename the function in the WIT of the component.' }),
+      );
     },
   );
 

@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import type { Stats } from 'node:fs';
 import { relative } from 'node:path';
-import { toDatetime } from './clocks.ts';
+import { attempt, describe, hash, toNumber, typeOf } from './file-status.ts';
 import { InputStream, OutputStream } from './io.ts';
 import type { Lifetime } from './io.ts';
 import { resolveBelow } from './sandbox-path.ts';
@@ -25,40 +25,6 @@ export interface Preopen {
 const MAX_OPEN_FILES = 256;
 /** Bytes of one read. */
 const MAX_READ_BYTES = 1_048_576;
-
-/** POSIX error names and the WIT error codes that stand for them. */
-const CODES: Readonly<Record<string, string>> = {
-  EACCES: 'access',
-  EBADF: 'bad-descriptor',
-  EBUSY: 'busy',
-  EDQUOT: 'quota',
-  EEXIST: 'exist',
-  EFBIG: 'file-too-large',
-  EINVAL: 'invalid',
-  EISDIR: 'is-directory',
-  ELOOP: 'loop',
-  EMFILE: 'insufficient-memory',
-  EMLINK: 'too-many-links',
-  ENAMETOOLONG: 'name-too-long',
-  ENOENT: 'no-entry',
-  ENOSPC: 'insufficient-space',
-  ENOTDIR: 'not-directory',
-  ENOTEMPTY: 'not-empty',
-  EPERM: 'not-permitted',
-  EROFS: 'read-only',
-  EXDEV: 'cross-device',
-  ERR_ACCESS_DENIED: 'access',
-};
-
-/** Runs a file operation; its failure becomes the error code of the WIT result. */
-function attempt<T>(operation: () => T): T {
-  try {
-    return operation();
-  } catch (error) {
-    if (error instanceof WitError) throw error;
-    throw new WitError(CODES[(error as NodeJS.ErrnoException).code ?? ''] ?? 'io');
-  }
-}
 
 interface Place {
   readonly lifetime: Lifetime;
@@ -331,33 +297,6 @@ class DirectoryEntryStream {
     this.#next += 1;
     return entry === undefined ? undefined : { type: typeOf(entry), name: entry.name };
   }
-}
-
-function typeOf(entry: Pick<Stats, 'isFile' | 'isDirectory' | 'isSymbolicLink'>): string {
-  if (entry.isFile()) return 'regular-file';
-  if (entry.isDirectory()) return 'directory';
-  return entry.isSymbolicLink() ? 'symbolic-link' : 'unknown';
-}
-
-function describe(stat: Stats): object {
-  return {
-    type: typeOf(stat),
-    linkCount: BigInt(stat.nlink),
-    size: BigInt(stat.size),
-    dataAccessTimestamp: toDatetime(stat.atimeMs),
-    dataModificationTimestamp: toDatetime(stat.mtimeMs),
-    statusChangeTimestamp: toDatetime(stat.ctimeMs),
-  };
-}
-
-/** Equal for one unchanged file, as WASI asks; tells nothing of the machine beyond that. */
-function hash(stat: Stats): { lower: bigint; upper: bigint } {
-  return { lower: BigInt(stat.ino), upper: BigInt(Math.floor(stat.mtimeMs * 1_000)) ^ (BigInt(stat.size) << 20n) };
-}
-
-function toNumber(value: bigint): number {
-  if (value > Number.MAX_SAFE_INTEGER) throw new WitError('file-too-large');
-  return Number(value);
 }
 
 /** Returns the `wasi:filesystem` interfaces of one instance; without `preopens` there is nothing to open. */
