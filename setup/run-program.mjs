@@ -36,7 +36,9 @@ export function runProgram(file, args, options = {}) {
       output = (output + text).slice(-KEPT_CHARS);
     });
     child.once('error', (error) => {
-      failure ??= error.code === 'ENOENT' ? `${file} is not installed` : error.message;
+      // A folder in PATH that this user may not enter turns "not found" into "not allowed".
+      const absent = error.code === 'ENOENT' || (error.code === 'EACCES' && !/[\\/]/.test(file));
+      failure ??= absent ? `${file} is not installed` : error.message;
     });
     child.once('close', (code) => {
       clearTimeout(timer);
