@@ -81,7 +81,7 @@ class Passage implements CallEvents {
   readonly #fn: ServedFunction;
   readonly #message: IncomingInvocation;
   readonly #startedMs: number;
-  #reply: ReplyContext;
+  readonly #reply: ReplyContext;
   #permit: Permit | undefined;
   #opened: OpenedInvocation | undefined;
   #origin: string | undefined;
@@ -102,8 +102,6 @@ class Passage implements CallEvents {
   admit(): void {
     this.#permit = this.#path.admission.enter(this.#path.id, this.#path.maxInFlight, this.#message.header(HEADER.sourceId));
     if (this.#permit === undefined) {
-      // No signature for those who are turned away at the door: a flood must not buy cryptography.
-      this.#reply = { ...this.#reply, token: undefined };
       this.#leave('busy', 'busy', 'TRELLIS_PATH_BUSY', 'no permit');
       return;
     }
@@ -113,7 +111,6 @@ class Passage implements CallEvents {
   #open(): void {
     const opened = openInvocation(this.#message, this.#path.limits);
     if ('malformed' in opened) {
-      this.#reply = { ...this.#reply, token: undefined };
       this.#leave('bad', 'bad-params', 'TRELLIS_PATH_MALFORMED', opened.malformed);
       return;
     }

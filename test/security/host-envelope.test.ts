@@ -91,8 +91,8 @@ describe('a host under forged envelopes', () => {
   it('ENV-08 the second spelling of a signature (S + L)', () => {
     const { token, reply } = genuine();
     const proof = Buffer.from(token.slice(token.lastIndexOf('.') + 1), 'base64url');
-    const s = BigInt(`0x${Buffer.from(proof.subarray(32)).reverse().toString('hex')}`) + L;
-    Buffer.from(s.toString(16).padStart(64, '0'), 'hex').reverse().copy(proof, 32);
+    const s = BigInt(`0x${Buffer.from(proof.subarray(32).toReversed()).toString('hex')}`) + L;
+    proof.set(Buffer.from(s.toString(16).padStart(64, '0'), 'hex').toReversed(), 32);
     return refused('TRELLIS_VERIFY_SIGNATURE', {
       token: token.slice(0, token.lastIndexOf('.') + 1) + proof.toString('base64url'),
       reply,
