@@ -36,7 +36,8 @@ interface Place {
 }
 
 type OpenFlags = Partial<Record<'create' | 'directory' | 'exclusive' | 'truncate', boolean>>;
-type DescriptorFlags = Partial<Record<'read' | 'write' | 'mutateDirectory', boolean>>;
+type SyncFlag = 'fileIntegritySync' | 'dataIntegritySync' | 'requestedWriteSync';
+type DescriptorFlags = Partial<Record<'read' | 'write' | 'mutateDirectory' | SyncFlag, boolean>>;
 type PathFlags = { symlinkFollow?: boolean };
 
 class Descriptor {
@@ -79,11 +80,13 @@ class Descriptor {
 
   #openFile(target: string, openFlags: OpenFlags, flags: DescriptorFlags): Descriptor {
     if (this.#place.open.count >= MAX_OPEN_FILES) throw new WitError('insufficient-memory');
-    const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_TRUNC, O_NOFOLLOW } = fs.constants;
+    const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_TRUNC, O_NOFOLLOW, O_SYNC, O_DSYNC } = fs.constants;
     let mode = flags.write ? (flags.read ? O_RDWR : O_WRONLY) : O_RDONLY;
     if (openFlags.create) mode |= O_CREAT;
     if (openFlags.exclusive) mode |= O_EXCL;
     if (openFlags.truncate) mode |= O_TRUNC;
+    if (flags.fileIntegritySync) mode |= O_SYNC;
+    else if (flags.dataIntegritySync || flags.requestedWriteSync) mode |= O_DSYNC;
     const fd = fs.openSync(target, mode | O_NOFOLLOW, 0o600);
     this.#place.open.count += 1;
     return new Descriptor(this.#place, relative(this.#place.root, target), flags, fd);
@@ -219,7 +222,14 @@ class Descriptor {
 
   syncData(): void {
     const fd = this.#fd;
-    if (fd !== undefined) attempt(() => fs.fsyncSync(fd));
+    if (fd === undefined) return;
+    try {
+      fs.fsyncSync(fd);
+    } catch (error) {
+      // Node's permission model refuses it for every file. A guest must not believe its data is safe; the sync flags of
+      // open-at work.
+      throw new WitError((error as NodeJS.ErrnoException).code === 'ERR_ACCESS_DENIED' ? 'unsupported' : 'io');
+    }
   }
 
   advise(): void {}
