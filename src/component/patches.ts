@@ -6,7 +6,7 @@ import { TrellisError } from '../errors.ts';
  */
 
 /** Part of the cache key; raise it whenever a patch changes. */
-export const PATCH_VERSION = 3;
+export const PATCH_VERSION = 4;
 
 /** What {@link patchGlue} did. */
 export interface PatchReport {
@@ -18,6 +18,8 @@ export interface PatchReport {
   readonly traceCalls: number;
   /** Uses of private fields that became plain ones; 0 where classes extend each other. */
   readonly plainFields: number;
+  /** Functions that are no longer wrapped for waiting, because nothing calls the wrapped form. */
+  readonly unwrapped: number;
 }
 
 /** What the types of a component say about its generated code. */
@@ -44,6 +46,7 @@ const STUCK_FAILURE =
  *   the wrapper throws the error instead.
  * - A static function of an exported resource gets the body of an async function without being one: it becomes one.
  * - Private fields become plain ones where that is safe.
+ * - Wrapping a function for waiting costs more than a call; those that nothing calls are not wrapped.
  * - `_debugLog` reads an environment variable at every trace point, and its arguments cost more than many calls: trace
  *   calls are cut off before their arguments are evaluated.
  *
@@ -88,7 +91,27 @@ export function patchGlue(source: string, expected: ExpectedPatches): { source: 
   });
   expectPatch(traceCalls > 0, 'trace calls', { found: traceCalls });
   const plain = withPlainFields(out);
-  return { source: plain.source, report: { rejectedImports, asyncStatics, traceCalls, plainFields: plain.count } };
+  const unwrapped = withoutUnusedWrappers(plain.source);
+  const report = { rejectedImports, asyncStatics, traceCalls, plainFields: plain.count, unwrapped: unwrapped.count };
+  return { source: unwrapped.source, report };
+}
+
+const WRAPPED = /try \{\n\s*(\w+Async) = WebAssembly\.promising\(([^;\n]*)\);\n\s*\} catch\(err\) \{\n\s*\1 = \2;\n\s*\}/g;
+const WRAPPED_NAME = /\b(?:postReturn|realloc)\d+Async\b/g;
+/** Its declaration, and one assignment in each branch. */
+const USES_OF_AN_UNUSED_NAME = 3;
+
+/** Only an optimisation: a wrapper that is used, or has another form, stays. */
+function withoutUnusedWrappers(source: string): { source: string; count: number } {
+  const uses = new Map<string, number>();
+  for (const [name] of source.matchAll(WRAPPED_NAME)) uses.set(name, (uses.get(name) ?? 0) + 1);
+  let dropped = 0;
+  const out = source.replace(WRAPPED, (all: string, name: string, fn: string) => {
+    if (uses.get(name) !== USES_OF_AN_UNUSED_NAME) return all;
+    dropped += 1;
+    return `${name} = ${fn};`;
+  });
+  return { source: out, count: dropped };
 }
 
 // A string literal (left as it is: it may hold a name of the component), or a private name in use or declared.

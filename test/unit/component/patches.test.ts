@@ -60,6 +60,20 @@ describe('patchGlue', () => {
     expect(patchGlue(`${glue} class Other extends Error {}`, NONE).report.plainFields).toBe(4);
   });
 
+  it('wraps for waiting only what is called that way', () => {
+    const wrapped = (name: string, fn: string): string =>
+      `let ${name};\n    try {\n      ${name} = WebAssembly.promising(${fn});\n    } catch(err) {\n      ${name} = ${fn};\n    }\n`;
+    const glue = `${TRACE} _debugLog();
+      ${wrapped('postReturn0Async', "exports1['cabi_post_ns:p/i#f']")}
+      ${wrapped('realloc0Async', 'exports1.cabi_realloc')}
+      await realloc0Async(1);`;
+    const { source, report } = patchGlue(glue, NONE);
+    expect(report.unwrapped).toBe(1);
+    expect(source).toContain("postReturn0Async = exports1['cabi_post_ns:p/i#f'];");
+    expect(source).not.toContain('promising(exports1[');
+    expect(source).toContain('realloc0Async = WebAssembly.promising(exports1.cabi_realloc);');
+  });
+
   const unexpected: [string, string, typeof NONE][] = [
     ['a wrapper of another form', TRACE + failure('CallInterface').replace('task.exit();', 'task.leave();'), NONE],
     ['fewer wrappers than functions that may wait', `${TRACE} _debugLog()`, { ...NONE, asyncFunctions: 1 }],
