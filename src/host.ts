@@ -262,7 +262,7 @@ export class Host implements AsyncDisposable {
             instance: instanceName(call.instance),
             func: functionName(call.func),
             // The runner's buffer is only ours until this returns, and the token is signed at the end of the turn.
-            params: call.params.slice(),
+            params: new Uint8Array(call.params),
             timeoutMs: Math.max(1, call.deadlineMs - member.clock.monotonicMs()),
             depth: call.depth,
             asyncResult: asyncResults.has(`${call.instance} ${call.func}`),

@@ -16,7 +16,7 @@ export class PendingResults implements AsyncSource {
   /** Takes a frame. */
   push(path: string, bytes: Uint8Array, eof: boolean): void {
     const frames = this.#at(path);
-    if (bytes.length > 0) frames.chunks.push(bytes.slice());
+    if (bytes.length > 0) frames.chunks.push(new Uint8Array(bytes));
     frames.ended ||= eof;
     this.#changed();
   }

@@ -210,7 +210,7 @@ class Call implements OutgoingEvents, InvocationHandle {
       this.fail('TRELLIS_PATH_TOO_LARGE', 'result larger than limits.maxResultBytes');
       return;
     }
-    if (payload.length > 0) this.#chunks.push(payload.slice());
+    if (payload.length > 0) this.#chunks.push(new Uint8Array(payload));
     if (!eof) return;
     const chunks = this.#chunks;
     this.#chunks = [];

@@ -18,7 +18,7 @@ export class ParamsCollector {
    *   `undefined` if they ended early or did not come in time. Called once.
    */
   constructor(first: Uint8Array, expected: number, timeoutMs: number, done: (params: Uint8Array | undefined) => void) {
-    this.#chunks = [first.slice()];
+    this.#chunks = [new Uint8Array(first)];
     this.#bytes = first.length;
     this.#expected = expected;
     this.#done = done;
@@ -29,7 +29,7 @@ export class ParamsCollector {
   push(bytes: Uint8Array, eof: boolean): void {
     if (this.#over) return;
     if (bytes.length > 0) {
-      this.#chunks.push(bytes.slice());
+      this.#chunks.push(new Uint8Array(bytes));
       this.#bytes += bytes.length;
     }
     if (this.#bytes >= this.#expected) this.#finish(Buffer.concat(this.#chunks));

@@ -48,7 +48,7 @@ function floatFrom(json: unknown, path: string): number {
 function bigFrom(kind: 'u64' | 's64', json: unknown, path: string): bigint {
   const exact =
     (typeof json === 'number' && Number.isSafeInteger(json)) || (typeof json === 'string' && /^-?[0-9]{1,20}$/.test(json));
-  const value = exact ? BigInt(json as number | string) : wrong(path, `expected a ${kind} as decimal digits in a string`);
+  const value = exact ? BigInt(json) : wrong(path, `expected a ${kind} as decimal digits in a string`);
   if ((kind === 'u64' ? BigInt.asUintN(64, value) : BigInt.asIntN(64, value)) !== value)
     return wrong(path, `${value} is not a ${kind}`);
   return value;

@@ -90,7 +90,7 @@ function gathered(source: AsyncIterable<unknown> | Iterable<unknown>, numeric: b
         const step = batch.length === 0 ? await asked : await Promise.race([asked, turn()]);
         if (step === TURN) break;
         asked = undefined;
-        const { value, done } = step as IteratorResult<unknown>;
+        const { value, done } = step;
         ended = done === true;
         if (ended) break;
         if (!numeric || !isBatch(value)) {

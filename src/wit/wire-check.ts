@@ -69,7 +69,7 @@ function bytesOf(vector: Record<string, unknown>): Buffer {
 
 function typeOf(vector: Record<string, unknown>): WitType {
   if (vector['type'] !== undefined) return witTypeFromJson(vector['type']);
-  return parseWitType(String(vector['wit'] ?? ''));
+  return parseWitType(typeof vector['wit'] === 'string' ? vector['wit'] : '');
 }
 
 // Long types are abbreviated in the vectors' text: `enum{300 cases}`, `flags{8}`.

@@ -172,7 +172,7 @@ function copyOf(message: BusMessage): BusMessage {
   return {
     subject: message.subject,
     reply: message.reply,
-    payload: message.payload.slice(),
+    payload: new Uint8Array(message.payload),
     headerCount: message.headerCount,
     status: message.status,
     statusText: message.statusText,

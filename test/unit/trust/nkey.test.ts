@@ -117,12 +117,7 @@ describe('nkeys', () => {
   it('does not show its secret in any print', () => {
     const key = SigningKey.fromSeed(KNOWN_SEED, 'cluster');
     const seed = key.exportSeed();
-    const prints = [
-      inspect(key, { showHidden: true, depth: 9 }),
-      JSON.stringify({ key, seed }),
-      `${String(seed)}`,
-      inspect(seed),
-    ];
+    const prints = [inspect(key, { showHidden: true, depth: 9 }), JSON.stringify({ key, seed }), String(seed), inspect(seed)];
     for (const print of prints) expect(print).not.toContain(KNOWN_SEED.slice(3, 20));
     expect(JSON.stringify({ seed })).toBe('{"seed":"[redacted]"}');
   });
