@@ -94,11 +94,11 @@ export class OutboundImports {
 
   answer(id: number, root: Uint8Array): void {
     this.#writer.open(FRAME.importResult, id, root.length);
-    this.#writer.bytes(root.length < 16_384 ? root : root.slice());
+    this.#writer.bytes(root.length < 16_384 ? root : new Uint8Array(root));
   }
 
   answerPath(id: number, path: string, bytes: Uint8Array, eof: boolean): void {
-    this.#writer.path(FRAME.importPath, id, path, bytes.length < 16_384 ? bytes : bytes.slice(), eof);
+    this.#writer.path(FRAME.importPath, id, path, bytes.length < 16_384 ? bytes : new Uint8Array(bytes), eof);
   }
 
   answerFailure(id: number, reason: string): void {

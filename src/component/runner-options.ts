@@ -1,3 +1,4 @@
+import { realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ComponentPorts, ComponentSpec } from './component.ts';
 import type { SupervisorOptions } from './supervisor.ts';
@@ -20,9 +21,14 @@ export function maxImportsPerCall(spec: ComponentSpec): number {
   return spec.maxImportsPerCall ?? 1_000;
 }
 
-/** What the runner of a component is given: its files, its limits, and what to start. */
+/**
+ * What the runner of a component is given: its files, its limits, and what to start. Throws if the folder of the component
+ * is gone.
+ */
 export function supervisorOptions(spec: ComponentSpec, ports: ComponentPorts): SupervisorOptions {
   const { id, transpiled, types, policy, maxInstances, maxMemoryBytes, maxResultBytes, env, args, config, grants } = spec;
+  // Permissions are checked against real paths, and the cache may be reached through a link.
+  const dir = realpathSync(transpiled.dir);
   const preopens = grants.preopens ?? [];
   const maxBytes = Math.max(maxResultBytes, maxParamsBytes(spec));
   // Code without waits runs one instance at a time; beside it there are spares, and memories not yet collected.
@@ -30,16 +36,15 @@ export function supervisorOptions(spec: ComponentSpec, ports: ComponentPorts): S
   return {
     component: id,
     process: {
-      artifactDir: transpiled.dir,
+      artifactDir: dir,
       readable: preopens.map((preopen) => preopen.host),
       writable: preopens.filter((preopen) => preopen.writable).map((preopen) => preopen.host),
-      network: (grants.network ?? []).length > 0,
       maxMemoryBytes,
       maxHeapMiB: Math.max(128, Math.ceil((8 * maxBytes) / MIB)),
     },
     start: {
-      entry: join(transpiled.dir, transpiled.entry),
-      dir: transpiled.dir,
+      entry: join(dir, transpiled.entry),
+      dir,
       asyncMode: transpiled.asyncMode,
       types,
       policy,

@@ -5,6 +5,8 @@ import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const PAGE_BYTES = 65_536;
+/** Parts of Node are wasm themselves, and need some. */
+const LEAST_WASM_PAGES = 1_024;
 /** Beginning of the runner's own stderr that is kept for the message about its death. */
 const STDERR_BYTES = 8_192;
 const MAX_COMPLAINT = 300;
@@ -17,8 +19,6 @@ export interface RunnerProcessOptions {
   readonly readable?: readonly string[];
   /** Writable folders: granted preopens. */
   readonly writable?: readonly string[];
-  /** Whether a granted component may open sockets. */
-  readonly network?: boolean;
   /** Largest wasm memory, bytes: the process-wide net below the cap that is written into each module. */
   readonly maxMemoryBytes: number;
   /** Largest JavaScript heap, MiB. */
@@ -60,12 +60,11 @@ const code = [
 
 /** Node's arguments for a runner. */
 export function runnerArguments(options: RunnerProcessOptions): string[] {
-  const pages = Math.max(1, Math.ceil(options.maxMemoryBytes / PAGE_BYTES));
+  const pages = Math.max(LEAST_WASM_PAGES, Math.ceil(options.maxMemoryBytes / PAGE_BYTES));
   return [
     '--permission',
     ...[...code, options.artifactDir, ...(options.readable ?? [])].map((path) => `--allow-fs-read=${path}`),
     ...(options.writable ?? []).map((path) => `--allow-fs-write=${path}`),
-    ...(options.network === true ? ['--allow-net'] : []),
     // No eval and no Function: a string never becomes code.
     '--disallow-code-generation-from-strings',
     `--wasm-max-mem-pages=${pages}`,

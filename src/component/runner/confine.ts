@@ -27,6 +27,8 @@ const PROCESS_MEMBERS = [
 /** Ways to the network or to other processes, and memory that could serve as a clock. */
 const GLOBALS = ['fetch', 'WebSocket', 'EventSource', 'BroadcastChannel', 'SharedArrayBuffer', 'Atomics'];
 
+const NEIGHBOUR = /^\.\/[\w.-]+$/;
+
 /**
  * Takes from the process what generated code has no use for, before any of it is loaded. The boundary is the process with
  * its permissions; this is the belt for the case that guest bytes become JavaScript after all.
@@ -37,7 +39,8 @@ export function confine(dir: string): void {
   const root = pathToFileURL(`${dir}/`).href;
   registerHooks({
     resolve(specifier, context, next) {
-      if (context.parentURL?.startsWith(root) === true && !new URL(specifier, context.parentURL).href.startsWith(root)) {
+      // Only a plain neighbour: a bare name would be a part of Node or a package.
+      if (context.parentURL?.startsWith(root) === true && !NEIGHBOUR.test(specifier)) {
         throw new Error('a component may import its own modules only');
       }
       return next(specifier, context);
