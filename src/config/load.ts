@@ -1,7 +1,7 @@
 import { layEnvironment } from './environment.ts';
 import type { Environment } from './environment.ts';
 import { layFile } from './config-file.ts';
-import { Layers, pathName } from './layers.ts';
+import { isTree, Layers, pathName, type Tree } from './layers.ts';
 import { showValue } from './problems.ts';
 import type { Problem } from './problems.ts';
 import { hostConfigSchema } from './schema.ts';
@@ -32,6 +32,8 @@ export interface LoadOptions {
 export interface LoadedConfig {
   /** The complete configuration, or `undefined` if some value could not be read. */
   readonly config: HostConfig | undefined;
+  /** What could be read, with defaults in place of what could not: for judging the rest, never for running. */
+  readonly readable: HostConfig | undefined;
   /** Everything that is wrong with names, shapes and values; what is unwise is the matter of `checkStart`. */
   readonly problems: readonly Problem[];
   /** Where a setting's value came from, by dotted path. */
@@ -63,7 +65,10 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   }
   const parsed = hostConfigSchema.safeParse(layers.tree);
   if (!parsed.success) problems.push(...parsed.error.issues.flatMap((issue) => issueProblems(issue, layers)));
-  return { config: parsed.data, problems, sourceOf: (setting) => layers.sourceOf(setting) };
+  const readable = parsed.success
+    ? parsed.data
+    : hostConfigSchema.safeParse(withoutFaults(layers.tree, parsed.error.issues)).data;
+  return { config: parsed.data, readable, problems, sourceOf: (setting) => layers.sourceOf(setting) };
 }
 
 /** Secrets have no place in a file of settings, which is copied, committed and read by others. */
@@ -78,6 +83,19 @@ function secretsInFile(layers: Layers): Problem[] {
     why: 'Configuration files are copied, committed and read by others.',
     fix: `Put the seed into a file of its own (mode 0600) and set ${setting.name}File to its path.`,
   }));
+}
+
+/** A copy of the settings without those that could not be read; of a list with a fault nothing is kept. */
+function withoutFaults(tree: Tree, issues: readonly Issue[]): Tree {
+  const copy = structuredClone(tree);
+  for (const issue of issues) {
+    const list = issue.path.findIndex((part) => typeof part === 'number');
+    const path = (list < 0 ? issue.path : issue.path.slice(0, list)).map(String);
+    const keys = issue.code === 'unrecognized_keys' && list < 0 ? issue.keys : [path.pop() ?? ''];
+    const parent = path.reduce<unknown>((at, part) => (isTree(at) ? at[part] : undefined), copy);
+    if (isTree(parent)) for (const key of keys) delete parent[key];
+  }
+  return copy;
 }
 
 type Issue = NonNullable<ReturnType<typeof hostConfigSchema.safeParse>['error']>['issues'][number];

@@ -67,9 +67,9 @@ async function run(config: HostConfig, log: Logger): Promise<number> {
 }
 
 function startProblems(loaded: LoadedConfig): Problem[] {
-  if (loaded.config === undefined) return [];
+  if (loaded.readable === undefined) return [];
   const context: CheckContext = {
-    config: loaded.config,
+    config: loaded.readable,
     sourceOf: (setting) => loaded.sourceOf(setting),
     keys: keyFacts,
     process: { uid: process.geteuid?.(), inspectorOpen: inspector.url() !== undefined, nowMs: Date.now() },

@@ -45,7 +45,7 @@ export function register(program: Command): void {
       'after',
       examples(
         `trellis call hello greeting.greet --json '["Ada"]'`,
-        `trellis call echo echo-record --json '[{"id": 1, "name": "x", "active": true}]'`,
+        `trellis call echo echo-point --json '[{"x": 3, "y": -4}]'`,
         `printf 'some bytes' | trellis call echo-streams count-bytes --json '["@-"]'`,
       ),
     )

@@ -20,6 +20,20 @@ describe('loadConfig', () => {
     expect(sourceOf('rpc.servers[0]')).toBe('the default');
   });
 
+  it('keeps what could be read for further checks when something could not', () => {
+    const { config, readable, problems } = loadConfig({
+      env: {
+        TRELLIS_COMPONENTS: '[{id: "a*b", file: x}]',
+        TRELLIS_RPC_SERVERS: 'nats://example.invalid:4222',
+        TRELLIS_LATICE: 'x',
+      },
+      flags: [flag('lattice', 'a*b')],
+    });
+    expect(problems.length).toBeGreaterThanOrEqual(2);
+    expect(config).toBeUndefined();
+    expect(readable).toMatchObject({ lattice: 'default', components: [], rpc: { servers: ['nats://example.invalid:4222'] } });
+  });
+
   it('puts flags over the environment, and TRELLIS_ names over WASMCLOUD_ names', () => {
     const env = { TRELLIS_LATTICE: 'env', WASMCLOUD_LATTICE: 'old', TRELLIS_LOG_LEVEL: 'warn', WASMCLOUD_MAX_COMPONENTS: '7' };
     const { config, sourceOf } = loadConfig({ env, flags: [flag('log.level', 'debug')] });
