@@ -101,9 +101,19 @@ export async function alone(onWait, work) {
     }
   }
   try {
+    removeLeftovers();
     return await work();
   } finally {
     rmSync(lock, { force: true });
+  }
+}
+
+/** What an interrupted set-up left behind; an hour is longer than any step takes. */
+function removeLeftovers() {
+  const folder = join(STATE, 'work');
+  for (const name of existsSync(folder) ? readdirSync(folder) : []) {
+    const path = join(folder, name);
+    if (Date.now() - statSync(path).mtimeMs > 3_600_000) rmSync(path, { recursive: true, force: true });
   }
 }
 
