@@ -51,6 +51,18 @@ describe('a host in a development lattice', () => {
     });
   });
 
+  it('carries a trace from the caller through a component to the one it calls', async () => {
+    const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
+    const traceparent = `00-${traceId}-00f067aa0ba902b7-01`;
+    const params = Buffer.from('\u0001\u0003Ada', 'latin1');
+    const chain = { target: 'greeter-chain', instance: 'trellis-samples:chain/greeter@0.1.0', func: 'greet-all' };
+    await test.caller.call({ ...chain, params, timeoutMs: 10_000, traceparent });
+    const lines = test.logged.filter((line) => line['msg'] === 'invocation' && String(line['traceparent']).includes(traceId));
+    expect(lines.map((line) => line['component'])).toEqual(['hello', 'greeter-chain']);
+    expect(lines[1]).toMatchObject({ traceparent });
+    expect(lines[0]?.['traceparent']).not.toBe(traceparent);
+  });
+
   it('serves a function of the world under both names that peers use', async () => {
     const params = Buffer.from('\u0002hi', 'latin1');
     for (const instance of ['', 'trellis-samples:echo/echo@0.1.0']) {

@@ -1,7 +1,8 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock, type Clock } from '../../src/clock.ts';
+import { expect } from 'vitest';
 import { connectCaller, type Caller } from '../../src/caller.ts';
 import type { HostConfigInput } from '../../src/config/schema.ts';
 import { COMMAND_LINE_ORIGIN, startDevelopmentLattice, type DevelopmentLattice } from '../../src/development.ts';
@@ -78,9 +79,15 @@ export async function startTestLattice(overrides: HostConfigInput = {}, clock: C
       });
     },
     async [Symbol.asyncDispose]() {
+      const said = [JSON.stringify(logged), await metrics.text(), JSON.stringify(lattice.host.status())].join('\n');
+      const seed = readFileSync(join(stateDir, 'cluster.seed'), 'utf8').trim();
       await caller[Symbol.asyncDispose]();
       await lattice.stop();
       rmSync(stateDir, { recursive: true, force: true });
+      // LEK-01, for every test that starts a lattice: nothing it said at debug level holds its seed or a token.
+      expect(said).not.toContain(seed);
+      expect(said).not.toContain(seed.slice(2, 40));
+      expect(said).not.toMatch(/(?:inv|res|acc)2[sb]\.[A-Za-z0-9_-]{20}/);
     },
   };
 }
