@@ -123,7 +123,7 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
   // A file and not a pipe: a server must not block on its log when this process is busy.
   const log = openSync(logFile, 'a', 0o600);
   const logStart = statSync(logFile).size;
-  const child = spawn(program.path, args, { stdio: ['ignore', log, log], detached: true });
+  const child = spawn(program.path, args, { stdio: ['ignore', log, log], detached: true, env: childEnv() });
   closeSync(log);
   const readLog = (): string => readFileSync(logFile).subarray(logStart).toString('utf8');
 
@@ -204,6 +204,12 @@ function compareVersions(left: string, right: string): number {
   return 0;
 }
 
+/** No child of ours sees the seeds and settings in this process' environment. */
+function childEnv(): NodeJS.ProcessEnv {
+  const { PATH, HOME, TMPDIR, TZ } = process.env;
+  return Object.fromEntries(Object.entries({ PATH, HOME, TMPDIR, TZ }).filter(([, value]) => value !== undefined));
+}
+
 function isFile(path: string): boolean {
   try {
     return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
@@ -228,6 +234,7 @@ function guardAgainstOrphan(server: ChildProcess, runDir: string): ChildProcess 
   const guard = spawn('/bin/sh', ['-c', script, 'trellis-nats-guard', String(server.pid), runDir], {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true,
+    env: childEnv(),
   });
   guard.once('error', () => {});
   guard.stdin?.once('error', () => {});

@@ -51,6 +51,16 @@ describe('a server of our own', () => {
     expect([await accepts(server.port), isRunning(server.pid), existsSync(folder)]).toEqual([false, false, false]);
   });
 
+  it.runIf(process.platform === 'linux')('sees nothing of our environment that could be a secret', async () => {
+    process.env['WASMCLOUD_CLUSTER_SEED'] = 'canary';
+    try {
+      await using server = await startServer();
+      expect(readFileSync(`/proc/${server.pid}/environ`, 'utf8')).not.toMatch(/canary|WASMCLOUD/);
+    } finally {
+      delete process.env['WASMCLOUD_CLUSTER_SEED'];
+    }
+  });
+
   it('says why it did not start', async () => {
     await using first = await startServer();
     await expect(startNatsServer({ port: first.port })).rejects.toMatchObject({
