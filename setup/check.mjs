@@ -9,6 +9,7 @@ const CHECKS = [
   { name: 'format', args: [tool('oxfmt/bin/oxfmt'), '--check'] },
   { name: 'types', args: [tool('typescript/bin/tsc'), '-p', '.', '--noEmit'] },
   { name: 'test types', args: [tool('typescript/bin/tsc'), '-p', 'test/tsconfig.json'] },
+  { name: 'unused code', args: [tool('knip/bin/knip.js')] },
   { name: 'generated docs', args: ['setup/generate-docs.mjs', '--check'] },
 ];
 

@@ -315,8 +315,6 @@ export type HostConfigInput = z.input<typeof hostConfigSchema>;
 export type PartitionConfig = HostConfig['rpc'];
 /** One component of the configuration. */
 export type ComponentConfig = HostConfig['components'][number];
-/** One link of the configuration. */
-export type LinkConfig = HostConfig['links'][number];
 
 /** Returns a complete configuration from a partial one, for tests and embedding. @throws z.ZodError */
 export function parseConfig(input: HostConfigInput = {}): HostConfig {

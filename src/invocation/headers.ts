@@ -15,16 +15,11 @@ export const HEADER = {
   accept: 'Lattice-Accept',
   /** The signed result, on the one-message reply or on the end of `.results`. */
   result: 'Lattice-Result',
-  /** `unary`: the caller understands a one-message reply. */
-  reply: 'Lattice-Reply',
   /** Bytes of all root parameters, decimal; lets a server start an unsigned call without waiting for the end marker. */
   length: 'Lattice-Length',
   /** How many components deep the call chain is, decimal. */
   depth: 'Lattice-Depth',
 } as const;
-
-/** Value of {@link HEADER.reply} that asks for a one-message reply. */
-export const UNARY = 'unary';
 
 /** A header's value as a non-negative integer, or `undefined` if it is absent or anything else. */
 export function headerInteger(value: string | undefined, max: number): number | undefined {

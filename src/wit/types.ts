@@ -46,9 +46,6 @@ export type WitType =
   | { readonly kind: 'stream'; readonly elem: WitType | null }
   | { readonly kind: 'future'; readonly some: WitType | null };
 
-/** Every `kind` a {@link WitType} can have. */
-export type WitKind = WitType['kind'];
-
 /** A parameter of a function. */
 export interface WitParam {
   readonly name: string;

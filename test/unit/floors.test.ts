@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest';
  * floor; `component/runner` is another process' program and knows only what is named here.
  */
 const FLOORS: readonly (readonly string[])[] = [
-  ['cli'],
+  ['cli', 'index'],
   ['daemon', 'demo', 'bench'],
   ['development'],
   ['host', 'caller'],
