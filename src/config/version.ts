@@ -8,19 +8,19 @@ export interface Versions {
   readonly nats: string;
 }
 
-const ROOT = new URL('../../', import.meta.url);
-
+/** The version in the nearest `package.json` at `path`, here or in a folder above: a dependency may lie beside this package. */
 function versionIn(path: string): string {
-  try {
-    const { version } = JSON.parse(readFileSync(new URL(path, ROOT), 'utf8')) as { version?: string };
-    return version ?? 'unknown';
-  } catch {
-    // Installed as a dependency of something else, the libraries lie further up.
-    return 'unknown';
+  for (let folder = new URL('../../', import.meta.url); ; folder = new URL('../', folder)) {
+    try {
+      const { version } = JSON.parse(readFileSync(new URL(path, folder), 'utf8')) as { version?: string };
+      return version ?? 'unknown';
+    } catch {
+      if (folder.pathname === '/' || folder.pathname === new URL('../', folder).pathname) return 'unknown';
+    }
   }
 }
 
-/** Reads the versions; a library that is not where a clone has it is `unknown`. */
+/** Reads the versions; a library that cannot be found is `unknown`. */
 export function readVersions(): Versions {
   return {
     trellis: versionIn('package.json'),
