@@ -6,6 +6,7 @@ import { silentLogger } from '../telemetry/log.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import type { BusMessage } from '../wrpc/bus.ts';
 import type { LoadCase, LoadResult, LoadSetup } from './messages.ts';
+import { processCpuUs } from './process-usage.ts';
 
 /**
  * The load process of the benchmark: keeps a number of calls in flight and measures them. A process of its own, so that its
@@ -76,31 +77,40 @@ async function sender(test: LoadCase): Promise<Send> {
 async function measure(test: LoadCase): Promise<LoadResult> {
   const send = await sender(test);
   const histogram = createHistogram({ lowest: 1, highest: 60_000_000_000, figures: 3 });
+  const { host, runners } = test.watch;
   let calls = 0;
   let failed = 0;
   let firstFailure: string | undefined;
-  const begin = performance.now();
-  const from = begin + test.warmupMs;
-  const until = from + test.durationMs;
+  const cpuUs = { host: 0, runners: 0, own: 0 };
+  let beganMs = 0;
+  let endedMs = 0;
+  const fromMs = performance.now() + test.warmupMs;
   await new Promise<void>((resolve) => {
     let running = test.inFlight;
     const next = (): void => {
-      const start = performance.now();
-      if (start >= until) {
-        if (--running === 0) resolve();
-        return;
-      }
+      const startMs = performance.now();
       send((failure) => {
-        const end = performance.now();
-        if (start >= from && end <= until) {
-          calls++;
-          histogram.record(Math.max(1, Math.round((end - start) * 1e6)));
-        }
+        const nowMs = performance.now();
         if (failure !== undefined) {
           failed++;
           firstFailure ??= failure;
+        } else if (beganMs > 0 && endedMs === 0) {
+          calls++;
+          histogram.record(Math.max(1, Math.round((nowMs - startMs) * 1e6)));
         }
-        next();
+        if (beganMs === 0 && nowMs >= fromMs) {
+          cpuUs.host -= cpuOf(host);
+          cpuUs.runners -= cpuOf(runners);
+          cpuUs.own -= processCpuUs(process.pid);
+          beganMs = performance.now();
+        } else if (beganMs > 0 && endedMs === 0 && nowMs >= beganMs + test.durationMs) {
+          endedMs = performance.now();
+          cpuUs.host += cpuOf(host);
+          cpuUs.runners += cpuOf(runners);
+          cpuUs.own += processCpuUs(process.pid);
+        }
+        if (endedMs === 0) next();
+        else if (--running === 0) resolve();
       });
     };
     for (let i = 0; i < test.inFlight; i++) next();
@@ -109,10 +119,17 @@ async function measure(test: LoadCase): Promise<LoadResult> {
     calls,
     failed,
     firstFailure,
-    elapsedMs: test.durationMs,
+    elapsedMs: endedMs - beganMs,
     p50Ms: histogram.percentile(50) / 1e6,
     p99Ms: histogram.percentile(99) / 1e6,
+    hostCpuUs: cpuUs.host,
+    runnerCpuUs: cpuUs.runners,
+    callerCpuUs: cpuUs.own,
   };
+}
+
+function cpuOf(pids: readonly number[]): number {
+  return pids.reduce((sum, pid) => sum + processCpuUs(pid), 0);
 }
 
 process.on('message', (test: LoadCase) => {

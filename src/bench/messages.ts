@@ -14,16 +14,24 @@ export interface LoadCase {
   readonly func: string;
   /** `bytes`: `list<u8>` of the payload's size. `string`: a text of that size. */
   readonly param: 'bytes' | 'string';
+  /** Processes whose CPU time is read at both ends of the measured time. */
+  readonly watch: { readonly host: readonly number[]; readonly runners: readonly number[] };
 }
 
-/** What the load process measured. */
+/** What the load process measured, after the warm-up. */
 export interface LoadResult {
+  /** Calls that ended well. */
   readonly calls: number;
   readonly failed: number;
   readonly firstFailure: string | undefined;
   readonly elapsedMs: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
+  /** CPU time of the watched processes, all of it, microseconds. */
+  readonly hostCpuUs: number;
+  readonly runnerCpuUs: number;
+  /** The load process's own. */
+  readonly callerCpuUs: number;
 }
 
 /** What the load process is started with, as its one argument in JSON. */

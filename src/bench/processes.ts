@@ -1,23 +1,60 @@
 import { fork, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { extname } from 'node:path';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { TrellisError } from '../errors.ts';
 import type { LoadCase, LoadResult, LoadSetup } from './messages.ts';
 
-// Runs from the sources as well as from the build.
-const extension = extname(import.meta.url);
-const program = (name: string): string => fileURLToPath(new URL(`${name}${extension}`, import.meta.url));
+/**
+ * Where programs are started from: the build, which is what people run, also when the benchmark itself runs from sources and the
+ * build is not older than they are.
+ */
+export function programForm(): 'build' | 'sources' {
+  if (extname(import.meta.url) === '.js' || buildIsFresh()) return 'build';
+  return 'sources';
+}
 
-async function ready(child: ChildProcess, what: string): Promise<void> {
-  const [message] = await Promise.race([once(child, 'message'), once(child, 'exit').then(() => ['gone'])]);
-  if (message !== 'ready') throw new TrellisError('TRELLIS_INTERNAL', { message: `the benchmark's ${what} did not start` });
+const srcDir = fileURLToPath(new URL('..', import.meta.url));
+const distDir = fileURLToPath(new URL('../../dist/', import.meta.url));
+
+function buildIsFresh(): boolean {
+  const built = join(distDir, 'daemon', 'main.js');
+  if (!existsSync(built)) return false;
+  const builtMs = statSync(built).mtimeMs;
+  const sources = readdirSync(srcDir, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+  return sources.every((file) => statSync(join(srcDir, file)).mtimeMs <= builtMs);
+}
+
+/** Absolute path of a program of this package, without its extension: `bench/load`. */
+function program(name: string): string {
+  const own = extname(import.meta.url);
+  if (own === '.ts' && programForm() === 'build') return join(distDir, `${name}.js`);
+  return join(srcDir, name + own);
+}
+
+/** Resolves with the next message of a child; rejects when the child ends first. Leaves no listener behind. */
+function nextMessage<T>(child: ChildProcess, what: string): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onMessage = (message: unknown): void => {
+      child.off('exit', onExit);
+      resolve(message as T);
+    };
+    const onExit = (): void => {
+      child.off('message', onMessage);
+      reject(new TrellisError('TRELLIS_INTERNAL', { message: `the benchmark's ${what} ended` }));
+    };
+    child.once('message', onMessage);
+    child.once('exit', onExit);
+  });
 }
 
 async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const gone = once(child, 'exit');
-  child.kill('SIGTERM');
+  // Children with a channel end by themselves when it closes, in order, so that a profile they keep is written.
+  if (child.connected) child.disconnect();
+  else child.kill('SIGTERM');
   await gone;
 }
 
@@ -30,18 +67,15 @@ export class LoadProcess {
   }
 
   static async start(setup: LoadSetup): Promise<LoadProcess> {
-    const child = fork(program('load'), [JSON.stringify(setup)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-    await ready(child, 'load process');
+    const child = fork(program('bench/load'), [JSON.stringify(setup)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    await nextMessage(child, 'load process');
     return new LoadProcess(child);
   }
 
   /** Runs one case. */
-  async run(test: LoadCase): Promise<LoadResult> {
-    const answer = once(this.#child, 'message');
+  run(test: LoadCase): Promise<LoadResult> {
     this.#child.send(test);
-    const [result] = await Promise.race([answer, once(this.#child, 'exit').then(() => [undefined])]);
-    if (result === undefined) throw new TrellisError('TRELLIS_INTERNAL', { message: 'the load process ended' });
-    return result as LoadResult;
+    return nextMessage<LoadResult>(this.#child, 'load process');
   }
 
   stop(): Promise<void> {
@@ -60,16 +94,17 @@ export interface BenchProcess {
 /** Starts the bare handler. */
 export async function startBareHandler(url: string, subject: string): Promise<BenchProcess> {
   const begin = performance.now();
-  const child = fork(program('bare-handler'), [url, subject], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-  await ready(child, 'bare handler');
+  const child = fork(program('bench/bare-handler'), [url, subject], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  await nextMessage(child, 'bare handler');
   return { pid: child.pid ?? 0, startMs: performance.now() - begin, stop: () => end(child) };
 }
 
 /** Starts a host, the real daemon, with a configuration file and waits until it says it is ready. */
 export async function startHostProcess(configFile: string): Promise<BenchProcess> {
   const begin = performance.now();
-  const daemon = fileURLToPath(new URL(`../daemon/main${extension}`, import.meta.url));
-  const child = spawn(process.execPath, [daemon, '--config', configFile], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(process.execPath, [program('daemon/main'), '--config', configFile], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   let said = '';
   await new Promise<void>((resolve, reject) => {
     const fail = (): void =>

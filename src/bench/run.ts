@@ -6,217 +6,182 @@ import type { HostConfigInput } from '../config/schema.ts';
 import { COMMAND_LINE_ORIGIN, sampleComponents } from '../development.ts';
 import { startNatsServer } from '../nats/server.ts';
 import { SigningKey } from '../trust/nkey.ts';
+import { BARE, CASES, LOADS, type BenchCase } from './cases.ts';
 import type { LoadCase } from './messages.ts';
-import { LoadProcess, startBareHandler, startHostProcess, type BenchProcess } from './processes.ts';
-import { childrenOf, processUsage } from './process-usage.ts';
-
-/** One row of the table. Rates are calls a second; CPU is microseconds a call; ratios are to the bare handler of the same round. */
-export interface BenchRow {
-  readonly case: string;
-  readonly payloadBytes: number;
-  readonly inFlight: number;
-  readonly rps: number;
-  readonly ratioToBare: number;
-  readonly hostCpuUs: number;
-  readonly runnerCpuUs: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  readonly failed: number;
-}
+import { LoadProcess, programForm, startBareHandler, startHostProcess, type BenchProcess } from './processes.ts';
+import { childrenOf, processRssBytes } from './process-usage.ts';
+import { median, medianRow, type BenchRow, type IdleFigures } from './report.ts';
+import { judgeTargets, type TargetVerdict } from './targets.ts';
 
 /** Everything a run has to say. */
 export interface BenchReport {
   readonly machine: { readonly cpu: string; readonly cores: number; readonly memoryBytes: number; readonly platform: string };
-  readonly versions: { readonly node: string; readonly v8: string; readonly openssl: string; readonly natsServer: string };
-  readonly idle: { readonly hostRssBytes: number; readonly runnerRssBytes: number; readonly startToReadyMs: number };
+  readonly versions: {
+    readonly node: string;
+    readonly v8: string;
+    readonly openssl: string;
+    readonly natsServer: string;
+    /** What ran: the built programs, or TypeScript sources, which start slower and take more memory. */
+    readonly form: 'build' | 'sources';
+  };
   readonly rows: readonly BenchRow[];
+  readonly idle: IdleFigures;
+  readonly targets: readonly TargetVerdict[];
 }
 
 /** How a run is bounded. */
 export interface BenchOptions {
   readonly durationMs: number;
   readonly warmupMs: number;
-  /** Times each case is measured; the median by rate is reported. */
+  /** Times each case is measured; medians are reported. */
   readonly rounds: number;
   /** Only cases whose name holds this text. */
   readonly only?: string;
+  /** Only loads of so many calls in flight. */
+  readonly inFlight?: number;
+  /** Only loads of this payload. */
+  readonly payloadBytes?: number;
   readonly onProgress?: (text: string) => void;
 }
 
-interface Variant {
-  readonly name: string;
-  readonly lattice: 'verified' | 'plain';
-  readonly target: string;
-  readonly instance: string;
-  readonly func: string;
-  readonly param: 'bytes' | 'string';
-}
-
-const ECHO = { instance: 'trellis-samples:echo/values@0.1.0', func: 'echo-bytes', param: 'bytes' } as const;
-const HELLO = { instance: 'trellis-samples:hello/greeting@0.1.0', func: 'greet', param: 'string' } as const;
-
-const VARIANTS: readonly Variant[] = [
-  { name: 'echo reuse, verify off', lattice: 'plain', target: 'echo-reuse', ...ECHO },
-  { name: 'echo fresh, verify off', lattice: 'plain', target: 'echo-fresh', ...ECHO },
-  { name: 'echo reuse, verified', lattice: 'verified', target: 'echo-reuse', ...ECHO },
-  { name: 'echo fresh, verified', lattice: 'verified', target: 'echo-fresh', ...ECHO },
-  { name: 'QuickJS reuse, verified', lattice: 'verified', target: 'hello-reuse', ...HELLO },
-  { name: 'QuickJS fresh, verified', lattice: 'verified', target: 'hello-fresh', ...HELLO },
-];
-
-const LOADS: readonly { payloadBytes: number; inFlight: number; quickjs: boolean }[] = [
-  { payloadBytes: 256, inFlight: 1, quickjs: true },
-  { payloadBytes: 256, inFlight: 64, quickjs: true },
-  { payloadBytes: 256, inFlight: 256, quickjs: false },
-  { payloadBytes: 4096, inFlight: 64, quickjs: false },
-  { payloadBytes: 524_288, inFlight: 4, quickjs: false },
-];
+type Lattice = BenchCase['lattice'];
 
 const BARE_SUBJECT = 'bench.bare';
+const STARTS = 3;
+const REST_MS = 1_500;
 
 /** Runs the benchmark: everything on loopback, every process its own, all ended by their handles. */
 export async function runBench(options: BenchOptions): Promise<BenchReport> {
   const dir = await mkdtemp(join(tmpdir(), 'trellis-bench-'));
-  const clusterSeedFile = join(dir, 'cluster.seed');
-  await writeFile(clusterSeedFile, SigningKey.generate('cluster').exportSeed().reveal(), { mode: 0o600 });
   await using stack = new AsyncDisposableStack();
   stack.defer(() => rm(dir, { recursive: true, force: true }));
+  const clusterSeedFile = join(dir, 'cluster.seed');
+  await writeFile(clusterSeedFile, SigningKey.generate('cluster').exportSeed().reveal(), { mode: 0o600 });
   const server = stack.use(await startNatsServer());
-  const configOf = (lattice: Variant['lattice'], components: NonNullable<HostConfigInput['components']>): HostConfigInput => ({
-    dev: true,
-    lattice,
-    ctl: { servers: [server.url] },
-    rpc: { servers: [server.url] },
-    trust: { clusterSeedFile, verify: lattice === 'plain' ? 'off' : 'enforce', unlinkedOrigins: [COMMAND_LINE_ORIGIN] },
-    components,
-    admin: { listen: false },
-    log: { level: 'info', format: 'json' },
-    cacheDir: join(dir, 'components'),
-    stateDir: dir,
-  });
-  const startHost = async (name: string, config: HostConfigInput): Promise<BenchProcess> => {
+  const startHost = async (name: string, lattice: Lattice, components: readonly Component[]): Promise<BenchProcess> => {
     const file = join(dir, `${name}.yaml`);
-    await writeFile(file, JSON.stringify(config), { mode: 0o600 });
+    await writeFile(file, JSON.stringify(hostConfig(dir, server.url, lattice, components)), { mode: 0o600 });
     return startHostProcess(file);
   };
-  const fileOf = (id: string): string => sampleComponents().find((component) => component.id === id)?.file ?? '';
-  const tiny = [
-    { id: 'echo-reuse', file: fileOf('echo'), policy: 'reuse' as const, maxInstances: 4 },
-    { id: 'echo-fresh', file: fileOf('echo'), policy: 'fresh' as const, maxInstances: 4 },
-  ];
-  const quickjs = [
-    { id: 'hello-reuse', file: fileOf('hello'), policy: 'reuse' as const, maxInstances: 4 },
-    { id: 'hello-fresh', file: fileOf('hello'), policy: 'fresh' as const, maxInstances: 4 },
-  ];
+  const tiny = [component('echo', 'reuse'), component('echo', 'fresh')];
+  const quickjs = [component('hello', 'reuse'), component('hello', 'fresh')];
 
   options.onProgress?.('start to ready, memory at rest');
-  const idle = await measureIdle((name) => startHost(name, configOf('verified', tiny.slice(0, 1))));
+  const idle = await measureIdle((name) => startHost(name, 'verified', tiny.slice(0, 1)));
 
   options.onProgress?.('starting the processes');
-  const hosts = {
-    verified: await startHost('verified', configOf('verified', [...tiny, ...quickjs])),
-    plain: await startHost('plain', configOf('plain', tiny)),
+  const started = async (process: Promise<BenchProcess>): Promise<BenchProcess> => {
+    const running = await process;
+    stack.defer(() => running.stop());
+    return running;
   };
-  stack.defer(async () => void (await Promise.all([hosts.verified.stop(), hosts.plain.stop()])));
-  const bare = await startBareHandler(server.url, BARE_SUBJECT);
-  stack.defer(() => bare.stop());
+  const bare = await started(startBareHandler(server.url, BARE_SUBJECT));
+  const hosts: Readonly<Record<Lattice, BenchProcess>> = {
+    verified: await started(startHost('verified', 'verified', [...tiny, ...quickjs])),
+    plain: await started(startHost('plain', 'plain', tiny)),
+  };
   const load = await LoadProcess.start({ url: server.url, clusterSeedFile, bareSubject: BARE_SUBJECT });
   stack.defer(() => load.stop());
 
   const rows: BenchRow[] = [];
   for (const { payloadBytes, inFlight, quickjs: withQuickjs } of LOADS) {
-    const variants = VARIANTS.filter(
-      (variant) =>
-        (withQuickjs || !variant.target.startsWith('hello')) &&
-        (options.only === undefined || variant.name.includes(options.only)),
+    if (options.inFlight !== undefined && options.inFlight !== inFlight) continue;
+    if (options.payloadBytes !== undefined && options.payloadBytes !== payloadBytes) continue;
+    const cases = CASES.filter(
+      ({ name, param }) => (withQuickjs || param === 'bytes') && (options.only === undefined || name.includes(options.only)),
     );
-    if (variants.length === 0) continue;
+    if (cases.length === 0) continue;
     const samples = new Map<string, BenchRow[]>();
-    for (let round = 0; round < options.rounds; round++) {
+    for (let round = 1; round <= options.rounds; round++) {
       const base = { payloadBytes, inFlight, warmupMs: options.warmupMs, durationMs: options.durationMs };
-      options.onProgress?.(`${payloadBytes} B, ${inFlight} in flight, round ${round + 1}: bare`);
-      const yardstick = await measure(
-        load,
-        bare,
-        'bare handler',
-        { ...base, kind: 'bare', lattice: 'plain', verify: 'off', target: '', instance: '', func: '', param: 'bytes' },
-        0,
-      );
-      push(samples, yardstick);
-      for (const variant of variants) {
-        options.onProgress?.(`${payloadBytes} B, ${inFlight} in flight, round ${round + 1}: ${variant.name}`);
-        const verify = variant.lattice === 'plain' ? 'off' : 'enforce';
-        push(
-          samples,
-          await measure(
-            load,
-            hosts[variant.lattice],
-            variant.name,
-            { ...base, ...variant, kind: 'lattice', verify },
-            yardstick.rps,
-          ),
-        );
+      const measured = async (name: string, process: BenchProcess, test: Omit<LoadCase, 'watch'>, bareRps?: number) => {
+        options.onProgress?.(`${payloadBytes} B, ${inFlight} in flight, round ${round}: ${name}`);
+        const row = await measure(load, process, name, test, bareRps);
+        samples.set(name, [...(samples.get(name) ?? []), row]);
+        return row;
+      };
+      const none = { lattice: 'plain', verify: 'off', target: '', instance: '', func: '', param: 'bytes' } as const;
+      const { rps } = await measured(BARE, bare, { ...base, ...none, kind: 'bare' });
+      for (const test of cases) {
+        const verify = test.lattice === 'plain' ? 'off' : 'enforce';
+        await measured(test.name, hosts[test.lattice], { ...base, ...test, kind: 'lattice', verify }, rps);
       }
     }
-    for (const measured of samples.values()) rows.push(median(measured));
+    for (const measured of samples.values()) rows.push(medianRow(measured));
   }
-  return { machine: machine(), versions: { ...versions(), natsServer: server.program.version }, idle, rows };
+  const used = { ...versions(), natsServer: server.program.version, form: programForm() };
+  return { machine: machine(), versions: used, rows, idle, targets: judgeTargets({ rows, idle }) };
+}
+
+type Component = NonNullable<HostConfigInput['components']>[number];
+
+function component(sample: 'echo' | 'hello', policy: 'reuse' | 'fresh'): Component {
+  const file = sampleComponents().find(({ id }) => id === sample)?.file ?? '';
+  return { id: `${sample}-${policy}`, file, policy, maxInstances: 4 };
+}
+
+function hostConfig(dir: string, url: string, lattice: Lattice, components: readonly Component[]): HostConfigInput {
+  return {
+    dev: true,
+    lattice,
+    ctl: { servers: [url] },
+    rpc: { servers: [url] },
+    trust: {
+      clusterSeedFile: join(dir, 'cluster.seed'),
+      verify: lattice === 'plain' ? 'off' : 'enforce',
+      unlinkedOrigins: [COMMAND_LINE_ORIGIN],
+    },
+    components: [...components],
+    admin: { listen: false },
+    log: { level: 'info', format: 'json' },
+    cacheDir: join(dir, 'components'),
+    stateDir: dir,
+  };
 }
 
 async function measure(
   load: LoadProcess,
   server: BenchProcess,
   name: string,
-  test: LoadCase,
-  bareRps: number,
+  test: Omit<LoadCase, 'watch'>,
+  bareRps: number | undefined,
 ): Promise<BenchRow> {
-  const runners = childrenOf(server.pid);
-  const cpuOf = (pids: readonly number[]): number => pids.reduce((sum, pid) => sum + processUsage(pid).cpuUs, 0);
-  const before = { host: cpuOf([server.pid]), runners: cpuOf(runners) };
-  const result = await load.run(test);
-  // The counters cover the warm-up too; the calls of both are in proportion to their time.
-  const counted = result.calls * ((test.durationMs + test.warmupMs) / test.durationMs);
+  const result = await load.run({ ...test, watch: { host: [server.pid], runners: childrenOf(server.pid) } });
   const rps = (result.calls / result.elapsedMs) * 1000;
   return {
     case: name,
     payloadBytes: test.payloadBytes,
     inFlight: test.inFlight,
     rps,
-    ratioToBare: bareRps === 0 ? 1 : rps / bareRps,
-    hostCpuUs: (cpuOf([server.pid]) - before.host) / counted,
-    runnerCpuUs: (cpuOf(runners) - before.runners) / counted,
+    ratioToBare: bareRps === undefined ? 1 : rps / bareRps,
+    hostCpuUs: result.hostCpuUs / result.calls,
+    runnerCpuUs: result.runnerCpuUs / result.calls,
+    callerCpuUs: result.callerCpuUs / result.calls,
     p50Ms: result.p50Ms,
     p99Ms: result.p99Ms,
     failed: result.failed,
   };
 }
 
-async function measureIdle(start: (name: string) => Promise<BenchProcess>): Promise<BenchReport['idle']> {
-  // Twice: the first start fills the component cache.
+async function measureIdle(start: (name: string) => Promise<BenchProcess>): Promise<IdleFigures> {
+  // The first start fills the component cache and does not count.
   await (await start('cold')).stop();
-  const host = await start('warm');
-  await sleep(1_000);
-  const runners = childrenOf(host.pid).map((pid) => processUsage(pid).rssBytes);
-  const idle = {
-    hostRssBytes: processUsage(host.pid).rssBytes,
-    runnerRssBytes: Math.max(0, ...runners),
-    startToReadyMs: host.startMs,
+  const runs: IdleFigures[] = [];
+  for (let run = 1; run <= STARTS; run++) {
+    const host = await start('warm');
+    await sleep(REST_MS);
+    runs.push({
+      hostRssBytes: processRssBytes(host.pid),
+      runnerRssBytes: Math.max(0, ...childrenOf(host.pid).map(processRssBytes)),
+      startToReadyMs: host.startMs,
+    });
+    await host.stop();
+  }
+  return {
+    hostRssBytes: median(runs.map((run) => run.hostRssBytes)),
+    runnerRssBytes: median(runs.map((run) => run.runnerRssBytes)),
+    startToReadyMs: median(runs.map((run) => run.startToReadyMs)),
   };
-  await host.stop();
-  return idle;
-}
-
-function push(samples: Map<string, BenchRow[]>, row: BenchRow): void {
-  const known = samples.get(row.case);
-  if (known === undefined) samples.set(row.case, [row]);
-  else known.push(row);
-}
-
-function median(rows: readonly BenchRow[]): BenchRow {
-  const sorted = [...rows].sort((a, b) => a.rps - b.rps);
-  const middle = sorted[Math.floor(sorted.length / 2)];
-  if (middle === undefined) throw new RangeError('no rows');
-  return { ...middle, failed: rows.reduce((sum, row) => sum + row.failed, 0) };
 }
 
 function machine(): BenchReport['machine'] {
