@@ -58,3 +58,6 @@ export type HostileName =
 
 /** A guest of `components/hostile`. */
 export const hostileComponent = (name: HostileName): SampleComponent => committed(`hostile/${name}.wasm`);
+
+/** Passes calls on to echo and echo-streams, as a chain of two components: `trellis-samples:relay/relayed@0.1.0`. */
+export const relayComponent = (): SampleComponent => committed('../test/fixtures/components/relay/relay.wasm');
