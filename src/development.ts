@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Clock } from './clock.ts';
 import { parseConfig, type HostConfig, type HostConfigInput } from './config/schema.ts';
 import { startHost, type Host } from './host.ts';
 import { startNatsServer, type NatsServer } from './nats/server.ts';
+import { makeStateDir } from './state-dir.ts';
 import type { Logger } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 import { SigningKey } from './trust/nkey.ts';
@@ -63,7 +64,7 @@ export function sampleLinks(): NonNullable<HostConfigInput['links']> {
 /** Starts a development lattice. @throws TRELLIS_NATS_SERVER_*, and what starting a host throws */
 export async function startDevelopmentLattice(options: DevelopmentOptions): Promise<DevelopmentLattice> {
   const { stateDir, log, metrics, onStep } = options;
-  await mkdir(stateDir, { recursive: true, mode: 0o700 });
+  makeStateDir(stateDir);
   const clusterSeedFile = await ensureClusterSeed(join(stateDir, 'cluster.seed'));
 
   onStep?.('nats-server');
@@ -119,7 +120,6 @@ async function ensureClusterSeed(file: string): Promise<string> {
     SigningKey.fromSeed((await readFile(file, 'utf8')).trim(), 'cluster');
     return file;
   }
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
   await writeFile(file, `${SigningKey.generate('cluster').exportSeed().reveal()}\n`, { mode: 0o600, flag: 'wx' });
   return file;
 }

@@ -629,6 +629,13 @@ export const CATALOGUE = {
     'A connection to the lattice ended for good.',
     'Check the NATS server and the credentials, then start the host again; a supervisor does so by itself.',
   ),
+  TRELLIS_STATE_DIR: entry(
+    'user',
+    EXIT.config,
+    false,
+    'The folder for what must survive a crash could not be made.',
+    'Choose one that this user may write: stateDir for a host, --state-dir for trellis up.',
+  ),
   TRELLIS_HOST_START: entry(
     'system',
     EXIT.unexpected,
@@ -637,7 +644,13 @@ export const CATALOGUE = {
     'Look at the cause; trellis host --check-config lists configuration problems.',
   ),
   // --- cli
-  TRELLIS_CLI_FILE: entry('user', EXIT.notFound, false, 'A file named on the command line cannot be used.', 'Check the path and its permissions.'),
+  TRELLIS_CLI_FILE: entry(
+    'user',
+    EXIT.notFound,
+    false,
+    'A file named on the command line cannot be used.',
+    'Check the path and its permissions.',
+  ),
   TRELLIS_OPERATION_UNKNOWN: entry(
     'user',
     EXIT.notFound,

@@ -1,4 +1,4 @@
-import { openAheadFile } from './ahead-file.ts';
+import { openAheadFile } from './state-dir.ts';
 import type { Clock } from './clock.ts';
 import { loadArtifact } from './component/artifact.ts';
 import { startComponent, type ComponentPorts, type RunningComponent } from './component/component.ts';

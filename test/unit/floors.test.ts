@@ -12,7 +12,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['daemon', 'demo', 'bench'],
   ['development'],
   ['host', 'caller'],
-  ['member', 'ahead-file'],
+  ['member', 'state-dir'],
   ['invocation', 'control'],
   ['trust', 'nats', 'wrpc', 'component', 'provider', 'lattice'],
   ['config', 'telemetry'],

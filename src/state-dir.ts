@@ -1,13 +1,23 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { TrellisError } from './errors.ts';
 import type { AheadStore } from './trust/restart-fence.ts';
+
+/** Makes the folder of what must survive a crash, mode 0700, if it is not there. @throws TRELLIS_STATE_DIR */
+export function makeStateDir(dir: string): void {
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new TrellisError('TRELLIS_STATE_DIR', { message: `the folder ${dir} could not be made`, details: { dir }, cause });
+  }
+}
 
 /**
  * The one number that the restart fence keeps across a crash, in a file of its own: written beside, flushed, renamed, so that
  * the file always holds a whole number. A file that holds anything else counts as 0, as does a missing one.
  */
 export function openAheadFile(stateDir: string, lattice: string): AheadStore {
-  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  makeStateDir(stateDir);
   const file = join(stateDir, `ahead-${lattice}`);
   let aheadMs = 0;
   try {
