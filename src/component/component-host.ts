@@ -20,10 +20,15 @@ import { maxImportsPerCall, maxParamsBytes, supervisorOptions } from './runner-o
 import { LONG_BACKOFF_MS, RunnerSupervisor } from './supervisor.ts';
 
 const MIB = 1024 * 1024;
-/** Calls that are handed over beyond those that can run, so that the runner need not wait for the next one. */
-const PREFETCH = 16;
+/**
+ * Calls that are handed over beyond those that can run: the runner need not wait for the next one, and many share a write. They
+ * cost nothing when the runner dies, because those that have not begun move to the next one.
+ */
+const PREFETCH = 256;
 /** Bytes waiting in the pipe beyond which calls stay in the queue. */
 const MAX_BACKLOG_BYTES = 4 * MIB;
+/** Bytes that may wait, in the queue or in the pipe, before callers are told that the component is busy. */
+const MAX_WAITING_BYTES = 64 * MIB;
 const MAX_DETAIL = 400;
 
 const NO_HANDLE: CallHandle = { params: () => {}, cancel: () => {} };
@@ -45,6 +50,7 @@ export class ComponentHost implements RunningComponent, CallOwner {
   /** In the order of arrival; ended ones are skipped when their turn comes. */
   #queue: PendingCall[] = [];
   #queued = 0;
+  #queuedBytes = 0;
   /** What the runner has, in the order it was sent. */
   readonly #sent = new Map<number, PendingCall>();
   #writer: FrameWriter | undefined;
@@ -127,7 +133,7 @@ export class ComponentHost implements RunningComponent, CallOwner {
     if (closed !== undefined) return this.#refuse(events, 'unavailable', closed);
     if (call.params.length > this.#maxParamsBytes) return this.#refuse(events, 'too-large', 'the parameters are too large');
     if (this.exports[call.exportIndex] === undefined) return this.#refuse(events, 'error', 'there is no such function');
-    if (this.#inFlight >= this.#spec.maxInstances + this.#spec.maxQueue) {
+    if (this.#inFlight >= this.#spec.maxInstances + this.#spec.maxQueue || this.#queuedBytes > MAX_WAITING_BYTES) {
       return this.#refuse(events, 'busy', 'the queue of the component is full');
     }
     const timeoutMs = Math.min(call.timeoutMs, this.#spec.timeoutMs);
@@ -140,6 +146,7 @@ export class ComponentHost implements RunningComponent, CallOwner {
       pending.root = Uint8Array.prototype.slice.call(call.params);
       this.#queue.push(pending);
       this.#queued += 1;
+      this.#hold(pending, call.params.length);
     }
     return pending;
   }
@@ -159,9 +166,14 @@ export class ComponentHost implements RunningComponent, CallOwner {
   // --- from callers
 
   laterParams(call: PendingCall, path: string, bytes: Uint8Array, eof: boolean): void {
-    if (call.id === 0) {
+    if (eof && path === '') call.rootEnded = true;
+    if (this.#queuedBytes > MAX_WAITING_BYTES || (this.#writer?.backlogBytes ?? 0) > MAX_WAITING_BYTES) {
+      this.#fail(call, 'busy', 'parameters come faster than the component takes them');
+      this.#abandon(call);
+    } else if (call.id === 0) {
       call.later ??= [];
       call.later.push({ path, bytes: Uint8Array.prototype.slice.call(bytes), eof });
+      this.#hold(call, bytes.length);
     } else if (bytes.length < 16_384) {
       this.#writer?.path(FRAME.params, call.id, path, bytes, eof);
     } else {
@@ -178,7 +190,15 @@ export class ComponentHost implements RunningComponent, CallOwner {
 
   #mayDispatch(): boolean {
     const writer = this.#writer;
-    return writer !== undefined && this.#sent.size < this.#window && writer.backlogBytes < MAX_BACKLOG_BYTES;
+    return writer !== undefined && writer.backlogBytes < MAX_BACKLOG_BYTES && this.#hasRoom();
+  }
+
+  /** Calls whose callers have not sent all parameters take no place from others: to hand such a one over begins nothing. */
+  #hasRoom(): boolean {
+    if (this.#sent.size < this.#window) return true;
+    let taken = 0;
+    for (const call of this.#sent.values()) if (call.rootEnded && ++taken === this.#window) return false;
+    return true;
   }
 
   #dispatch(call: PendingCall, params: Uint8Array): void {
@@ -201,13 +221,24 @@ export class ComponentHost implements RunningComponent, CallOwner {
     call.later = undefined;
   }
 
+  #hold(call: PendingCall, bytes: number): void {
+    call.queuedBytes += bytes;
+    this.#queuedBytes += bytes;
+  }
+
+  #unqueue(call: PendingCall): void {
+    this.#queued -= 1;
+    this.#queuedBytes -= call.queuedBytes;
+    call.queuedBytes = 0;
+  }
+
   #pump(): void {
     if (this.#queue.length === 0) return;
     let taken = 0;
     while (taken < this.#queue.length && this.#mayDispatch()) {
       const call = this.#queue[taken++]!;
       if (call.over) continue;
-      this.#queued -= 1;
+      this.#unqueue(call);
       this.#dispatch(call, call.root!);
     }
     if (taken > 0) this.#queue = taken === this.#queue.length ? [] : this.#queue.slice(taken);
@@ -283,7 +314,7 @@ export class ComponentHost implements RunningComponent, CallOwner {
   /** The caller has its end; the runner is told, and must let go soon. */
   #abandon(call: PendingCall): void {
     if (call.id === 0) {
-      this.#queued -= 1;
+      this.#unqueue(call);
       return;
     }
     call.abandonedMs = this.#ports.clock.monotonicMs();
@@ -300,7 +331,10 @@ export class ComponentHost implements RunningComponent, CallOwner {
     this.#sent.clear();
     for (const call of lost.trapped) this.#fail(call, 'trap', detail);
     for (const call of lost.begun) this.#fail(call, 'unavailable', detail);
-    for (const call of lost.unbegun) call.id = 0;
+    for (const call of lost.unbegun) {
+      call.id = 0;
+      this.#hold(call, call.root?.length ?? 0);
+    }
     this.#began = 0;
     this.#queued += lost.unbegun.length;
     this.#queue = [...lost.unbegun, ...this.#queue];
@@ -312,6 +346,7 @@ export class ComponentHost implements RunningComponent, CallOwner {
     const waiting = this.#queue;
     this.#queue = [];
     this.#queued = 0;
+    this.#queuedBytes = 0;
     for (const call of waiting) if (!call.over) this.#fail(call, 'unavailable', detail);
   }
 
@@ -320,6 +355,8 @@ export class ComponentHost implements RunningComponent, CallOwner {
   #onTick(nowMs: number, onTime: boolean): boolean {
     for (const call of this.#sent.values()) if (!call.over && nowMs >= call.deadlineMs) this.#expire(call);
     if (this.#queued > 0) for (const call of this.#queue) if (!call.over && nowMs >= call.deadlineMs) this.#expire(call);
+    // What waited for the pipe and not for a call to end.
+    this.#pump();
     const sync = this.#spec.transpiled.asyncMode === 'sync';
     if (onTime && isStuck(this.#sent.values(), sync, nowMs)) {
       this.#supervisor.kill('guest code did not end in its time', true);

@@ -50,7 +50,7 @@ export interface OutboundImport {
   readonly instance: string;
   /** Wire name. */
   readonly func: string;
-  /** Encoded root parameters. Valid until the call of `invokeImport` returns, copy what must outlive it. */
+  /** Encoded root parameters; nobody writes to them again. */
   readonly params: Uint8Array;
   /** Whether async parameters follow through `sendPath`. */
   readonly hasPending: boolean;
@@ -117,7 +117,10 @@ export interface ComponentCall {
 
 /** What comes of a call: exactly one of `done` and `fail`, once, and nothing after it. May be called before `call` returns. */
 export interface CallEvents {
-  /** Root result, whole. A top-level `err` is a result too. `done` follows, at once if nothing is pending. */
+  /**
+   * Root result, whole; nobody writes to it again. A top-level `err` is a result too. `done` follows, at once if nothing is
+   * pending.
+   */
   result(root: Uint8Array, hasPending: boolean): void;
   /** Bytes of a pending value of the result. */
   path(path: string, bytes: Uint8Array, eof: boolean): void;

@@ -5,6 +5,8 @@ import { FLAG, FRAME, readPathFrame, type FrameWriter } from './runner/frames.ts
 import type { NumberedFunction } from './runner/functions.ts';
 
 const HEAD_BYTES = 7;
+/** Bytes that may wait in the pipe before answers are turned into failures. */
+const MAX_BACKLOG_BYTES = 64 * 1024 * 1024;
 
 /** What {@link OutboundImports} is made of. */
 export interface OutboundOptions {
@@ -93,6 +95,10 @@ export class OutboundImports {
   }
 
   answer(id: number, root: Uint8Array): void {
+    if (this.#writer.backlogBytes > MAX_BACKLOG_BYTES) {
+      this.#fail(id, 'answers come faster than the component takes them');
+      return;
+    }
     this.#writer.open(FRAME.importResult, id, root.length);
     this.#writer.bytes(root.length < 16_384 ? root : new Uint8Array(root));
   }

@@ -23,6 +23,8 @@ export interface OpenImport {
 export class PendingCall implements CallHandle {
   readonly exportIndex: number;
   readonly complete: boolean;
+  /** No root parameters will follow those that have come. */
+  rootEnded: boolean;
   readonly deadlineMs: number;
   readonly depth: number;
   readonly inline: boolean;
@@ -30,6 +32,8 @@ export class PendingCall implements CallHandle {
   /** A copy of the root parameters, while the call could still be given to another runner. */
   root: Uint8Array | undefined;
   later: LaterParams[] | undefined;
+  /** Bytes that it holds while it waits in the queue. */
+  queuedBytes = 0;
   /** Number in the frames; 0 while it waits in the queue. */
   id = 0;
   /** The root result has come. */
@@ -48,6 +52,7 @@ export class PendingCall implements CallHandle {
     this.#events = events;
     this.exportIndex = call.exportIndex;
     this.complete = call.complete;
+    this.rootEnded = call.complete;
     this.deadlineMs = deadlineMs;
     this.depth = call.depth;
     this.inline = call.pending === 'refuse';

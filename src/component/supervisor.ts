@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts';
 import { TrellisError } from '../errors.ts';
 import type { ComponentLog } from './component.ts';
+import { printable } from './guest-log.ts';
 import { FrameReader, type OnFrame } from './runner/frame-reader.ts';
 import { FRAME, FrameWriter } from './runner/frames.ts';
 import type { RunnerStart } from './runner/start.ts';
@@ -13,6 +14,7 @@ const MAX_BACKOFF_MS = 5_000;
 export const LONG_BACKOFF_MS = 500;
 /** Ends that the engine brings about itself: no memory left for values, or a fault in compiled code. */
 const CRASHES: ReadonlySet<string> = new Set(['SIGABRT', 'SIGSEGV', 'SIGBUS', 'SIGILL', 'SIGTRAP', 'SIGFPE']);
+const MAX_REASON = 500;
 /** How long the last bytes of a dead runner may take. */
 const LAST_BYTES_MS = 1_000;
 
@@ -154,7 +156,7 @@ export class RunnerSupervisor {
         resolve();
         this.#events.ready(writer);
       } else if (type === FRAME.unusable) {
-        unusable = body.toString('utf8').replace(/[^\x20-\x7e]+/g, ' ');
+        unusable = printable(body.toString('utf8', 0, MAX_REASON), MAX_REASON);
         runner.kill();
       } else if (type === FRAME.log) {
         this.#events.frame(type, id, body);

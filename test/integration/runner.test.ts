@@ -76,6 +76,23 @@ describe('a component in its runner', () => {
     expect(answers.map((answer) => answer.failure)).toEqual([undefined, undefined, undefined, 'busy', 'busy']);
   });
 
+  it('is busy when the bytes that wait are too many', async () => {
+    await using test = await runComponent(hostileComponent('hostile'), { maxInstances: 1, maxQueue: 10_000 });
+    const looping = test.begin('attacks.loop', '', { timeoutMs: 5_000 });
+    const params = sized(Buffer.alloc(3 * MIB));
+    const outcomes = Array.from({ length: 60 }, () => test.begin('attacks.take', params, { timeoutMs: 5_000 }));
+    expect(outcomes.length).toBe(60);
+    const first = await Promise.race(outcomes.map(({ outcome }) => outcome));
+    expect(first).toMatchObject({ failure: 'busy', ends: 1 });
+    looping.handle.cancel();
+    const answers = await Promise.all(outcomes.map(({ outcome }) => outcome));
+    expect(new Set(answers.map((answer) => answer.failure))).toEqual(new Set([undefined, 'busy']));
+    expect(test.component.inFlight).toBe(0);
+    expect(test.component.stats.queued).toBe(0);
+    // All that waited has been let go of.
+    expect(await test.call('attacks.take', params)).toMatchObject({ failure: undefined });
+  });
+
   it('refuses parameters that are too large', async () => {
     await using test = await runComponent(echoComponent(), { maxParamsBytes: 100 });
     expect(await test.call('values.echo-bytes', sized(Buffer.alloc(100)))).toMatchObject({ failure: 'too-large' });

@@ -10,9 +10,11 @@ import { RunningCall } from './running-call.ts';
 import type { RunnerStart } from './start.ts';
 
 /** Calls that begin on one announcement, at most. */
-const BATCH = 16;
-/** Calls that take longer than this on average begin one by one, so that a stuck one takes no others with it. */
-const SLOW_MS = 0.5;
+const MAX_BATCH = 64;
+/** How long those calls may take together, going by the average: a stuck one takes few others with it, slow ones none. */
+const BATCH_MS = 0.5;
+/** The average before anything is known. */
+const FIRST_AVERAGE_MS = BATCH_MS / 16;
 /** How long calls may run on end before the pipe is looked at. */
 const TURN_MS = 2;
 const MAX_BACKLOG_BYTES = 1024 * 1024;
@@ -48,7 +50,7 @@ export class Calls {
   #queue: RunningCall[] = [];
   /** The call that has begun without announcement. */
   #lone: RunningCall | undefined;
-  #averageMs = 0;
+  #averageMs = FIRST_AVERAGE_MS;
   #scheduled = false;
   readonly #run = (): void => this.#runQueue();
   readonly #prepare = (): void => this.#prepareSpare();
@@ -96,9 +98,9 @@ export class Calls {
   }
 
   /** A call that cannot go on, because an answer that it was given turned out to be broken. */
-  breakCall(id: number, reason: string): void {
+  breakCall(id: number, reason: string, status: CallFailure = 'trap'): void {
     const call = this.#calls.get(id);
-    if (call !== undefined) this.#fail(call, 'trap', reason);
+    if (call !== undefined) this.#fail(call, status, reason);
   }
 
   /** Takes a `cancel` frame: the call is forgotten, and its instance with it. */
@@ -137,7 +139,7 @@ export class Calls {
     this.#scheduled = false;
     const startedMs = performance.now();
     while (this.#queue.length > 0) {
-      const free = this.#sync ? (this.#averageMs > SLOW_MS ? 1 : BATCH) : this.#pool.free;
+      const free = this.#sync ? this.#quickCalls() : this.#pool.free;
       const batch = Math.min(free, this.#queue.length);
       if (batch <= 0) return;
       if (this.#writer.backlogBytes > MAX_BACKLOG_BYTES || !this.#announce(batch)) {
@@ -159,6 +161,11 @@ export class Calls {
     }
     this.#writer.flush();
     setImmediate(this.#prepare);
+  }
+
+  /** How many calls fit into {@link BATCH_MS}. */
+  #quickCalls(): number {
+    return Math.max(1, Math.min(MAX_BATCH, Math.floor(BATCH_MS / this.#averageMs)));
   }
 
   /** Makes known that the next `batch` calls begin; false if that is not in the pipe yet. */

@@ -1,6 +1,6 @@
 import { FRAME_HEADER_BYTES } from './frames.ts';
 
-/** Gets each frame; the body is a view that lasts as long as the callback. */
+/** Gets each frame. The body is a view of what arrived, which nobody writes to again; keeping it keeps the bytes around it. */
 export type OnFrame = (type: number, id: number, body: Buffer) => void;
 
 /**

@@ -101,6 +101,7 @@ export class FrameWriter {
   #start = 0;
   #end = 0;
   #segments: Uint8Array[] = [];
+  #segmentBytes = 0;
   #scheduled = false;
   #closed = false;
 
@@ -110,7 +111,7 @@ export class FrameWriter {
 
   /** Bytes that the pipe has not taken yet. Zero after a {@link flush} means that the kernel has all of them. */
   get backlogBytes(): number {
-    return this.#sink.writableLength;
+    return this.#sink.writableLength + this.#segmentBytes + this.#end - this.#start;
   }
 
   /** Starts a frame whose body has exactly `bodyBytes` bytes. */
@@ -160,6 +161,7 @@ export class FrameWriter {
     if (this.#closed) return;
     this.#seal();
     this.#segments.push(bytes);
+    this.#segmentBytes += bytes.length;
   }
 
   /** A whole frame without a body. */
@@ -196,6 +198,7 @@ export class FrameWriter {
       for (const segment of this.#segments) sink.write(segment);
       sink.uncork();
       this.#segments = [];
+      this.#segmentBytes = 0;
     }
     this.#start = this.#end;
     // Written in full: nobody holds the scratch any more.
@@ -209,6 +212,7 @@ export class FrameWriter {
   close(): void {
     this.#closed = true;
     this.#segments = [];
+    this.#segmentBytes = 0;
     this.#start = 0;
     this.#end = 0;
   }
@@ -227,7 +231,10 @@ export class FrameWriter {
   }
 
   #seal(): void {
-    if (this.#end > this.#start) this.#segments.push(this.#scratch.subarray(this.#start, this.#end));
+    if (this.#end > this.#start) {
+      this.#segments.push(this.#scratch.subarray(this.#start, this.#end));
+      this.#segmentBytes += this.#end - this.#start;
+    }
     this.#start = this.#end;
   }
 }

@@ -40,8 +40,8 @@ export class LinkImports {
   #taker: Instance | undefined;
   readonly #waiting = new Map<number, Waiting>();
   #lastId = 0;
-  /** Told when an answer that a call already works with is broken: the call cannot go on. */
-  onBroken: (callId: number, reason: string) => void = () => {};
+  /** Told when a call cannot go on: an answer that it already works with is broken, or a value would travel unsigned. */
+  onBroken: (callId: number, reason: string, status?: 'trap' | 'unsigned-values') => void = () => {};
 
   /** @param builtin Whether the instance itself brings an interface (WASI). */
   constructor(start: RunnerStart, writer: FrameWriter, handles: Handles, builtin: (interfaceName: string) => boolean) {
@@ -92,14 +92,18 @@ export class LinkImports {
     const waiting = this.#waiting.get(id);
     if (waiting === undefined || waiting.values !== undefined) return;
     const { linked } = waiting;
-    const values = linked.asyncResult
+    const values = linked.asyncResult && !this.#start.inlineImports
       ? new AsyncValues({ onFault: (reason) => this.onBroken(waiting.callId, `the answer of ${linked.fn.wireName}: ${reason}`) })
       : undefined;
     this.#taker = waiting.instance;
-    const decoded = linked.codec.decodeResult(body, values === undefined ? undefined : new RootSource(values));
+    const source = linked.asyncResult ? new RootSource(values) : undefined;
+    const decoded = linked.codec.decodeResult(body, source);
     this.#taker = undefined;
     if (!decoded.ok) {
       this.#waiting.delete(id);
+      if (source?.refused === true) {
+        this.onBroken(waiting.callId, `the answer of ${linked.fn.wireName} has values outside of it`, 'unsigned-values');
+      }
       waiting.reject(new Error(`the answer of ${linked.fn.wireName} does not fit its type: ${decoded.reason}`));
       return;
     }
@@ -127,6 +131,8 @@ export class LinkImports {
     const waiting = this.#waiting.get(id);
     if (waiting === undefined) return;
     this.#waiting.delete(id);
+    // After the root: the guest holds streams that will not go on, and must not take them for whole.
+    waiting.values?.fail(reason);
     waiting.reject(new Error(`${waiting.linked.instance}.${waiting.linked.fn.wireName} failed: ${reason}`));
   }
 
@@ -180,7 +186,11 @@ export class LinkImports {
   ): Promise<{ bytes: Uint8Array; pending: readonly PendingValue[] }> {
     if (linked.asyncParams && this.#start.inlineImports) {
       const encoded = await encodeInline(linked.codec, 'params', values, this.#start.maxParamsBytes);
-      if (!encoded.ok) throw new Error(`parameters for ${name}: ${encoded.reason}`);
+      if (!encoded.ok) {
+        const reason = `parameters for ${name}: ${encoded.reason}`;
+        if (encoded.why === 'cannot-inline') this.onBroken(instance.callId, reason, 'unsigned-values');
+        throw new Error(reason);
+      }
       return { bytes: encoded.bytes, pending: [] };
     }
     this.#handles.giver = instance;

@@ -74,7 +74,7 @@ async function begin(start: RunnerStart): Promise<void> {
     // One instance now: whether the component links is known before it is called ready.
     pool.prepare();
     const running = new Calls({ start, exports, pool, links: linked, handles, writer });
-    linked.onBroken = (callId, reason) => running.breakCall(callId, reason);
+    linked.onBroken = (callId, reason, status) => running.breakCall(callId, reason, status);
     links = linked;
     calls = running;
     writer.bare(FRAME.ready, 0);
