@@ -34,6 +34,8 @@ export interface CallRequest {
   readonly traceparent?: string;
   /** Set when the result type holds streams or futures; their frames then go to `onPath`. */
   readonly onPath?: (path: string, bytes: Uint8Array, eof: boolean) => void;
+  /** Told when those frames break off: what came of them is not the whole. */
+  readonly onCut?: (error: TrellisError) => void;
   /** Gets the handle, for those who send async parameters. */
   readonly onHandle?: (handle: InvocationHandle) => void;
 }
@@ -65,7 +67,11 @@ export class Caller implements AsyncDisposable {
   /** Resolves to the result's bytes. @throws TRELLIS_INVOKE_*, TRELLIS_PATH_*, TRELLIS_ID_INVALID */
   call(request: CallRequest): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
-      const { onPath } = request;
+      const { onPath, onCut } = request;
+      const error = (code: ErrorCode, detail: string): TrellisError =>
+        new TrellisError(code, {
+          details: { target: request.target, instance: request.instance, func: request.func, detail },
+        });
       const handle = this.member.invoker.invoke(
         {
           origin: this.#origin,
@@ -81,12 +87,8 @@ export class Caller implements AsyncDisposable {
         },
         {
           done: resolve,
-          fail: (code: ErrorCode, detail) =>
-            reject(
-              new TrellisError(code, {
-                details: { target: request.target, instance: request.instance, func: request.func, detail },
-              }),
-            ),
+          fail: (code, detail) => reject(error(code, detail)),
+          ...(onCut === undefined ? {} : { cut: (code: ErrorCode, detail: string) => onCut(error(code, detail)) }),
           ...(onPath === undefined ? {} : { path: onPath }),
         },
       );

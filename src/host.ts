@@ -6,7 +6,7 @@ import { preflight } from './component/preflight.ts';
 import { transpileComponent } from './component/transpile.ts';
 import type { ComponentConfig, HostConfig } from './config/schema.ts';
 import { serveDescription } from './control/describe.ts';
-import { TrellisError } from './errors.ts';
+import { TrellisError, type ErrorCode } from './errors.ts';
 import { componentId, functionName, instanceName, linkName } from './ids.ts';
 import { Admission } from './invocation/admit.ts';
 import { createGate } from './invocation/gate.ts';
@@ -249,8 +249,17 @@ export class Host implements AsyncDisposable {
       invokeImport: (call, events) => {
         const link = call.link ?? 'default';
         const target = this.#links.resolve(call.component, link, call.instance);
+        // The guest learns that its import failed, and what its language makes of that; the code is for the operator.
+        const failed = (code: ErrorCode, detail: string): void => {
+          const operation = `${call.instance}/${call.func}`;
+          log.warn(
+            { code, detail, component: call.component, operation, ...(target === undefined ? {} : { target }) },
+            'import failed',
+          );
+          events.fail(`${code}: ${detail}`);
+        };
         if (target === undefined) {
-          events.fail(`no link ${link} of ${call.component} serves ${call.instance}`);
+          failed('TRELLIS_LINK_MISSING', `no link ${link} of ${call.component} serves ${call.instance}`);
           return { sendPath() {}, cancel() {} };
         }
         const traceparent = childTraceparent(call.trace);
@@ -271,7 +280,8 @@ export class Host implements AsyncDisposable {
           {
             done: (result) => events.result(result),
             path: (path, bytes, eof) => events.path(path, bytes, eof),
-            fail: (code, detail) => events.fail(`${code}: ${detail}`),
+            fail: failed,
+            cut: failed,
           },
         );
       },

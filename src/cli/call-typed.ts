@@ -49,8 +49,12 @@ export async function callTyped(call: TypedCall): Promise<TypedResult> {
   const codec = compileFunction(fn);
   const encoded = codec.encodeParams(values);
   if (!encoded.ok) throw new TrellisError('TRELLIS_WIT_VALUE', { message: encoded.reason });
+  if (encoded.pending.some(({ kind }) => kind === 'future'))
+    throw new TrellisError('TRELLIS_WIT_VALUE', { message: 'a future among the arguments has no value' });
 
-  const results = new PendingResults();
+  const until = performance.now() + timeoutMs;
+  // What is not in the signed bytes, nobody vouches for.
+  const results = new PendingResults({ refuse: caller.member.invoker.options.mode === 'enforce' });
   let handle: InvocationHandle | undefined;
   const root = await caller.call({
     target: call.target,
@@ -59,20 +63,32 @@ export async function callTyped(call: TypedCall): Promise<TypedResult> {
     params: encoded.bytes,
     timeoutMs,
     link: call.link,
-    ...(hasAsync(fn.result) ? { onPath: (path: string, bytes: Uint8Array, eof: boolean) => results.push(path, bytes, eof) } : {}),
+    ...(hasAsync(fn.result)
+      ? {
+          onPath: (path: string, bytes: Uint8Array, eof: boolean) => results.push(path, bytes, eof),
+          onCut: (error: TrellisError) => results.cut(error),
+        }
+      : {}),
     onHandle: (opened) => {
       handle = opened;
       // A stream that could not travel inline is an empty one: its end is all there is to send.
       for (const pending of encoded.pending) opened.sendPath(pending.path.join('.'), Uint8Array.of(0), true);
     },
   });
-  const decoded = codec.decodeResult(root, results);
-  if (!decoded.ok)
-    throw new TrellisError('TRELLIS_INVOKE_FAILED', { message: `the result could not be read: ${decoded.reason}` });
-  await results.complete(timeoutMs);
-  handle?.cancel();
-  if (fn.result === null) return { json: null, raw: undefined };
-  return { json: toJson(fn.result, decoded.values[0]), raw: rawOf(decoded.values[0]) };
+  try {
+    // All that a 1.x peer can say of a trap (wRPC over NATS, errors); no result is as short as this one.
+    if (root.length === 0 && fn.result !== null)
+      throw new TrellisError('TRELLIS_INVOKE_TRAP', { message: 'the target ended the call without a result' });
+    const decoded = codec.decodeResult(root, results);
+    if (results.refused) throw new TrellisError('TRELLIS_PATH_UNSIGNED_VALUES');
+    if (!decoded.ok)
+      throw new TrellisError('TRELLIS_INVOKE_FAILED', { message: `the result could not be read: ${decoded.reason}` });
+    await results.complete(until - performance.now());
+    if (fn.result === null) return { json: null, raw: undefined };
+    return { json: toJson(fn.result, decoded.values[0]), raw: rawOf(decoded.values[0]) };
+  } finally {
+    handle?.cancel();
+  }
 }
 
 /** Standard input as the elements of a stream: bytes as they are, anything else one JSON value a line. */

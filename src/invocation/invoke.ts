@@ -1,7 +1,6 @@
 import type { Clock } from '../clock.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { ComponentId, FunctionName, InstanceName, LatticeName, LinkName } from '../ids.ts';
-import type { ResultStatus } from '../trust/result-token.ts';
 import type { SentRequest, TokenSigner } from '../trust/signer.ts';
 import type { ResultVerifier } from '../trust/verify-result.ts';
 import type { Bus } from '../wrpc/bus.ts';
@@ -9,8 +8,10 @@ import { prepareCall, type OutgoingCall, type OutgoingEvents } from '../wrpc/cli
 import type { Inbox } from '../wrpc/inbox.ts';
 import { invocationSubject } from '../wrpc/subjects.ts';
 import type { VerifyMode } from './gate.ts';
+import { answeredFailure, printableStatus, refusalFailure } from './failure-codes.ts';
 import { HEADER } from './headers.ts';
 import type { PathObserver } from './observer.ts';
+import { keptFrame, MAX_EARLY_FRAMES, type ValueFrame } from './value-frames.ts';
 
 /** One outbound invocation. */
 export interface Invocation {
@@ -30,11 +31,15 @@ export interface Invocation {
   readonly asyncResult?: boolean;
 }
 
-/** How an outbound invocation ends: exactly one of `done` and `fail`, once. `path` carries unsigned async results. */
+/**
+ * How an outbound invocation ends: exactly one of `done` and `fail`, once. After `done`, `path` carries unsigned async
+ * results, and `cut` says, once, that the rest of them will not come.
+ */
 export interface InvocationEvents {
   done(result: Uint8Array): void;
   fail(code: ErrorCode, detail: string): void;
   path?(path: string, bytes: Uint8Array, eof: boolean): void;
+  cut?(code: ErrorCode, detail: string): void;
 }
 
 /** A call in flight. */
@@ -63,16 +68,7 @@ export interface InvokerOptions {
   readonly refusalGraceMs: number;
 }
 
-const FAILURE: Readonly<Record<Exclude<ResultStatus, 'ok'>, ErrorCode>> = {
-  denied: 'TRELLIS_INVOKE_DENIED',
-  busy: 'TRELLIS_INVOKE_BUSY',
-  trap: 'TRELLIS_INVOKE_TRAP',
-  timeout: 'TRELLIS_INVOKE_TARGET_TIMEOUT',
-  'too-large': 'TRELLIS_PATH_TOO_LARGE',
-  'bad-params': 'TRELLIS_INVOKE_BAD_PARAMS',
-  unavailable: 'TRELLIS_INVOKE_FAILED',
-  error: 'TRELLIS_INVOKE_FAILED',
-};
+const EMPTY = new Uint8Array(0);
 
 /** Sends invocations: the outbound mirror of the path (sign, send, verify the answer). */
 export class Invoker {
@@ -112,7 +108,13 @@ class Call implements OutgoingEvents, InvocationHandle {
   #grace: NodeJS.Timeout | undefined;
   #sent: SentRequest | undefined;
   #chunks: Uint8Array[] = [];
+  /** Bytes of the root result so far, and of its streams and futures. */
   #bytes = 0;
+  #pathBytes = 0;
+  /** What came of streams and futures before the root. */
+  #early: ValueFrame[] = [];
+  /** Answers that were not believed. */
+  #dropped = 0;
   #oneMessage = false;
   #answered = false;
   #ended = false;
@@ -124,10 +126,7 @@ class Call implements OutgoingEvents, InvocationHandle {
     this.#forget = forget;
     // The reply subject comes first: the token signs it.
     this.#wire = prepareCall({ bus: options.bus, inbox: options.inbox });
-    this.#deadline = setTimeout(
-      () => this.fail('TRELLIS_INVOKE_TIMEOUT', `no valid answer in ${invocation.timeoutMs} ms`),
-      invocation.timeoutMs,
-    );
+    this.#deadline = setTimeout(() => this.fail('TRELLIS_INVOKE_TIMEOUT', this.#overdue()), invocation.timeoutMs);
   }
 
   start(): void {
@@ -179,7 +178,7 @@ class Call implements OutgoingEvents, InvocationHandle {
     if (this.#o.mode !== 'enforce') return true;
     const verdict = this.#sent === undefined ? undefined : this.#o.results.accept(this.#sent, header(HEADER.accept));
     if (verdict?.ok && verdict.inbox === inbox) return true;
-    this.#o.observer.dropped('unsigned acknowledgement');
+    this.#drop('unsigned acknowledgement');
     return false;
   }
 
@@ -190,8 +189,9 @@ class Call implements OutgoingEvents, InvocationHandle {
 
   refused(status: number, text: string, header: (name: string) => string | undefined): void {
     const proof = header(HEADER.result);
-    if (proof !== undefined && this.#judge([], new Uint8Array(0), proof)) return;
-    const [code, detail] = refusal(status, text);
+    // After the root, a refusal says that its streams and futures end here.
+    if (!this.#answered && proof !== undefined && this.#judge([], EMPTY, proof, true)) return;
+    const [code, detail] = refusalFailure(status, text);
     if (this.#o.mode !== 'enforce') {
       this.fail(code, detail);
       return;
@@ -201,10 +201,10 @@ class Call implements OutgoingEvents, InvocationHandle {
 
   result(path: string, payload: Uint8Array, eof: boolean, header: (name: string) => string | undefined): void {
     if (path !== '') {
-      if (this.#o.mode === 'enforce') this.fail('TRELLIS_PATH_UNSIGNED_VALUES', 'a result stream outside the signed bytes');
-      else this.#events.path?.(path, payload, eof);
+      this.#onPath(path, payload, eof);
       return;
     }
+    if (this.#answered) return;
     this.#bytes += payload.length;
     if (this.#bytes > this.#o.maxResultBytes) {
       this.fail('TRELLIS_PATH_TOO_LARGE', 'result larger than limits.maxResultBytes');
@@ -219,26 +219,61 @@ class Call implements OutgoingEvents, InvocationHandle {
     this.#judge(chunks, chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks), header(HEADER.result));
   }
 
-  /** Accepts an answer or drops it. Returns true if it ended the call. */
-  #judge(root: readonly Uint8Array[], result: Uint8Array, proof: string | undefined): boolean {
+  /** Bytes of a stream or future. Before the root they are kept: nobody knows yet what they belong to. */
+  #onPath(path: string, bytes: Uint8Array, eof: boolean): void {
+    if (this.#o.mode === 'enforce') {
+      // Anybody could have sent it, so it ends no call either.
+      this.#drop('a value outside the signed result', 'TRELLIS_PATH_UNSIGNED_VALUES');
+      return;
+    }
+    this.#pathBytes += bytes.length;
+    if (this.#pathBytes > this.#o.maxResultBytes || this.#early.length > MAX_EARLY_FRAMES) {
+      this.fail('TRELLIS_PATH_TOO_LARGE', 'streams of the result are larger than limits.maxResultBytes');
+    } else if (this.#answered) this.#events.path?.(path, bytes, eof);
+    else this.#early.push(keptFrame(path, bytes, eof));
+  }
+
+  #drop(reason: string, code?: ErrorCode): void {
+    this.#dropped++;
+    this.#o.observer.dropped(reason, code);
+  }
+
+  #overdue(): string {
+    const { timeoutMs } = this.#invocation;
+    if (this.#answered) return `a stream or future of the result did not end in ${timeoutMs} ms`;
+    const dropped = this.#dropped === 0 ? '' : `; ${this.#dropped} that were not authentic were dropped`;
+    return `no valid answer in ${timeoutMs} ms${dropped}`;
+  }
+
+  /** Accepts an answer or drops it; `refusal`: it came with a status line. Returns true if it ended the call. */
+  #judge(root: readonly Uint8Array[], result: Uint8Array, proof: string | undefined, refusal = false): boolean {
     if (this.#ended || this.#answered) return true;
-    if (this.#o.mode === 'off') return this.#judgeUnsigned(result, proof);
+    if (this.#o.mode === 'off') return this.#judgeUnsigned(result, proof, refusal);
     const verdict = this.#sent === undefined ? undefined : this.#o.results.result(this.#sent, proof, root);
     if (verdict?.ok) {
-      if (verdict.status === 'ok') this.#finish(result);
-      else this.fail(FAILURE[verdict.status], `the target answered ${verdict.status}`);
+      const code = answeredFailure(verdict.status);
+      if (code === undefined) this.#finish(result);
+      else this.fail(code, `the target answered ${verdict.status}`);
       return true;
     }
-    if (this.#o.mode === 'observe') return this.#judgeUnsigned(result, proof);
-    this.#o.observer.dropped(verdict === undefined ? 'answer before the request' : verdict.code);
+    const reason = verdict?.code ?? 'answer before the request';
+    if (this.#o.mode === 'observe') {
+      const { target, instance, func } = this.#invocation;
+      if (verdict !== undefined) this.#o.observer.wouldDeny(verdict.code, 'answer', target, `${instance}/${func}`);
+      return this.#judgeUnsigned(result, proof, refusal);
+    }
+    this.#drop(reason);
     return false;
   }
 
-  #judgeUnsigned(result: Uint8Array, proof: string | undefined): boolean {
-    const status = proof?.startsWith('unsigned ') ? proof.slice('unsigned '.length) : 'ok';
-    const code = FAILURE[status as Exclude<ResultStatus, 'ok'>];
-    if (code !== undefined) this.fail(code, `the target answered ${status}`);
-    else this.#finish(result);
+  /** The answer of a peer that cannot sign, or whose signature is not asked for. */
+  #judgeUnsigned(result: Uint8Array, proof: string | undefined, refusal: boolean): boolean {
+    const status = proof?.startsWith('unsigned ') === true ? proof.slice('unsigned '.length) : 'ok';
+    if (status === 'ok') {
+      // What a status line refuses is no result, whatever else is said beside it.
+      if (refusal) return false;
+      this.#finish(result);
+    } else this.fail(answeredFailure(status) ?? 'TRELLIS_INVOKE_FAILED', `the target answered ${printableStatus(status)}`);
     return true;
   }
 
@@ -246,12 +281,17 @@ class Call implements OutgoingEvents, InvocationHandle {
     if (this.#answered) return;
     this.#answered = true;
     const open = this.#invocation.asyncResult === true && !this.#oneMessage && this.#o.mode !== 'enforce';
-    if (open || this.#end()) this.#events.done(result);
+    const early = this.#early;
+    this.#early = [];
+    if (!open && !this.#end()) return;
+    this.#events.done(result);
+    if (open) for (const { path, bytes, eof } of early) if (!this.#ended) this.#events.path?.(path, bytes, eof);
   }
 
   fail(code: ErrorCode, detail: string): void {
     if (!this.#end()) return;
-    if (!this.#answered) this.#events.fail(code, detail);
+    if (this.#answered) this.#events.cut?.(code, detail);
+    else this.#events.fail(code, detail);
   }
 
   sendPath(path: string, bytes: Uint8Array, eof: boolean): void {
@@ -269,19 +309,8 @@ class Call implements OutgoingEvents, InvocationHandle {
     clearTimeout(this.#deadline);
     clearTimeout(this.#grace);
     this.#chunks = [];
+    this.#early = [];
     this.#forget();
     return true;
   }
-}
-
-/** The code of an unsigned refusal, by the status line an unmodified peer or the server itself sends. */
-function refusal(status: number, text: string): [ErrorCode, string] {
-  const detail = `status ${status} ${text.replace(/[^\x20-\x7e]/g, '?').slice(0, 80)}`.trim();
-  if (status === 503) return ['TRELLIS_INVOKE_NO_RESPONDERS', detail];
-  if (status === 401 || status === 403) return ['TRELLIS_INVOKE_DENIED', detail];
-  if (status === 429) return ['TRELLIS_INVOKE_BUSY', detail];
-  if (status === 408 || status === 504) return ['TRELLIS_INVOKE_TARGET_TIMEOUT', detail];
-  if (status === 400) return ['TRELLIS_INVOKE_BAD_PARAMS', detail];
-  if (status === 413) return ['TRELLIS_PATH_TOO_LARGE', detail];
-  return ['TRELLIS_INVOKE_FAILED', detail];
 }

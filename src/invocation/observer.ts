@@ -26,8 +26,8 @@ export interface PathObserver {
   ended(end: InvocationEnd): void;
   /** `observe` let through what `enforce` would have refused. */
   wouldDeny(code: ErrorCode, detail: string, component: string, operation: string): void;
-  /** A reply was dropped because it was not authentic. */
-  dropped(reason: string): void;
+  /** A reply, or a part of one, was dropped because it was not authentic. */
+  dropped(reason: string, code?: ErrorCode): void;
 }
 
 /** Reports to log and metrics: one line and one count per exit, at the level its kind deserves. */
@@ -46,9 +46,9 @@ export function createObserver(log: Logger, metrics: Metrics): PathObserver {
       metrics.observed(code);
       log.warn({ code, detail, component, operation }, 'enforce would deny this invocation');
     },
-    dropped(reason) {
-      metrics.denied('TRELLIS_INVOKE_UNAUTHENTICATED');
-      log.debug({ code: 'TRELLIS_INVOKE_UNAUTHENTICATED', reason }, 'dropped an answer that is not authentic');
+    dropped(reason, code = 'TRELLIS_INVOKE_UNAUTHENTICATED') {
+      metrics.denied(code);
+      log.debug({ code, reason }, 'dropped an answer that is not authentic');
     },
   };
 }

@@ -17,6 +17,7 @@ import type { PathObserver } from './observer.ts';
 import { openInvocation, type OpenedInvocation } from './open.ts';
 import { ParamsCollector } from './params.ts';
 import { replyFailure, replyResult, type ReplyContext } from './reply.ts';
+import { keptFrame, MAX_EARLY_FRAMES, ResultFrames, type ValueFrame } from './value-frames.ts';
 
 /** Sizes and times that bound one invocation. */
 export interface PathLimits {
@@ -88,7 +89,13 @@ class Passage implements CallEvents {
   #verified = false;
   #handle: CallHandle | undefined;
   #params: ParamsCollector | undefined;
-  #rootBytesSeen = 0;
+  /** Bytes of parameters so far, streams and futures included. */
+  #paramBytes = 0;
+  /** Streams and futures whose root is still being gathered. */
+  readonly #early: ValueFrame[] = [];
+  /** Streams and futures of the result, and whether the call ends with them. */
+  #frames: ResultFrames | undefined;
+  #lastFrame = false;
   #ended = false;
 
   constructor(path: PathOptions, fn: ServedFunction, message: IncomingInvocation) {
@@ -146,6 +153,7 @@ class Passage implements CallEvents {
       this.#leave('bad', 'too-large', 'TRELLIS_PATH_TOO_LARGE', 'parameters larger than limits.maxParamsBytes');
       return;
     }
+    this.#paramBytes = first.length;
     if (first.length >= expected) {
       this.#admitParams(pending, [first], first);
       return;
@@ -178,12 +186,14 @@ class Passage implements CallEvents {
       this.#leave('error', 'error', 'TRELLIS_CALL_DEPTH', `call depth ${depth}`);
       return;
     }
-    this.#rootBytesSeen = params.length;
-    // A 1.x caller sends nothing more until it has its acknowledgement.
-    if (!this.#message.unary || !complete || this.#fn.asyncParams) {
-      if (!this.#verified) this.#message.onParams((path, bytes, eof) => this.#onParams(path, bytes, eof));
-      if (!this.#verified || !this.#message.unary) this.#message.accept();
+    const enforced = this.#path.gate.mode === 'enforce';
+    if (this.#params === undefined) {
+      this.#paramBytes = params.length;
+      // Under `enforce` all that may come is here, and whoever sends more is a stranger.
+      if (!enforced) this.#message.onParams((path, bytes, eof) => this.#onParams(path, bytes, eof));
     }
+    // A 1.x caller sends nothing more until it has its acknowledgement.
+    if (!this.#message.unary || !complete || (this.#fn.asyncParams && !enforced)) this.#message.accept();
     this.#handle = this.#path.component.call(
       {
         exportIndex: this.#fn.exportIndex,
@@ -191,33 +201,35 @@ class Passage implements CallEvents {
         complete,
         timeoutMs: this.#path.timeoutMs,
         depth,
-        pending: this.#path.gate.mode === 'enforce' ? 'refuse' : 'allow',
+        pending: enforced ? 'refuse' : 'allow',
         ...(opened?.traceparent === undefined ? {} : { trace: opened.traceparent }),
       },
       this,
     );
+    for (const { path, bytes, eof } of this.#early.splice(0)) this.#handle.params(path, bytes, eof);
   }
 
   #onParams(path: string, bytes: Uint8Array, eof: boolean): void {
-    if (this.#params !== undefined && path === '') {
-      this.#params.push(bytes, eof);
-      return;
-    }
-    if (path === '') {
-      this.#rootBytesSeen += bytes.length;
-      if (this.#rootBytesSeen > this.#path.limits.maxParamsBytes) {
-        this.#leave('bad', 'too-large', 'TRELLIS_PATH_TOO_LARGE', 'parameters larger than limits.maxParamsBytes');
-        return;
-      }
-    }
-    this.#handle?.params(path, bytes, eof);
+    if (this.#ended) return;
+    this.#paramBytes += bytes.length;
+    if (this.#paramBytes > this.#path.limits.maxParamsBytes) {
+      this.#leave('bad', 'too-large', 'TRELLIS_PATH_TOO_LARGE', 'parameters larger than limits.maxParamsBytes');
+    } else if (this.#params !== undefined && path === '') this.#params.push(bytes, eof);
+    else if (this.#handle !== undefined) this.#handle.params(path, bytes, eof);
+    else if (this.#path.gate.mode !== 'enforce' && this.#early.length < MAX_EARLY_FRAMES)
+      this.#early.push(keptFrame(path, bytes, eof));
   }
 
   /** The component's result; what remains is sign and reply. */
   result(root: Uint8Array, hasPending: boolean): void {
     if (this.#ended) return;
     if (hasPending) {
-      replyResult(this.#message, this.#reply, root, true, () => {});
+      const frames = (this.#frames = new ResultFrames(this.#message));
+      replyResult(this.#message, this.#reply, root, true, () => {
+        if (this.#ended) return;
+        frames.release();
+        if (this.#lastFrame) this.done();
+      });
       return;
     }
     this.#ended = true;
@@ -225,12 +237,13 @@ class Passage implements CallEvents {
   }
 
   path(path: string, bytes: Uint8Array, eof: boolean): void {
-    if (!this.#ended) this.#message.sendPath(path, bytes, eof);
+    if (!this.#ended) this.#frames?.push(path, bytes, eof);
   }
 
   /** Every pending value of the result has been sent. */
   done(): void {
-    if (this.#ended) return;
+    this.#lastFrame = true;
+    if (this.#ended || this.#frames?.holding === true) return;
     this.#ended = true;
     this.#close('ok');
   }
@@ -252,6 +265,7 @@ class Passage implements CallEvents {
     this.#ended = true;
     this.#params?.cancel();
     this.#handle?.cancel();
+    this.#frames?.cut();
     replyFailure(this.#message, this.#reply, failure, () => this.#close(outcome, code, detail));
   }
 

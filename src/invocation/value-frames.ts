@@ -1,0 +1,64 @@
+import type { IncomingInvocation } from '../wrpc/server.ts';
+
+/** Bytes of a stream or future that travels beside the root. */
+export interface ValueFrame {
+  readonly path: string;
+  /** A copy. */
+  readonly bytes: Uint8Array;
+  readonly eof: boolean;
+}
+
+/** Most frames of streams and futures kept for a root that has not come: small ones cost more than their bytes. */
+export const MAX_EARLY_FRAMES = 4096;
+
+/**
+ * Ends a stream so that no reader takes it for whole: 1.x has no other word for it. A chunk of 127 elements of which none
+ * comes, because the end alone, after whole chunks, is a good end (wRPC over NATS, end markers).
+ */
+const CUT: Uint8Array = Uint8Array.of(127);
+
+/** A frame that outlives the turn. */
+export function keptFrame(path: string, bytes: Uint8Array, eof: boolean): ValueFrame {
+  return { path, bytes: new Uint8Array(bytes), eof };
+}
+
+/** The streams and futures of a result on their way to the caller: after their root, and never short without saying so. */
+export class ResultFrames {
+  readonly #message: IncomingInvocation;
+  /** Paths that have begun and not ended. */
+  readonly #open = new Set<string>();
+  #held: ValueFrame[] | undefined = [];
+
+  /** Frames wait until {@link release}: the root is still to be signed. */
+  constructor(message: IncomingInvocation) {
+    this.#message = message;
+  }
+
+  /** True while frames wait for the root. */
+  get holding(): boolean {
+    return this.#held !== undefined;
+  }
+
+  push(path: string, bytes: Uint8Array, eof: boolean): void {
+    if (this.#held !== undefined) {
+      this.#held.push(keptFrame(path, bytes, eof));
+      return;
+    }
+    if (eof) this.#open.delete(path);
+    else this.#open.add(path);
+    this.#message.sendPath(path, bytes, eof);
+  }
+
+  /** The root is on its way: what waited follows. */
+  release(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const { path, bytes, eof } of held) this.push(path, bytes, eof);
+  }
+
+  /** Nothing more will come: breaks off what is open. */
+  cut(): void {
+    for (const path of this.#open) this.#message.sendPath(path, CUT, true);
+    this.#open.clear();
+  }
+}
