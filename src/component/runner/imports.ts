@@ -92,9 +92,12 @@ export class LinkImports {
     const waiting = this.#waiting.get(id);
     if (waiting === undefined || waiting.values !== undefined) return;
     const { linked } = waiting;
-    const values = linked.asyncResult && !this.#start.inlineImports
-      ? new AsyncValues({ onFault: (reason) => this.onBroken(waiting.callId, `the answer of ${linked.fn.wireName}: ${reason}`) })
-      : undefined;
+    const values =
+      linked.asyncResult && !this.#start.inlineImports
+        ? new AsyncValues({
+            onFault: (reason) => this.onBroken(waiting.callId, `the answer of ${linked.fn.wireName}: ${reason}`),
+          })
+        : undefined;
     this.#taker = waiting.instance;
     const source = linked.asyncResult ? new RootSource(values) : undefined;
     const decoded = linked.codec.decodeResult(body, source);
