@@ -1,5 +1,5 @@
 import type { ComponentId } from '../ids.ts';
-import type { ComponentPorts, ImportEvents, ImportHandle } from './component.ts';
+import type { ComponentPorts, ImportEvents, ImportHandle, OutboundImport } from './component.ts';
 import type { OpenImport, PendingCall } from './pending-call.ts';
 import { FLAG, FRAME, readPathFrame, type FrameWriter } from './runner/frames.ts';
 import type { NumberedFunction } from './runner/functions.ts';
@@ -64,20 +64,22 @@ export class OutboundImports {
     this.#open.set(id, open);
     call.openImports ??= new Set();
     call.openImports.add(open);
-    const handle = this.#options.invokeImport(
-      {
-        component: this.#options.component,
-        instance: declared.instance,
-        func: declared.fn.wireName,
-        params,
-        hasPending: (body[6]! & FLAG.pending) !== 0,
-        deadlineMs: call.deadlineMs,
-        depth: call.depth + 1,
-        ...(call.trace === undefined ? {} : { trace: call.trace }),
-      },
-      open,
-    );
-    open.attach(handle);
+    const outbound: OutboundImport = {
+      component: this.#options.component,
+      instance: declared.instance,
+      func: declared.fn.wireName,
+      params,
+      hasPending: (body[6]! & FLAG.pending) !== 0,
+      deadlineMs: call.deadlineMs,
+      depth: call.depth + 1,
+      ...(call.trace === undefined ? {} : { trace: call.trace }),
+    };
+    try {
+      open.attach(this.#options.invokeImport(outbound, open));
+    } catch (error) {
+      // What a guest imports, it named itself: no name of it may throw past here, where it would end the host.
+      open.fail(error instanceof Error ? error.message : 'it could not be sent');
+    }
     return true;
   }
 

@@ -165,7 +165,14 @@ export class RunnerSupervisor {
       }
     });
     runner.pipe.on('data', (chunk: Buffer) => {
-      if (!reader.push(chunk)) this.kill('it sent a malformed frame');
+      try {
+        if (!reader.push(chunk)) this.kill('it sent a malformed frame');
+      } catch (error) {
+        // A fault of this host that something in the runner brought about. It costs the runner, not the host.
+        const reason = printable(error instanceof Error ? error.message : String(error), MAX_REASON);
+        log.error({ component, code: 'TRELLIS_INTERNAL', reason }, 'a frame of a runner could not be handled');
+        this.kill('one of its frames could not be handled');
+      }
     });
     // Writing to a runner that has just died fails; its end is reported by `exited`.
     runner.pipe.on('error', () => {});
