@@ -237,7 +237,7 @@ export class Host implements AsyncDisposable {
 
   /** What a component's runner may ask of this host: outbound calls along links, and the log. */
   #ports(member: Member, types: ComponentTypes): ComponentPorts {
-    const { log } = this.#options;
+    const { log, metrics } = this.#options;
     const asyncResults = new Set<string>();
     for (const wit of types.imports) {
       for (const fn of wit.functions) if (hasAsync(fn.result)) asyncResults.add(`${wit.name} ${fn.wireName}`);
@@ -245,6 +245,7 @@ export class Host implements AsyncDisposable {
     return {
       log,
       clock: member.clock,
+      onRunnerLost: (component) => metrics.runnerRestarted(component),
       onGuestLog: (component, level, line) => log[level]({ component, guest: line }, 'guest'),
       invokeImport: (call, events) => {
         const link = call.link ?? 'default';

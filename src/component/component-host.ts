@@ -322,6 +322,7 @@ export class ComponentHost implements RunningComponent, CallOwner {
   }
 
   #onLost(reason: string, delayMs: number, byGuest: boolean): void {
+    if (this.#refusing === undefined) this.#ports.onRunnerLost?.(this.#spec.id);
     this.#importsBefore += this.#outbound?.count ?? 0;
     this.#writer = undefined;
     this.#outbound = undefined;

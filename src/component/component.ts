@@ -95,6 +95,8 @@ export interface ComponentPorts {
   invokeImport(call: OutboundImport, events: ImportEvents): ImportHandle;
   /** A line the guest wrote (stdout: `info`, stderr: `warn`); printable, bounded and rate-limited. */
   onGuestLog(component: ComponentId, level: 'info' | 'warn', line: string): void;
+  /** A runner ended that should not have; another one takes its place. */
+  onRunnerLost?(component: ComponentId): void;
 }
 
 /** One call. */

@@ -71,6 +71,22 @@ describe('a host in a development lattice', () => {
     }
   });
 
+  it('GST-16 replaces a runner that was killed, counts it, and serves on', async () => {
+    const pid = test.lattice.host.status().components.find((component) => component.id === 'echo')?.pids[0] ?? 0;
+    process.kill(pid, 'SIGKILL');
+    await expect
+      .poll(
+        () =>
+          test.call('echo', 'echo-u8', [7]).then(
+            ({ json }) => json,
+            () => 'lost',
+          ),
+        { timeout: 5_000 },
+      )
+      .toBe(7);
+    expect(await test.metric('trellis_runner_restarts_total', 'component="echo"')).toBe(1);
+  });
+
   it('says that nobody serves a component', async () => {
     await expect(test.call('nobody', 'greet', [])).rejects.toMatchObject({ code: 'TRELLIS_INVOKE_NO_RESPONDERS' });
   });
