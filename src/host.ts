@@ -97,6 +97,17 @@ function ofComponent(id: string, error: unknown): unknown {
   });
 }
 
+/** How long the last replies may take to reach the server, once nothing is in flight or the drain time is over. */
+const FLUSH_MS = 500;
+
+/** Resolves when `work` ends, either way, or after `timeoutMs`. */
+async function within(timeoutMs: number, work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeoutMs)));
+  await Promise.race([work.catch(() => {}), late]);
+  clearTimeout(timer);
+}
+
 /** A running host: composes the floors, and stops in the order that loses nothing. */
 export class Host implements AsyncDisposable {
   /** Public key (`N…`) that names this host. */
@@ -155,7 +166,7 @@ export class Host implements AsyncDisposable {
     // Two at a time: transpiling is CPU, and a host that starts must still answer its connections.
     const queue = config.components.map((component) => component);
     const worker = async (): Promise<void> => {
-      for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      for (let next = queue.shift(); next !== undefined && this.#draining === undefined; next = queue.shift()) {
         const { id } = next;
         await this.#serve(member, next, observer).catch((error: unknown) => {
           throw ofComponent(id, error);
@@ -180,6 +191,8 @@ export class Host implements AsyncDisposable {
       limits: { maxMemoryBytes },
       timeoutMs: 60_000,
     });
+    // Another component may have failed the start, or somebody stopped it, while this one was being translated.
+    if (this.#draining !== undefined) return;
     const component = await startComponent(
       {
         id,
@@ -200,6 +213,10 @@ export class Host implements AsyncDisposable {
       },
       this.#ports(member, checked.types),
     );
+    if (this.#draining !== undefined) {
+      await component.stop();
+      return;
+    }
     const path = createPath({
       id,
       component,
@@ -321,14 +338,16 @@ export class Host implements AsyncDisposable {
   async #drain(): Promise<void> {
     const { config, log } = this.#options;
     log.info({ inFlight: this.#admission.inFlight }, 'draining');
-    await Promise.allSettled(this.#served.flatMap((served) => served.subscriptions.map((subscription) => subscription.drain())));
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, config.drainTimeoutMs)));
-    await Promise.race([this.#admission.idle(), late]);
-    clearTimeout(timer);
+    const subscriptions = this.#served.flatMap((served) => served.subscriptions);
+    const quiet = Promise.allSettled(subscriptions.map((subscription) => subscription.drain()));
+    // One limit for both: a server that has stopped answering confirms no subscription's end.
+    await within(
+      config.drainTimeoutMs,
+      quiet.then(() => this.#admission.idle()),
+    );
     if (this.#admission.inFlight > 0)
       log.warn({ inFlight: this.#admission.inFlight }, 'the drain time is over; what is in flight is given up');
-    await this.#member?.rpc.flush().catch(() => {});
+    if (this.#member !== undefined) await within(FLUSH_MS, this.#member.rpc.flush());
     await this.#end();
   }
 

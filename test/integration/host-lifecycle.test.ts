@@ -1,0 +1,56 @@
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { helloComponent } from '../support/components.ts';
+import { startTestLattice } from '../support/lattice.ts';
+
+/** Processes of this one that run a component. */
+function runners(): string[] {
+  const own: string[] = [];
+  for (const pid of readdirSync('/proc').filter((name) => /^[0-9]+$/.test(name))) {
+    try {
+      const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+      const parent = Number(stat.slice(stat.lastIndexOf(')') + 4).split(' ')[0]);
+      if (parent === process.pid && readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('runner/main')) own.push(pid);
+    } catch {
+      // It has just ended.
+    }
+  }
+  return own;
+}
+
+describe('a host that ends', () => {
+  it.runIf(process.platform === 'linux')('leaves no runner behind when one component fails its start', async () => {
+    const bad = join(mkdtempSync(join(tmpdir(), 'trellis-bad-')), 'bad.wasm');
+    writeFileSync(bad, 'no component');
+    const before = runners();
+    // Two are started at a time: the good one is still under way when the bad one ends the start.
+    const components = [
+      { id: 'good', file: helloComponent().file },
+      { id: 'bad', file: bad },
+    ];
+    await expect(startTestLattice({ components })).rejects.toMatchObject({ code: 'TRELLIS_COMPONENT_INVALID' });
+    for (let looks = 0; looks < 15; looks++) {
+      expect(runners().filter((pid) => !before.includes(pid))).toEqual([]);
+      await delay(100);
+    }
+  });
+
+  it('LIF-03 drains within its time although the server has stopped answering', async () => {
+    await using test = await startTestLattice({
+      drainTimeoutMs: 1_000,
+      components: [{ id: 'hello', file: helloComponent().file }],
+    });
+    const { host, server } = test.lattice;
+    server.signal('SIGSTOP');
+    try {
+      const startedMs = performance.now();
+      await host.drain();
+      expect(performance.now() - startedMs).toBeLessThan(2_000);
+    } finally {
+      server.signal('SIGCONT');
+    }
+  });
+});
