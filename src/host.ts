@@ -1,7 +1,8 @@
 import { openAheadFile } from './state-dir.ts';
 import type { Clock } from './clock.ts';
 import { loadArtifact } from './component/artifact.ts';
-import { startComponent, type ComponentPorts, type RunningComponent } from './component/component.ts';
+import type { ComponentPorts, RunningComponent } from './component/component.ts';
+import { startComponent } from './component/component-host.ts';
 import { preflight } from './component/preflight.ts';
 import { transpileComponent } from './component/transpile.ts';
 import type { ComponentConfig, HostConfig } from './config/schema.ts';

@@ -372,3 +372,13 @@ export class ComponentHost implements RunningComponent, CallOwner {
     this.#pump();
   }
 }
+
+/**
+ * Starts a component in a runner process of its own and resolves when it can take calls.
+ * @throws TRELLIS_COMPONENT_START if the component cannot be loaded or linked, TRELLIS_RUNNER_START if its process cannot run
+ */
+export async function startComponent(spec: ComponentSpec, ports: ComponentPorts): Promise<RunningComponent> {
+  const host = new ComponentHost(spec, ports);
+  await host.start();
+  return host;
+}

@@ -1,7 +1,6 @@
 import type { Clock } from '../clock.ts';
 import type { ComponentId } from '../ids.ts';
 import type { ComponentTypes } from '../wit/types.ts';
-import { ComponentHost } from './component-host.ts';
 import type { CallFailure } from './runner/frames.ts';
 import type { TranspiledComponent } from './transpile.ts';
 
@@ -179,14 +178,4 @@ export interface RunningComponent {
   drain(): Promise<void>;
   /** Ends calls in flight as `unavailable` and the runner with them. */
   stop(): Promise<void>;
-}
-
-/**
- * Starts a component in a runner process of its own and resolves when it can take calls.
- * @throws TRELLIS_COMPONENT_START if the component cannot be loaded or linked, TRELLIS_RUNNER_START if its process cannot run
- */
-export async function startComponent(spec: ComponentSpec, ports: ComponentPorts): Promise<RunningComponent> {
-  const host = new ComponentHost(spec, ports);
-  await host.start();
-  return host;
 }

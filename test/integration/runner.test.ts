@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
-import { startComponent, type ImportEvents, type OutboundImport } from '../../src/component/component.ts';
+import { startComponent } from '../../src/component/component-host.ts';
+import type { ImportEvents, OutboundImport } from '../../src/component/component.ts';
 import { componentId } from '../../src/ids.ts';
 import {
   echoComponent,
@@ -204,7 +205,7 @@ describe('streams and futures', () => {
 
   it('travel on their paths when they may', async () => {
     await using test = await runComponent(echoStreamsComponent());
-    expect(await test.call('streams.echo-bytes', '03616263')).toMatchObject({ hex: '00', paths: ['0=03616263', '0=00!'] });
+    expect(await test.call('streams.echo-bytes', '03616263')).toMatchObject({ hex: '00', paths: ['0=', '0=03616263', '0=00!'] });
     const { handle, outcome } = test.begin('streams.echo-message', '0000016100', { complete: false });
     handle.params('', Buffer.alloc(0), true);
     handle.params('0.0', Buffer.from('03616263', 'hex'), false);
