@@ -2,13 +2,13 @@ import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../src/clock.ts';
-import {
-  startComponent,
-  type CallHandle,
-  type ComponentCall,
-  type ComponentPorts,
-  type ComponentSpec,
-  type RunningComponent,
+import { startComponent } from '../../src/component/component-host.ts';
+import type {
+  CallHandle,
+  ComponentCall,
+  ComponentPorts,
+  ComponentSpec,
+  RunningComponent,
 } from '../../src/component/component.ts';
 import { preflight } from '../../src/component/preflight.ts';
 import type { CallFailure } from '../../src/component/runner/frames.ts';
