@@ -126,6 +126,13 @@ describe('README.md', () => {
     });
   }
 
+  for (const name of ['hello', 'greeter-chain', 'echo']) {
+    it.each(blocksIn(textOf(`components/${name}/README.md`)))(`components/${name}/README.md`, async (block) => {
+      const { text, ended } = run(block.commands);
+      expect(await ended, text()).toBe(0);
+    });
+  }
+
   it('Ctrl-C and SIGTERM stop what was started', async () => {
     expect(running).toHaveLength(SERVERS.length);
     for (const { child, stop, text, ended } of running.toReversed()) {
