@@ -115,8 +115,7 @@ function parseLine(line: string, index: number): unknown {
 /** The bytes or text of a result that is nothing else, through `ok` and inline streams. */
 function rawOf(value: unknown): Uint8Array | string | undefined {
   if (typeof value === 'string' || value instanceof Uint8Array) return value;
-  if (value instanceof ReadyStream)
-    return value.items instanceof Uint8Array ? value.items : Uint8Array.from(value.items as ArrayLike<number>);
+  if (value instanceof ReadyStream) return value.items instanceof Uint8Array ? value.items : undefined;
   const { tag, val } = (value ?? {}) as { tag?: unknown; val?: unknown };
   return tag === 'ok' ? rawOf(val) : undefined;
 }

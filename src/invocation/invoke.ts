@@ -239,7 +239,7 @@ class Call implements OutgoingEvents, InvocationHandle {
   }
 
   #overdue(): string {
-    const { timeoutMs } = this.#invocation;
+    const timeoutMs = Math.round(this.#invocation.timeoutMs);
     if (this.#answered) return `a stream or future of the result did not end in ${timeoutMs} ms`;
     const dropped = this.#dropped === 0 ? '' : `; ${this.#dropped} that were not authentic were dropped`;
     return `no valid answer in ${timeoutMs} ms${dropped}`;

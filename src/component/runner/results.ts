@@ -10,6 +10,7 @@ export interface ResultFailure {
   readonly detail: string;
 }
 
+const EMPTY = new Uint8Array(0);
 /** How a call fails whose async result cannot be in the root. */
 const INLINE_FAILURES = { 'cannot-inline': 'unsigned-values', 'too-large': 'too-large', value: 'trap' } as const;
 
@@ -58,6 +59,10 @@ export class Results {
     if (pending.length === 0) return this.#root(call, bytes, FLAG.eof);
     const failure = this.#root(call, bytes, FLAG.pending);
     if (failure !== undefined) return failure;
+    // Streams are announced by a frame without bytes: whatever ends the call, the host then knows what it broke off.
+    for (const { kind, path } of pending) {
+      if (kind === 'stream') this.#writer.path(FRAME.resultPath, call.id, path.join('.'), EMPTY, false);
+    }
     call.sending = new AbortController();
     const { signal } = call.sending;
     const maxBytes = this.#maxBytes - bytes.length;
