@@ -1,12 +1,20 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { connectCaller } from '../../src/caller.ts';
 import { START_CODES } from '../../src/config/problems.ts';
+import { parseConfig } from '../../src/config/schema.ts';
 import { CATALOGUE } from '../../src/errors.ts';
+import { startHost } from '../../src/host.ts';
 import { findNatsServer } from '../../src/nats/server.ts';
+import { createLogger } from '../../src/telemetry/log.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
+import { SigningKey } from '../../src/trust/nkey.ts';
+import { echoComponent } from '../support/components.ts';
+import { startServer } from '../support/nats-server.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const documents = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'docs/architecture.md'];
@@ -140,6 +148,41 @@ describe('README.md', () => {
       await ended;
       expect(text()).toMatch(stop === 'SIGINT' ? /^Stopped\.$/m : /"exitCode":0,"msg":"stopped"/);
     }
+  });
+});
+
+describe('config/nats-server.conf', () => {
+  it('lets a host serve and a caller call, each user within its least subjects', async () => {
+    const [ctl, rpc, cluster] = [SigningKey.generate('user'), SigningKey.generate('user'), SigningKey.generate('cluster')];
+    const configText = textOf('config/nats-server.conf')
+      .replaceAll('<ctl>', ctl.publicKey)
+      .replaceAll('<rpc>', rpc.publicKey)
+      .replace(/^listen: .*$/m, '');
+    await using server = await startServer({ configText });
+    const seedFile = (name: string, key: SigningKey): string => {
+      const file = join(server.dir, `${name}.seed`);
+      writeFileSync(file, key.exportSeed().reveal(), { mode: 0o600 });
+      return file;
+    };
+    const config = parseConfig({
+      lattice: 'lab',
+      ctl: { servers: [server.url], seedFile: seedFile('ctl', ctl) },
+      rpc: { servers: [server.url], seedFile: seedFile('rpc', rpc) },
+      trust: { clusterSeedFile: seedFile('cluster', cluster), unlinkedOrigins: ['trellis-cli'] },
+      components: [{ id: 'echo', file: echoComponent().file }],
+      cacheDir: join(server.dir, 'cache'),
+      stateDir: server.dir,
+    });
+    const log = createLogger({ level: 'error' });
+    const metrics = createMetrics({ eventLoop: false });
+    await using host = await startHost({ config, log, metrics });
+    expect(host.status().ready).toBe(true);
+    await using caller = await connectCaller({ config, log, metrics, origin: 'trellis-cli' });
+    const { types } = await caller.describe('echo', 5_000);
+    const instance = types.exports.find(({ name }) => name.includes('/values@'))!.name;
+    const result = await caller.call({ target: 'echo', instance, func: 'answer', params: new Uint8Array(0), timeoutMs: 5_000 });
+    expect(result.length).toBeGreaterThan(0);
+    expect(server.log()).not.toMatch(/violation/i);
   });
 });
 
