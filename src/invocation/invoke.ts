@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { ComponentId, FunctionName, InstanceName, LatticeName, LinkName } from '../ids.ts';
+import type { ResultStatus } from '../trust/result-token.ts';
 import type { SentRequest, TokenSigner } from '../trust/signer.ts';
 import type { ResultVerifier } from '../trust/verify-result.ts';
 import type { Bus } from '../wrpc/bus.ts';
@@ -62,13 +63,16 @@ export interface InvokerOptions {
   readonly observer: PathObserver;
   readonly maxResultBytes: number;
   /**
-   * How long an unsigned refusal (no responders, or a peer that cannot sign) is held back for a signed answer to overtake
-   * it, so that whoever can write to the inbox cannot end a call with one forged message.
+   * How long a refusal is held back for an answer to overtake it: one that nobody signed (no responders, or a peer that
+   * cannot), so that whoever can write to the inbox cannot end a call with one forged message; and a signed one that
+   * speaks of a message before it ran, because that message may have been somebody else's copy of this request.
    */
   readonly refusalGraceMs: number;
 }
 
 const EMPTY = new Uint8Array(0);
+/** What a host answers before a request runs, and so also to a copy of one that is running. */
+const BEFORE_IT_RUNS: ReadonlySet<ResultStatus> = new Set(['denied', 'busy', 'bad-params']);
 
 /** Sends invocations: the outbound mirror of the path (sign, send, verify the answer). */
 export class Invoker {
@@ -106,6 +110,8 @@ class Call implements OutgoingEvents, InvocationHandle {
   readonly #wire: OutgoingCall;
   readonly #deadline: NodeJS.Timeout;
   #grace: NodeJS.Timeout | undefined;
+  /** The refusal that is held back. */
+  #refusal: { readonly code: ErrorCode; readonly detail: string } | undefined;
   #sent: SentRequest | undefined;
   #chunks: Uint8Array[] = [];
   /** Bytes of the root result so far, and of its streams and futures. */
@@ -126,7 +132,10 @@ class Call implements OutgoingEvents, InvocationHandle {
     this.#forget = forget;
     // The reply subject comes first: the token signs it.
     this.#wire = prepareCall({ bus: options.bus, inbox: options.inbox });
-    this.#deadline = setTimeout(() => this.fail('TRELLIS_INVOKE_TIMEOUT', this.#overdue()), invocation.timeoutMs);
+    this.#deadline = setTimeout(() => {
+      if (this.#refusal === undefined) this.fail('TRELLIS_INVOKE_TIMEOUT', this.#overdue());
+      else this.fail(this.#refusal.code, this.#refusal.detail);
+    }, invocation.timeoutMs);
   }
 
   start(): void {
@@ -196,7 +205,12 @@ class Call implements OutgoingEvents, InvocationHandle {
       this.fail(code, detail);
       return;
     }
-    this.#grace ??= setTimeout(() => this.fail(code, detail), this.#o.refusalGraceMs);
+    if (this.#refusal === undefined) this.#hold(code, detail);
+  }
+
+  #hold(code: ErrorCode, detail: string): void {
+    this.#refusal = { code, detail };
+    this.#grace ??= setTimeout(() => this.fail(this.#refusal!.code, this.#refusal!.detail), this.#o.refusalGraceMs);
   }
 
   result(path: string, payload: Uint8Array, eof: boolean, header: (name: string) => string | undefined): void {
@@ -245,15 +259,17 @@ class Call implements OutgoingEvents, InvocationHandle {
     return `no valid answer in ${timeoutMs} ms${dropped}`;
   }
 
-  /** Accepts an answer or drops it; `refusal`: it came with a status line. Returns true if it ended the call. */
+  /** Accepts an answer or drops it; `refusal`: it came with a status line. Returns true if it decides the call. */
   #judge(root: readonly Uint8Array[], result: Uint8Array, proof: string | undefined, refusal = false): boolean {
     if (this.#ended || this.#answered) return true;
     if (this.#o.mode === 'off') return this.#judgeUnsigned(result, proof, refusal);
     const verdict = this.#sent === undefined ? undefined : this.#o.results.result(this.#sent, proof, root);
     if (verdict?.ok) {
       const code = answeredFailure(verdict.status);
+      const detail = `the target answered ${verdict.status}`;
       if (code === undefined) this.#finish(result);
-      else this.fail(code, `the target answered ${verdict.status}`);
+      else if (this.#o.mode === 'enforce' && BEFORE_IT_RUNS.has(verdict.status)) this.#hold(code, detail);
+      else this.fail(code, detail);
       return true;
     }
     const reason = verdict?.code ?? 'answer before the request';

@@ -1,0 +1,66 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { connectCaller, type Caller } from '../../src/caller.ts';
+import { silentLogger } from '../../src/telemetry/log.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
+import type { BusMessage } from '../../src/wrpc/bus.ts';
+import { hostileComponent } from '../support/components.ts';
+import { startTestLattice, type TestLattice } from '../support/lattice.ts';
+import { leb } from '../support/running-component.ts';
+
+const INSTANCE = 'trellis-samples:hostile/probes@0.1.0';
+const SUBJECT = `default.probes.wrpc.0.0.1.${INSTANCE}.sleep`;
+const SLEEP_MS = 400;
+
+/** Somebody who hears a call and sends the host a copy of it while the call runs. The host refuses the copy, and signs that. */
+describe('a slow call whose request is copied', () => {
+  let test: TestLattice;
+  let eve: Caller;
+
+  beforeAll(async () => {
+    test = await startTestLattice({ components: [{ id: 'probes', file: hostileComponent('hostile-probes').file }] });
+    const config = { ...test.lattice.callerConfig, trust: { ...test.lattice.callerConfig.trust } };
+    delete config.trust.clusterSeedFile;
+    eve = await connectCaller({ config, log: silentLogger(), metrics: createMetrics({ eventLoop: false }), origin: 'eve' });
+  });
+  afterAll(async () => {
+    await eve[Symbol.asyncDispose]();
+    await test[Symbol.asyncDispose]();
+  });
+
+  const headersOf = (message: BusMessage): [string, string][] =>
+    ['source-id', 'link-name', 'Lattice-Invocation', 'Lattice-Reply'].map((name) => [name, message.header(name) ?? '']);
+
+  it.each<[string, string, (message: BusMessage) => { payload: Uint8Array; entries: [string, string][] }]>([
+    ['a replay', 'TRELLIS_VERIFY_REPLAYED', (m) => ({ payload: m.payload, entries: headersOf(m) })],
+    ['an altered copy', 'TRELLIS_VERIFY_REPLAYED', (m) => ({ payload: Buffer.from([1]), entries: headersOf(m) })],
+    [
+      'a malformed copy',
+      'TRELLIS_PATH_MALFORMED',
+      (m) => ({ payload: m.payload, entries: headersOf(m).with(0, ['source-id', 'not.an.id']) }),
+    ],
+  ])('RSP-04 is not ended by the refusal of %s', async (_what, code, forge) => {
+    const refusals = (): number => test.logged.filter((line) => line['code'] === code).length;
+    const [runsBefore, refusalsBefore] = [test.runs('probes'), refusals()];
+    let copies = 0;
+    const subscription = eve.member.rpc.subscribe(SUBJECT, {}, (message) => {
+      if (copies++ > 0) return;
+      const { payload, entries } = forge(message);
+      eve.member.rpc.publish(SUBJECT, payload, { reply: message.reply, headers: { entries } });
+    });
+    await eve.member.rpc.flush();
+    const params = Buffer.from(leb(SLEEP_MS * 1_000_000));
+    const call = { target: 'probes', instance: INSTANCE, func: 'sleep', params, timeoutMs: 5_000 };
+    await expect(test.caller.call(call)).resolves.toHaveLength(0);
+    subscription.unsubscribe();
+    expect(test.runs('probes')).toBe(runsBefore + 1);
+    expect(refusals()).toBe(refusalsBefore + 1);
+  });
+
+  it('an honest caller still learns that it was refused, and before its deadline', async () => {
+    const call = { target: 'probes', instance: INSTANCE, func: 'sleep', params: new Uint8Array(0) };
+    const startedMs = performance.now();
+    await expect(test.caller.call({ ...call, timeoutMs: 5_000 })).rejects.toMatchObject({ code: 'TRELLIS_INVOKE_BAD_PARAMS' });
+    expect(performance.now() - startedMs).toBeLessThan(2_000);
+    await expect(test.caller.call({ ...call, timeoutMs: 300 })).rejects.toMatchObject({ code: 'TRELLIS_INVOKE_BAD_PARAMS' });
+  });
+});
