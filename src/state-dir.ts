@@ -12,6 +12,9 @@ export function makeStateDir(dir: string): void {
   }
 }
 
+/** Further ahead than this no clock is believed (`trust.skewMs` ends at a minute), so a number beyond it is damage. */
+const DAMAGE_MS = 120_000;
+
 /**
  * The one number that the restart fence keeps across a crash, in a file of its own: written beside, flushed, renamed, so that
  * the file always holds a whole number. A file that holds anything else counts as 0, as does a missing one.
@@ -19,16 +22,21 @@ export function makeStateDir(dir: string): void {
 export function openAheadFile(stateDir: string, lattice: string): AheadStore {
   makeStateDir(stateDir);
   const file = join(stateDir, `ahead-${lattice}`);
-  let aheadMs = 0;
-  try {
-    const text = readFileSync(file, 'utf8').trim();
-    if (/^[0-9]{1,15}$/.test(text)) aheadMs = Number(text);
-  } catch {
-    // No host of this lattice has met a clock ahead of its own here.
-  }
+  const stored = (): number => {
+    try {
+      const text = readFileSync(file, 'utf8').trim();
+      return /^[0-9]{1,15}$/.test(text) ? Number(text) : 0;
+    } catch {
+      // No host of this lattice has met a clock ahead of its own here.
+      return 0;
+    }
+  };
   return {
-    aheadMs,
+    aheadMs: stored(),
     raise(ms) {
+      // Another host of this lattice may keep its number in the same folder: the later one protects both.
+      const leadMs = stored() - ms;
+      if (leadMs >= 0 && leadMs <= DAMAGE_MS) return;
       const beside = `${file}.${process.pid}`;
       const handle = openSync(beside, 'w', 0o600);
       try {
