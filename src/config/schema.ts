@@ -98,8 +98,8 @@ function partition(name: 'ctl' | 'rpc', purpose: string) {
     ),
     connectTimeoutMs: setting(count(100, 600_000).default(5_000), 'How long one connection attempt may take.'),
     pingIntervalMs: setting(
-      count(1_000, 600_000).default(20_000),
-      'How often an idle connection is checked; two missed answers reconnect.',
+      count(1_000, 600_000).default(4_000),
+      'How often an idle connection is checked; two missed answers reconnect. A dead connection is noticed after three times this.',
     ),
   });
 }
@@ -132,7 +132,7 @@ const trustSchema = z.strictObject({
   tokenLifetimeMs: setting(count(1_000, 60_000).default(30_000), 'How long a token that this host signs is valid.'),
   refusalGraceMs: setting(
     count(0, 60_000).default(1_000),
-    'How long an unsigned refusal (nobody listens, or a peer that cannot sign) waits for a signed answer to overtake it; a forged one then ends no call.',
+    'How long a refusal that may be forged, or may speak of a copy of the request, waits for the answer to overtake it. It then ends no call that is answered within this time.',
   ),
   replayMaxEntries: setting(
     count(1_000, 50_000_000).default(1_000_000),

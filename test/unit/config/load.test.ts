@@ -18,6 +18,8 @@ describe('loadConfig', () => {
       components: [],
     });
     expect(sourceOf('rpc.servers[0]')).toBe('the default');
+    // NAT-05: a connection that has gone silent is noticed within 15 s, which takes three intervals.
+    for (const { pingIntervalMs } of [config!.ctl, config!.rpc]) expect(3 * pingIntervalMs).toBeLessThanOrEqual(15_000);
   });
 
   it('keeps what could be read for further checks when something could not', () => {
