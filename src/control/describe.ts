@@ -2,6 +2,7 @@ import { TrellisError } from '../errors.ts';
 import type { ComponentId, LatticeName } from '../ids.ts';
 import type { Bus, BusSubscription } from '../wrpc/bus.ts';
 import type { ComponentTypes } from '../wit/types.ts';
+import { isInboxSubject } from '../wrpc/subjects.ts';
 
 /** What a host tells of a component it serves. */
 export interface ComponentDescription {
@@ -28,7 +29,8 @@ export function serveDescription(
 ): BusSubscription {
   const answer = Buffer.from(JSON.stringify(description));
   return ctl.subscribe(describeSubject(lattice, id), { queue: `${lattice}.${id}` }, (message) => {
-    if (message.reply === '') return;
+    // Only to an inbox: otherwise whoever may ask could have this host publish on any subject that its user may.
+    if (!isInboxSubject(message.reply)) return;
     if (answer.length <= ctl.maxPayloadBytes) ctl.publish(message.reply, answer);
     else ctl.publish(message.reply, Buffer.from(JSON.stringify({ error: 'description larger than max_payload' })));
   });
