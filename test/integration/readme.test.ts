@@ -1,5 +1,15 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -214,6 +224,14 @@ describe('documents', () => {
     const { scripts } = JSON.parse(textOf('package.json')) as { scripts: Record<string, string> };
     const used = [...text.matchAll(/\bnpm run (?:-s )?([a-z]+)/g)].map(([, script]) => script!);
     expect(used.filter((script) => !(script in scripts))).toEqual([]);
+  });
+
+  it('docs/architecture.md names every part of src', () => {
+    const floors = /^## Floors$([\s\S]*?)^## /m.exec(textOf('docs/architecture.md'))![1]!;
+    const parts = readdirSync(join(ROOT, 'src'));
+    expect(
+      parts.filter((part) => !new RegExp(`(?:^|[\\s\`])${part.replace('.', '\\.')}(?:$|[\\s\`/])`, 'm').test(floors)),
+    ).toEqual([]);
   });
 
   it('CONTRIBUTING.md gives a reason for every dependency', () => {
