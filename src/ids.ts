@@ -1,3 +1,4 @@
+import { isIPv4, isIPv6 } from 'node:net';
 import { TrellisError } from './errors.ts';
 
 /**
@@ -81,4 +82,44 @@ export function functionName(value: unknown): FunctionName {
 /** True if `value` may be a lattice name, component id or link name; the non-throwing form for untrusted input. */
 export function isToken(value: unknown, maxLength = 128): boolean {
   return token(value, maxLength);
+}
+
+/** A host with a port, as a network grant names it. */
+export interface HostPort {
+  /** A lower-case DNS name, an IPv4 address, or an IPv6 address in its shortest form and without brackets. */
+  readonly host: string;
+  /** 1–65535. */
+  readonly port: number;
+}
+
+const HOST_LABEL = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/;
+// Whatever ends in a number is an address to some resolver: `127.1`, `0x7f000001` and `2130706433` all mean 127.0.0.1.
+const NUMBER_LIKE = /^(?:[0-9]+|0x[0-9a-f]*)$/;
+
+/**
+ * Returns `value` as a host in the one form in which hosts are compared, or `undefined`: a DNS name without a dot at its
+ * end (any case; no wildcard), an IPv4 address of four plain decimal numbers, or an IPv6 address in brackets. An IPv6
+ * address that only wraps an IPv4 address is refused, for it would be a second name of the same machine.
+ */
+export function hostName(value: string): string | undefined {
+  if (value.length > 253) return undefined;
+  if (value.startsWith('[')) {
+    const address = value.slice(1, -1);
+    if (!value.endsWith(']') || !isIPv6(address) || address.includes('%')) return undefined;
+    // The URL parser writes each address in one way only (RFC 5952).
+    const canonical = new URL(`http://${value}/`).hostname.slice(1, -1);
+    return canonical.startsWith('::ffff:') ? undefined : canonical;
+  }
+  if (isIPv4(value)) return value;
+  const name = value.toLowerCase();
+  const labels = name.split('.');
+  return labels.every((label) => HOST_LABEL.test(label)) && !NUMBER_LIKE.test(labels.at(-1)!) ? name : undefined;
+}
+
+/** Returns `value` (`host:port`, for hosts see {@link hostName}) in parts, or `undefined` if it is anything else. */
+export function hostPort(value: string): HostPort | undefined {
+  const match = /^(.+):([1-9][0-9]{0,4})$/.exec(value);
+  const host = match === null ? undefined : hostName(match[1]!);
+  const port = Number(match?.[2]);
+  return host === undefined || port > 65_535 ? undefined : { host, port };
 }

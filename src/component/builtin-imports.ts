@@ -66,16 +66,36 @@ export function isLaterWasi(name: string): boolean {
   return version !== null && (version[1] !== '0' || version[2] !== '2');
 }
 
+/** Functions of `wasi:io` that wait when what they are about is not ready. */
+const WAITING: ReadonlySet<string> = new Set([
+  'wasi:io/poll#poll',
+  'wasi:io/poll#[method]pollable.block',
+  'wasi:io/streams#[method]input-stream.blocking-read',
+  'wasi:io/streams#[method]input-stream.blocking-skip',
+  'wasi:io/streams#[method]output-stream.blocking-write-and-flush',
+  'wasi:io/streams#[method]output-stream.blocking-flush',
+  'wasi:io/streams#[method]output-stream.blocking-write-zeroes-and-flush',
+  'wasi:io/streams#[method]output-stream.blocking-splice',
+]);
+
+/** Interfaces whose functions open connections; those are never ready at once. */
+const CONNECTING: ReadonlySet<string> = new Set([
+  'wasi:http/outgoing-handler',
+  'wasi:sockets/tcp-create-socket',
+  'wasi:sockets/ip-name-lookup',
+]);
+
 /**
- * True if a built-in function may have to wait. Only polling can, and only for a timer: streams and files of the
- * runner are always ready.
+ * True if a built-in function may have to wait. Timers are waited for by polling alone, connections also by their streams;
+ * the other streams and files of the runner are always ready. Grants make no difference: they are not part of a component.
  */
 export function mayWait(interfaceName: string, functionName: string, types: ComponentTypes): boolean {
-  if (withoutVersion(interfaceName) !== 'wasi:io/poll') return false;
-  if (functionName !== 'poll' && functionName !== '[method]pollable.block') return false;
-  return types.imports.some(
-    (imported) =>
-      withoutVersion(imported.name) === 'wasi:clocks/monotonic-clock' &&
-      imported.functions.some((fn) => fn.name.startsWith('subscribe-')),
-  );
+  const base = withoutVersion(interfaceName);
+  if (!WAITING.has(`${base}#${functionName}`)) return false;
+  return types.imports.some(({ name, functions }) => {
+    const other = withoutVersion(name);
+    if (CONNECTING.has(other)) return functions.length > 0;
+    if (base !== 'wasi:io/poll' || other !== 'wasi:clocks/monotonic-clock') return false;
+    return functions.some((fn) => fn.name.startsWith('subscribe-'));
+  });
 }

@@ -39,6 +39,7 @@ export function supervisorOptions(spec: ComponentSpec, ports: ComponentPorts): S
       artifactDir: dir,
       readable: preopens.map((preopen) => preopen.host),
       writable: preopens.filter((preopen) => preopen.writable).map((preopen) => preopen.host),
+      network: (grants.network ?? []).length > 0,
       maxMemoryBytes,
       maxHeapMiB: Math.max(128, Math.ceil((8 * maxBytes) / MIB)),
     },

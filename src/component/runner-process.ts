@@ -11,7 +11,7 @@ const LEAST_WASM_PAGES = 1_024;
 const STDERR_BYTES = 8_192;
 const MAX_COMPLAINT = 300;
 
-/** What a runner process is given. It gets nothing else: no environment, no network, no other file. */
+/** What a runner process is given. It gets nothing else: no environment, no other file, no network without a grant. */
 export interface RunnerProcessOptions {
   /** Folder of the transpiled component; readable. */
   readonly artifactDir: string;
@@ -19,6 +19,8 @@ export interface RunnerProcessOptions {
   readonly readable?: readonly string[];
   /** Writable folders: granted preopens. */
   readonly writable?: readonly string[];
+  /** The component has a network grant. */
+  readonly network?: boolean;
   /** Largest wasm memory, bytes: the process-wide net below the cap that is written into each module. */
   readonly maxMemoryBytes: number;
   /** Largest JavaScript heap, MiB. */
@@ -65,6 +67,9 @@ export function runnerArguments(options: RunnerProcessOptions): string[] {
     '--permission',
     ...[...code, options.artifactDir, ...(options.readable ?? [])].map((path) => `--allow-fs-read=${path}`),
     ...(options.writable ?? []).map((path) => `--allow-fs-write=${path}`),
+    // All or nothing: Node's permissions know no addresses. Which ones are granted is then checked by the runner's own code,
+    // so a guest that escapes into JavaScript in such a runner could reach others. Hence only with a grant.
+    ...(options.network === true ? ['--allow-net'] : []),
     // No eval and no Function: a string never becomes code.
     '--disallow-code-generation-from-strings',
     `--wasm-max-mem-pages=${pages}`,

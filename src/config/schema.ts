@@ -1,7 +1,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { isToken } from '../ids.ts';
+import { hostPort, isToken } from '../ids.ts';
 
 /**
  * The one description of every setting: types, defaults, environment names, the JSON Schema and `docs/config.md` all
@@ -215,8 +215,16 @@ const componentSchema = z.strictObject({
       .strictObject({
         preopens: setting(z.array(preopenSchema).default([]), 'Folders the guest may open; none by default.'),
         network: setting(
-          z.array(z.string().min(1)).default([]),
-          'Addresses (`host:port`) the guest may connect to. Must be empty in this version: the runner offers no sockets yet.',
+          z
+            .array(
+              z.string().refine((value) => hostPort(value) !== undefined, {
+                error: 'must be host:port, with the whole name (no wildcard) or the address of the host; IPv6 in brackets',
+              }),
+            )
+            .default([]),
+          'What the guest may connect to by `wasi:http` and `wasi:sockets` (TCP), as `host:port`: an exact name, or an address. ' +
+            'A name is granted whatever it resolves to, except this machine and its own link (grant those by address, or as `localhost`). ' +
+            "With a grant, the component's process may open connections: Node's permissions know no addresses, so the list is kept by the runner alone, and not by a second wall behind it.",
         ),
       })
       .prefault({}),

@@ -23,7 +23,7 @@ export function checkStart(context: CheckContext): Problem[] {
 function checkConflicts({ config, sourceOf }: CheckContext): Problem[] {
   const problems = new ProblemList(sourceOf);
   const ids = new Set<string>();
-  for (const [i, { id, grants }] of config.components.entries()) {
+  for (const [i, { id }] of config.components.entries()) {
     if (ids.has(id)) {
       problems.add('START-14', `components[${i}].id`, {
         summary: 'Two components have the same id.',
@@ -33,14 +33,6 @@ function checkConflicts({ config, sourceOf }: CheckContext): Problem[] {
       });
     }
     ids.add(id);
-    if (grants.network.length > 0) {
-      problems.add('START-14', `components[${i}].grants.network`, {
-        summary: 'Network access cannot be granted in this version.',
-        value: grants.network,
-        why: 'The runner offers no sockets, so the grant would only weaken its walls.',
-        fix: 'Remove it, and reach the service through a link to a provider.',
-      });
-    }
   }
   if (config.components.length > config.limits.maxComponents) {
     problems.add('START-14', 'limits.maxComponents', {

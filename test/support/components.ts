@@ -61,3 +61,6 @@ export const hostileComponent = (name: HostileName): SampleComponent => committe
 
 /** Passes calls on to echo and echo-streams, as a chain of two components: `trellis-samples:relay/relayed@0.1.0`. */
 export const relayComponent = (): SampleComponent => committed('../test/fixtures/components/relay/relay.wasm');
+
+/** Sends requests by `wasi:http`: `trellis-samples:fetcher/requests@0.1.0`. */
+export const fetcherComponent = (): SampleComponent => committed('../test/fixtures/components/fetcher/fetcher.wasm');

@@ -2,6 +2,7 @@ import { systemClock } from '../../clock.ts';
 import type { Handles } from './handles.ts';
 import type { LoadedComponent, Namespace } from './loaded-component.ts';
 import type { RunnerStart } from './start.ts';
+import type { NetworkFactory } from './wasi/network/network.ts';
 import { createWasi, type Wasi } from './wasi/wasi.ts';
 
 /** Spare instances that `fresh` keeps ready. Few: the generated code gets slower the more instances are alive. */
@@ -12,6 +13,8 @@ export interface PoolOptions {
   readonly component: LoadedComponent;
   readonly start: RunnerStart;
   readonly handles: Handles;
+  /** The network, if the component was granted some. */
+  readonly network?: NetworkFactory | undefined;
   /** The imports that are links, for one instance. */
   linkImports(instance: Instance): Readonly<Record<string, unknown>>;
   onLine(stream: 1 | 2, line: Uint8Array): void;
@@ -39,6 +42,7 @@ export class Instance {
       args: start.args,
       config: start.config,
       grants: { preopens: start.grants.preopens ?? [] },
+      ...(options.network === undefined ? {} : { network: options.network }),
       clock: systemClock,
       stdout: (line) => onLine(1, line),
       stderr: (line) => onLine(2, line),
@@ -51,7 +55,7 @@ export class Instance {
     this.exports = component.instantiate({ ...this.#wasi.imports, ...options.linkImports(this) });
   }
 
-  /** Writes out unfinished lines. */
+  /** Ends a call: writes out unfinished lines, closes what it left open on the network. */
   flush(): void {
     this.#wasi.flush();
   }

@@ -1,6 +1,7 @@
 /**
  * The runner: the program that runs one component's code. It has no keys, no environment, no network and no files but the
- * component's own, and speaks with the host over the duplex pipe on descriptor 3. When the pipe ends, so does it.
+ * component's own, unless an operator granted it some, and speaks with the host over the duplex pipe on descriptor 3. When the
+ * pipe ends, so does it.
  */
 import { Socket } from 'node:net';
 import { Calls } from './calls.ts';
@@ -57,8 +58,11 @@ const reader = new FrameReader(MAX_FRAME_BYTES, (type, id, body) => {
 
 async function begin(start: RunnerStart): Promise<void> {
   try {
-    confine(start.dir);
     const { types } = start;
+    const granted = start.grants.network ?? [];
+    // Only where there is a grant: the HTTP client and TLS cost every other runner time and memory for nothing.
+    const network = granted.length === 0 ? undefined : (await import('./wasi/network/network.ts')).createNetwork(granted);
+    confine(start.dir);
     const builtin = new Set(Object.keys(createWasi({ ...IDLE_WASI, imports: types.imports }).imports));
     const handles = new Handles();
     const exports = bindExports(types, handles);
@@ -68,6 +72,7 @@ async function begin(start: RunnerStart): Promise<void> {
       component,
       start,
       handles,
+      network,
       linkImports: (instance) => linked.for(instance),
       onLine: sendLine,
     });

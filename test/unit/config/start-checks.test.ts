@@ -94,7 +94,7 @@ describe('checkStart', () => {
   it('START-14 refuses conflicts', () => {
     const component = { id: 'a', file: import.meta.filename };
     const granted = { network: ['a:1'], preopens: [{ guest: '/d', host: '/nowhere/d' }] };
-    expect(check({ components: [{ ...component, grants: granted }] }).codes).toEqual(['START-14', 'START-14']);
+    expect(check({ components: [{ ...component, grants: granted }] }).codes).toEqual(['START-14']);
     const link = { source: 'a', namespace: 'n', package: 'p', interfaces: ['i', 'j'] };
     expect(check({ components: [component, component] }).codes).toEqual(['START-14']);
     expect(check({ components: [component], limits: { maxComponents: 1 } }).codes).toEqual([]);

@@ -1,5 +1,5 @@
-import { Pollable } from './io.ts';
-import type { Lifetime } from './io.ts';
+import { Pollable, timer } from './poll.ts';
+import type { Lifetime } from './poll.ts';
 
 /**
  * `wasi:clocks`. Both clocks step by one millisecond: finer time would let a guest measure its neighbours through shared
@@ -34,8 +34,8 @@ export function createClocks(lifetime: Lifetime): Record<string, object> {
     'wasi:clocks/monotonic-clock': {
       now: nowNs,
       resolution: () => BigInt(CLOCK_STEP_MS) * NANOS_PER_MS,
-      subscribeInstant: (when: bigint) => new Pollable(lifetime, atMs(when)),
-      subscribeDuration: (duration: bigint) => new Pollable(lifetime, atMs(nowNs() + duration)),
+      subscribeInstant: (when: bigint) => new Pollable(timer(lifetime, atMs(when))),
+      subscribeDuration: (duration: bigint) => new Pollable(timer(lifetime, atMs(nowNs() + duration))),
     },
     'wasi:clocks/wall-clock': {
       now: () => toDatetime(lifetime.clock.wallMs()),

@@ -3,7 +3,7 @@ import type { Stats } from 'node:fs';
 import { relative } from 'node:path';
 import { attempt, describe, hash, toNumber, typeOf } from './file-status.ts';
 import { InputStream, OutputStream } from './io.ts';
-import type { Lifetime } from './io.ts';
+import type { Lifetime } from './poll.ts';
 import { resolveBelow } from './sandbox-path.ts';
 import { WitError } from './wit-error.ts';
 

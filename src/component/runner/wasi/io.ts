@@ -1,213 +1,224 @@
-import type { Clock } from '../../../clock.ts';
+import { poll, Pollable, untilReady } from './poll.ts';
+import type { Awaited, Lifetime } from './poll.ts';
 import { WitError } from './wit-error.ts';
 
 /**
- * `wasi:io`: errors, pollables and streams. Resource classes are shared by all instances of a runner; what belongs to one
- * instance hangs on its {@link Lifetime}.
+ * `wasi:io` errors and streams. Resource classes are shared by all instances of a runner; what belongs to one instance
+ * hangs on its `Lifetime`.
  */
 
 /** Bytes a stream hands over or takes at a time. */
 export const STREAM_CHUNK_BYTES = 65_536;
 
-/** Ends with the instance: whatever still waits is rejected, whatever is open is closed. */
-export class Lifetime {
-  readonly clock: Clock;
-  #stopped: Error | undefined;
-  readonly #onStop = new Set<(reason: Error) => void>();
-
-  constructor(clock: Clock) {
-    this.clock = clock;
-  }
-
-  /** Why the instance ended, or `undefined` while it lives. */
-  get stopped(): Error | undefined {
-    return this.#stopped;
-  }
-
-  /** Calls `end` when the instance ends; the function returned takes that back. */
-  onStop(end: (reason: Error) => void): () => void {
-    this.#onStop.add(end);
-    return () => this.#onStop.delete(end);
-  }
-
-  /** Ends it once; later calls do nothing. */
-  stop(reason: Error): void {
-    if (this.#stopped !== undefined) return;
-    this.#stopped = reason;
-    for (const end of this.#onStop) end(reason);
-    this.#onStop.clear();
-  }
-
-  /** Resolves at `untilMs` (monotonic), rejects when the instance ends before: a wait that never settles is never freed. */
-  wait(untilMs: number): Promise<void> {
-    if (this.#stopped !== undefined) return Promise.reject(this.#stopped);
-    return new Promise((resolve, reject) => {
-      const delayMs = Math.min(Math.max(Math.ceil(untilMs - this.clock.monotonicMs()), 0), 2_147_483_647);
-      const forget = this.onStop((reason) => {
-        clearTimeout(timer);
-        reject(reason);
-      });
-      const timer = setTimeout(() => {
-        forget();
-        resolve();
-      }, delayMs);
-    });
-  }
-}
-
 /** `wasi:io/error` `error`. */
 class IoError {
   readonly #text: string;
+  readonly #detail: unknown;
 
-  constructor(text: string) {
+  constructor(text: string, detail?: unknown) {
     this.#text = text;
+    this.#detail = detail;
   }
 
   toDebugString(): string {
     return this.#text;
   }
-}
 
-/** `wasi:io/poll` `pollable`: ready at once, or from a moment of the monotonic clock on. */
-export class Pollable {
-  readonly #lifetime: Lifetime | undefined;
-  readonly #atMs: number;
-
-  constructor(lifetime?: Lifetime, atMs = 0) {
-    this.#lifetime = lifetime;
-    this.#atMs = atMs;
-  }
-
-  ready(): boolean {
-    return this.#lifetime === undefined || this.#lifetime.clock.monotonicMs() >= this.#atMs;
-  }
-
-  block(): void | Promise<void> {
-    if (!this.ready()) return this.#lifetime?.wait(this.#atMs);
-  }
-
-  /** The moment it becomes ready and whose waiting it is; `undefined` if it is ready. */
-  static pending(pollable: Pollable): { lifetime: Lifetime; atMs: number } | undefined {
-    return pollable.#lifetime === undefined || pollable.ready()
-      ? undefined
-      : { lifetime: pollable.#lifetime, atMs: pollable.#atMs };
+  /** What the interface behind the stream says of it, in its own words. */
+  static detail(error: IoError): unknown {
+    return error.#detail;
   }
 }
 
-/** More pollables than a guest of ours can have a use for. */
-const MAX_POLLABLES = 10_000;
+/** Returns what a source or sink said of a failure with {@link StreamFailure}, or `undefined`. */
+export const errorDetail = (error: object): unknown => (error instanceof IoError ? IoError.detail(error) : undefined);
 
-/** `wasi:io/poll` `poll`: indexes of the ready ones; waits for the earliest if none is. */
-function poll(list: readonly Pollable[]): Uint32Array | Promise<Uint32Array> {
-  if (list.length === 0 || list.length > MAX_POLLABLES) throw new Error('poll was called with an unusable list');
-  const ready = readyOf(list);
-  if (ready.length > 0) return ready;
-  let earliest: { lifetime: Lifetime; atMs: number } | undefined;
-  for (const pollable of list) {
-    const pending = Pollable.pending(pollable);
-    if (pending === undefined) return readyOf(list);
-    if (earliest === undefined || pending.atMs < earliest.atMs) earliest = pending;
-  }
-  return waitAndPoll(earliest!, list);
-}
+/** Thrown by sources and sinks for the error of a stream. */
+export class StreamFailure extends Error {
+  readonly detail: unknown;
 
-async function waitAndPoll(until: { lifetime: Lifetime; atMs: number }, list: readonly Pollable[]): Promise<Uint32Array> {
-  for (;;) {
-    await until.lifetime.wait(until.atMs);
-    // A timer may fire a fraction of a millisecond early.
-    const ready = readyOf(list);
-    if (ready.length > 0) return ready;
+  /** @param detail What a more special interface (`http-error-code`) makes of it. */
+  constructor(text: string, detail?: unknown) {
+    super(text);
+    this.name = 'StreamFailure';
+    this.detail = detail;
   }
 }
 
-function readyOf(list: readonly Pollable[]): Uint32Array {
-  const ready: number[] = [];
-  for (const [index, pollable] of list.entries()) if (pollable.ready()) ready.push(index);
-  return Uint32Array.from(ready);
-}
+/** Thrown by sinks that take no more, though nothing went wrong. */
+export const STREAM_CLOSED = new StreamFailure('closed');
 
 /** Where an input stream's bytes come from: at most `maxBytes`, or `undefined` at the end. Throws a reason as text. */
 export type ByteSource = (maxBytes: number) => Uint8Array | undefined;
 /** Where an output stream's bytes go. */
 export type ByteSink = (bytes: Uint8Array) => void;
 
-/** `wasi:io/streams` `input-stream`; never has to wait. */
+/** What an input stream must know of a source that is not always ready. `ready` means: bytes, the end or a failure. */
+export interface SourceState extends Awaited {
+  /** The guest has dropped the stream. */
+  close?(): void;
+}
+
+/** `wasi:io/streams` `input-stream`; without a state it never has to wait. */
 export class InputStream {
   readonly #source: ByteSource;
+  readonly #state: SourceState | undefined;
 
-  constructor(source: ByteSource) {
+  constructor(source: ByteSource, state?: SourceState) {
     this.#source = source;
+    this.#state = state;
   }
 
   read(length: bigint): Uint8Array {
+    if (this.#state?.ready() === false) return new Uint8Array();
     const bytes = guarded(() => this.#source(length < STREAM_CHUNK_BYTES ? Number(length) : STREAM_CHUNK_BYTES));
     if (bytes === undefined) throw new WitError({ tag: 'closed' });
     return bytes;
   }
 
-  blockingRead(length: bigint): Uint8Array {
-    return this.read(length);
+  blockingRead(length: bigint): Uint8Array | Promise<Uint8Array> {
+    if (this.#state?.ready() !== false) return this.read(length);
+    return untilReady(this.#state).then(() => this.read(length));
   }
 
   skip(length: bigint): bigint {
     return BigInt(this.read(length).length);
   }
 
-  blockingSkip(length: bigint): bigint {
-    return this.skip(length);
+  blockingSkip(length: bigint): bigint | Promise<bigint> {
+    if (this.#state?.ready() !== false) return this.skip(length);
+    return untilReady(this.#state).then(() => this.skip(length));
   }
 
   subscribe(): Pollable {
-    return new Pollable();
+    return new Pollable(this.#state);
+  }
+
+  [Symbol.dispose](): void {
+    this.#state?.close?.();
+  }
+
+  /** What it has to wait for; `undefined` if nothing. */
+  static state(stream: InputStream): SourceState | undefined {
+    return stream.#state;
   }
 }
 
-/** `wasi:io/streams` `output-stream`; always ready. */
+/** What an output stream must know of a sink that cannot take everything at once. */
+export interface SinkState {
+  readonly lifetime: Lifetime | undefined;
+  /** Bytes it would take now; throws {@link StreamFailure}. */
+  room(): number;
+  /** Nothing that was written is still held here, or never will be sent. */
+  flushed(): boolean;
+  /** The guest has dropped the stream. */
+  close?(): void;
+}
+
+/** `wasi:io/streams` `output-stream`; without a state it is always ready. */
 export class OutputStream {
   readonly #sink: ByteSink;
+  readonly #state: SinkState | undefined;
+  /** `flush` was called, and is not through. */
+  #flushing = false;
 
-  constructor(sink: ByteSink) {
+  constructor(sink: ByteSink, state?: SinkState) {
     this.#sink = sink;
+    this.#state = state;
   }
 
   checkWrite(): bigint {
-    return BigInt(STREAM_CHUNK_BYTES);
+    return BigInt(guarded(() => this.#room()));
   }
 
   write(bytes: Uint8Array): void {
-    if (bytes.length > STREAM_CHUNK_BYTES) throw new Error('more was written than check-write allowed');
+    if (bytes.length > guarded(() => this.#room())) throw new Error('more was written than check-write allowed');
     guarded(() => this.#sink(bytes));
   }
 
-  blockingWriteAndFlush(bytes: Uint8Array): void {
-    this.write(bytes);
+  blockingWriteAndFlush(bytes: Uint8Array): void | Promise<void> {
+    if (this.#state === undefined) this.write(bytes);
+    else return this.#writeAndFlush(bytes);
   }
 
-  flush(): void {}
+  flush(): void {
+    guarded(() => this.#room());
+    this.#flushing = this.#state !== undefined;
+  }
 
-  blockingFlush(): void {}
+  blockingFlush(): void | Promise<void> {
+    this.flush();
+    if (!this.#ready()) return untilReady(this.#awaited()).then(() => void this.checkWrite());
+  }
 
   writeZeroes(length: bigint): void {
     if (length > STREAM_CHUNK_BYTES) throw new Error('more was written than check-write allowed');
     this.write(new Uint8Array(Number(length)));
   }
 
-  blockingWriteZeroesAndFlush(length: bigint): void {
-    this.writeZeroes(length);
+  blockingWriteZeroesAndFlush(length: bigint): void | Promise<void> {
+    if (length > STREAM_CHUNK_BYTES) throw new Error('more was written than check-write allowed');
+    return this.blockingWriteAndFlush(new Uint8Array(Number(length)));
   }
 
   splice(source: InputStream, length: bigint): bigint {
-    const bytes = source.read(length);
+    const room = this.checkWrite();
+    const bytes = source.read(length < room ? length : room);
     this.write(bytes);
     return BigInt(bytes.length);
   }
 
-  blockingSplice(source: InputStream, length: bigint): bigint {
-    return this.splice(source, length);
+  blockingSplice(source: InputStream, length: bigint): bigint | Promise<bigint> {
+    const reading = InputStream.state(source);
+    if (this.#ready() && reading?.ready() !== false) return this.splice(source, length);
+    return untilReady(this.#awaited())
+      .then(() => (reading === undefined ? undefined : untilReady(reading)))
+      .then(() => this.splice(source, length));
   }
 
   subscribe(): Pollable {
-    return new Pollable();
+    return new Pollable(this.#state === undefined ? undefined : this.#awaited());
+  }
+
+  [Symbol.dispose](): void {
+    this.#state?.close?.();
+  }
+
+  #room(): number {
+    if (this.#state === undefined) return STREAM_CHUNK_BYTES;
+    const room = this.#state.room();
+    if (this.#flushing && !this.#state.flushed()) return 0;
+    this.#flushing = false;
+    return Math.min(room, STREAM_CHUNK_BYTES);
+  }
+
+  /** Room, or a failure to tell. */
+  #ready(): boolean {
+    try {
+      return this.#room() > 0;
+    } catch {
+      return true;
+    }
+  }
+
+  #awaited(): Awaited {
+    const state = this.#state;
+    return {
+      ready: () => this.#ready(),
+      get lifetime() {
+        return state?.lifetime;
+      },
+    };
+  }
+
+  async #writeAndFlush(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length;) {
+      if (!this.#ready()) await untilReady(this.#awaited());
+      const part = bytes.subarray(at, at + Number(this.checkWrite()));
+      this.write(part);
+      at += part.length;
+    }
+    await this.blockingFlush();
   }
 }
 
@@ -216,7 +227,12 @@ function guarded<T>(move: () => T): T {
   try {
     return move();
   } catch (error) {
-    throw new WitError({ tag: 'last-operation-failed', val: new IoError((error as NodeJS.ErrnoException).code ?? 'failed') });
+    if (error === STREAM_CLOSED) throw new WitError({ tag: 'closed' });
+    const val =
+      error instanceof StreamFailure
+        ? new IoError(error.message, error.detail)
+        : new IoError((error as NodeJS.ErrnoException).code ?? 'failed');
+    throw new WitError({ tag: 'last-operation-failed', val });
   }
 }
 

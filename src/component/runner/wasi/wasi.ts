@@ -5,7 +5,9 @@ import { createClocks } from './clocks.ts';
 import { denied, resourceClass } from './denied.ts';
 import { createFilesystem } from './filesystem.ts';
 import type { Preopen } from './filesystem.ts';
-import { io, Lifetime } from './io.ts';
+import { io } from './io.ts';
+import type { NetworkFactory } from './network/network.ts';
+import { Lifetime } from './poll.ts';
 import { createRandom, secureRandom } from './random.ts';
 import type { RandomBytes } from './random.ts';
 import { createSettings } from './settings.ts';
@@ -36,13 +38,15 @@ export interface WasiOptions {
   /** Called when the guest exits; then `GuestExit` is thrown through the guest. */
   readonly onExit: (exitCode: number) => void;
   readonly grants?: { readonly preopens?: readonly Preopen[] };
+  /** The network where the component has a grant for it; closed when left out. */
+  readonly network?: NetworkFactory;
 }
 
 /** WASI for one instance. */
 export interface Wasi {
   /** Import name (with the version the component uses) → interface, for the generated `instantiate`. */
   readonly imports: Record<string, object>;
-  /** Hands over lines that have no end yet; call it after every invocation. */
+  /** Hands over lines that have no end yet and ends what is open on the network; call it after every invocation. */
   flush(): void;
   /** Ends the instance: waits are rejected with `reason`, files are closed. A wait that never ends would never be freed. */
   stop(reason: Error): void;
@@ -50,20 +54,21 @@ export interface Wasi {
 
 /** Returns WASI for one instance. Costs some microseconds, so each instance can have its own. */
 export function createWasi(options: WasiOptions): Wasi {
-  const plan = planOf(options.imports);
+  const plan = planOf(options.imports, options.network === undefined ? closedPlans : openPlans);
   const lifetime = new Lifetime(options.clock);
   const stdout = new LineBuffer(options.stdout);
   const stderr = new LineBuffer(options.stderr);
+  const network = options.network?.(lifetime);
   const sections: Record<Section, () => Record<string, object>> = {
     cli: () => createCli({ env: options.env ?? {}, args: options.args ?? [], stdout, stderr, onExit: options.onExit }),
     clocks: () => createClocks(lifetime),
     config: () => createSettings(options.config ?? {}, options.log ?? (() => undefined)),
     filesystem: () => createFilesystem(lifetime, options.grants?.preopens ?? []),
-    http: () => denied,
+    http: () => network?.http() ?? denied,
     io: () => io,
     logging: () => createSettings(options.config ?? {}, options.log ?? (() => undefined)),
     random: () => createRandom(options.random ?? secureRandom),
-    sockets: () => denied,
+    sockets: () => network?.sockets() ?? denied,
   };
   const made = new Map<Section, Record<string, object>>();
   const imports: Record<string, object> = {};
@@ -80,6 +85,7 @@ export function createWasi(options: WasiOptions): Wasi {
     flush: () => {
       stdout.flush();
       stderr.flush();
+      network?.endCall();
     },
     stop: (reason) => lifetime.stop(reason),
   };
@@ -97,10 +103,12 @@ interface Needed {
 }
 
 const NAME = /^wasi:(cli|clocks|config|filesystem|http|io|logging|random|sockets)\/[a-z0-9-]+/;
-const plans = new WeakMap<readonly WitInterface[], Needed[]>();
+// Two, because what an interface lacks depends on whether it is closed.
+const closedPlans = new WeakMap<readonly WitInterface[], Needed[]>();
+const openPlans = new WeakMap<readonly WitInterface[], Needed[]>();
 
 /** Versions differ in what they add, not in what a name means: an interface is found by its name alone. */
-function planOf(imports: readonly WitInterface[]): Needed[] {
+function planOf(imports: readonly WitInterface[], plans: WeakMap<readonly WitInterface[], Needed[]>): Needed[] {
   let plan = plans.get(imports);
   if (plan !== undefined) return plan;
   plan = imports.flatMap((wit) => {
