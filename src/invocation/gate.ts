@@ -34,6 +34,11 @@ export type Passed =
       readonly denied: Denial | undefined;
     };
 
+/** The answer of the gate to complete parameters. */
+export type Admitted =
+  | { readonly ok: true; readonly runnable: VerifiedInvocation; readonly denied?: undefined }
+  | { readonly ok: true; readonly runnable: UnverifiedInvocation; readonly denied: Denial };
+
 /** Step 3 of the path: the mode around the verifier. */
 export interface Gate {
   readonly mode: VerifyMode;
@@ -44,14 +49,11 @@ export interface Gate {
     to: Addressee,
   ): Passed | Denial;
   /** Judges the complete parameters of a message that passed `check`. Never throws. */
-  admit(
-    pending: PendingInvocation,
-    root: readonly Uint8Array[],
-  ): { readonly ok: true; readonly invocation: VerifiedInvocation } | Denial;
+  admit(pending: PendingInvocation, root: readonly Uint8Array[]): Admitted | Denial;
 }
 
-function letThrough(opened: OpenedInvocation): UnverifiedInvocation {
-  return { claimedOrigin: opened.sourceId ?? '<unknown>' } as UnverifiedInvocation;
+function letThrough(claimedOrigin: string | undefined): UnverifiedInvocation {
+  return { claimedOrigin: claimedOrigin ?? '<unknown>' } as UnverifiedInvocation;
 }
 
 /** The gate for a mode. `off` never looks at tokens; `observe` reports what `enforce` would refuse and lets it through. */
@@ -59,7 +61,7 @@ export function createGate(mode: VerifyMode, verifier: RequestVerifier): Gate {
   return {
     mode,
     check(opened, message, to) {
-      if (mode === 'off') return { ok: true, pending: undefined, runnable: letThrough(opened), denied: undefined };
+      if (mode === 'off') return { ok: true, pending: undefined, runnable: letThrough(opened.sourceId), denied: undefined };
       const verdict = verifier.verify({
         token: opened.token,
         subject: message.subject,
@@ -72,8 +74,13 @@ export function createGate(mode: VerifyMode, verifier: RequestVerifier): Gate {
         params: message.payload,
       });
       if (verdict.ok || mode === 'enforce') return verdict;
-      return { ok: true, pending: undefined, runnable: letThrough(opened), denied: verdict };
+      return { ok: true, pending: undefined, runnable: letThrough(opened.sourceId), denied: verdict };
     },
-    admit: (pending, root) => verifier.admit(pending, root),
+    admit(pending, root) {
+      const verdict = verifier.admit(pending, root);
+      if (verdict.ok) return { ok: true, runnable: verdict.invocation };
+      if (mode === 'enforce') return verdict;
+      return { ok: true, runnable: letThrough(pending.claims.org), denied: verdict };
+    },
   };
 }

@@ -26,7 +26,7 @@ export interface PathObserver {
   ended(end: InvocationEnd): void;
   /** `observe` let through what `enforce` would have refused. */
   wouldDeny(code: ErrorCode, detail: string, component: string, operation: string): void;
-  /** A reply, or a part of one, was dropped because it was not authentic. */
+  /** A reply, or a part of one or of parameters, was dropped because it was not authentic. */
   dropped(reason: string, code?: ErrorCode): void;
 }
 
@@ -48,7 +48,7 @@ export function createObserver(log: Logger, metrics: Metrics): PathObserver {
     },
     dropped(reason, code = 'TRELLIS_INVOKE_UNAUTHENTICATED') {
       metrics.denied(code);
-      log.debug({ code, reason }, 'dropped an answer that is not authentic');
+      log.debug({ code, reason }, 'dropped what is not authentic');
     },
   };
 }

@@ -175,8 +175,9 @@ class Passage implements CallEvents {
       this.#deny(verdict);
       return;
     }
-    this.#verified = true;
-    this.#run(verdict.invocation, params, true);
+    if (verdict.denied === undefined) this.#verified = true;
+    else this.#path.observer.wouldDeny(verdict.denied.code, verdict.denied.detail, this.#path.id, this.#fn.operation);
+    this.#run(verdict.runnable, params, true);
   }
 
   #run(_proof: Runnable, params: Uint8Array, complete: boolean): void {
@@ -211,13 +212,18 @@ class Passage implements CallEvents {
 
   #onParams(path: string, bytes: Uint8Array, eof: boolean): void {
     if (this.#ended) return;
+    const enforced = this.#path.gate.mode === 'enforce';
+    if (enforced && (path !== '' || this.#verified)) {
+      // Nothing signs it and anybody could have sent it, so it reaches no component and ends no call either.
+      this.#path.observer.dropped('a value outside the signed parameters', 'TRELLIS_PATH_UNSIGNED_VALUES');
+      return;
+    }
     this.#paramBytes += bytes.length;
     if (this.#paramBytes > this.#path.limits.maxParamsBytes) {
       this.#leave('bad', 'too-large', 'TRELLIS_PATH_TOO_LARGE', 'parameters larger than limits.maxParamsBytes');
     } else if (this.#params !== undefined && path === '') this.#params.push(bytes, eof);
     else if (this.#handle !== undefined) this.#handle.params(path, bytes, eof);
-    else if (this.#path.gate.mode !== 'enforce' && this.#early.length < MAX_EARLY_FRAMES)
-      this.#early.push(keptFrame(path, bytes, eof));
+    else if (!enforced && this.#early.length < MAX_EARLY_FRAMES) this.#early.push(keptFrame(path, bytes, eof));
   }
 
   /** The component's result; what remains is sign and reply. */

@@ -1,0 +1,35 @@
+import { describe, expect, it } from 'vitest';
+import { createGate, type VerifyMode } from '../../../src/invocation/gate.ts';
+import type { OpenedInvocation } from '../../../src/invocation/open.ts';
+import { CALL, createTrustWorld, signCalls } from '../../support/trust.ts';
+
+/** What the gate says of complete parameters when no further id can be remembered. */
+function admitWhenFull(mode: VerifyMode) {
+  const world = createTrustWorld({ maxEntries: 1 });
+  const gate = createGate(mode, world.verifier);
+  let last;
+  for (const { token } of signCalls(world.signer, 2)) {
+    const opened: OpenedInvocation = {
+      token,
+      sourceId: CALL.origin,
+      linkName: CALL.link,
+      traceparent: undefined,
+      declaredBytes: undefined,
+      depth: 0,
+    };
+    const passed = gate.check(opened, { subject: CALL.subject, reply: CALL.reply, payload: CALL.params }, CALL);
+    if (!passed.ok || passed.pending === undefined) throw new Error('a good token did not pass');
+    last = gate.admit(passed.pending, [CALL.params]);
+  }
+  return last!;
+}
+
+describe('the gate on complete parameters', () => {
+  it('refuses under enforce what the verifier refuses', () => {
+    expect(admitWhenFull('enforce')).toMatchObject({ ok: false, code: 'TRELLIS_VERIFY_REPLAY_FULL' });
+  });
+
+  it('lets it through under observe, and says so', () => {
+    expect(admitWhenFull('observe')).toMatchObject({ ok: true, denied: { code: 'TRELLIS_VERIFY_REPLAY_FULL' } });
+  });
+});
