@@ -2,6 +2,8 @@
  * The daemon: reads flags, environment and file, refuses what should not run, and runs a host until it is told to stop.
  * `host.js` in the root of the package starts it under Trellis' own Node.
  */
+// The first of all imports: it sets flags that hold from then on.
+import { startingIsOver } from './starting.ts';
 import inspector from 'node:inspector';
 import { CommanderError } from 'commander';
 import type { CheckContext } from '../config/check-context.ts';
@@ -55,7 +57,7 @@ async function run(config: HostConfig, log: Logger): Promise<number> {
   try {
     // Loaded only now: --help, --version and --check-config need neither NATS nor a component.
     const { runHost } = await import('./run.ts');
-    const code = await runHost(config, log);
+    const code = await runHost(config, log, startingIsOver);
     log.info({ code: undefined, exitCode: code }, 'stopped');
     return code;
   } catch (err) {

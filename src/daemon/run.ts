@@ -15,8 +15,10 @@ const DRAIN_SLACK_MS = 5_000;
 /**
  * Runs a host until it is told to stop, and returns the exit code. TERM, INT or HUP drain it; a second one stops it at
  * once with 128 + the signal's number.
+ *
+ * @param onServing Called once the host is ready.
  */
-export async function runHost(config: HostConfig, log: Logger): Promise<number> {
+export async function runHost(config: HostConfig, log: Logger, onServing: () => void): Promise<number> {
   const metrics = createMetrics();
   let host: Host | undefined;
   let stopping = false;
@@ -59,6 +61,7 @@ export async function runHost(config: HostConfig, log: Logger): Promise<number> 
     const serving = (async (): Promise<number> => {
       if (admin !== undefined) log.info({ url: admin.url }, 'health and metrics');
       host = await startHost({ config, log, metrics });
+      onServing();
       const error = await host.closed;
       if (stopping) return await endedNow;
       log.fatal({ err: error ?? new TrellisError('TRELLIS_INTERNAL') }, 'the lattice is lost');

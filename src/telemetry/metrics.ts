@@ -1,6 +1,5 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { Counter, Gauge, Registry } from 'prom-client';
-import type { Metric } from 'prom-client';
+
 import type { ErrorCode } from '../errors.ts';
 import { DurationHistogram } from './duration-histogram.ts';
 
@@ -45,12 +44,30 @@ export interface Metrics {
 
 // Components x operations. Beyond it everything counts as one series, so that no deployment can exhaust the memory here.
 const MAX_METERS = 5_000;
-const LOOP_RESOLUTION_MS = 20;
-const NANOSECONDS = 1e9;
+/** How often the event loop is looked at. */
+export const LOOP_RESOLUTION_MS = 20;
 
-type Add = <T extends Metric>(metric: T) => T;
+/** Node's histogram of event loop delays, nanoseconds. */
+export type LoopDelay = ReturnType<typeof monitorEventLoopDelay>;
 
-class Meter implements InvocationMeter {
+/** What has been counted, as a scrape reads it. */
+export interface Counts {
+  readonly meters: ReadonlyMap<string, ReadonlyMap<string, Meter>>;
+  readonly durations: ReadonlyMap<string, DurationHistogram>;
+  /** By code. */
+  readonly denials: ReadonlyMap<string, number>;
+  readonly observations: ReadonlyMap<string, number>;
+  /** By component. */
+  readonly restarts: ReadonlyMap<string, number>;
+  /** By partition. */
+  readonly reconnects: ReadonlyMap<string, number>;
+  inFlight(): number;
+  /** Event loop delay since the last scrape. */
+  readonly loopDelay: LoopDelay | undefined;
+}
+
+/** The numbers of one operation of one component. */
+export class Meter implements InvocationMeter {
   readonly component: string;
   readonly operation: string;
   readonly outcomes = new Map<InvocationOutcome, number>();
@@ -68,99 +85,46 @@ class Meter implements InvocationMeter {
   }
 }
 
+const CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
+
 /**
- * Returns a new set of metrics. The hot path adds to plain numbers; prom-client sees them only when somebody scrapes.
+ * Returns a new set of metrics. The hot path adds to plain numbers; prom-client sees them only when somebody scrapes, and is
+ * loaded at the first scrape.
  *
  * @param o.eventLoop - Watch the event loop's delay; off for short-lived commands. Default true.
  */
 export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
-  const registry = new Registry();
-  const add: Add = (metric) => {
-    registry.registerMetric(metric);
-    return metric;
-  };
   const meters = new Map<string, Map<string, Meter>>();
   const durations = new Map<string, DurationHistogram>();
   const denials = new Map<string, number>();
   const observations = new Map<string, number>();
+  const restarts = new Map<string, number>();
+  const reconnects = new Map<string, number>([
+    ['ctl', 0],
+    ['rpc', 0],
+  ]);
   let meterCount = 0;
   let readInFlight = (): number => 0;
+  const loopDelay = o.eventLoop === false ? undefined : monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS });
+  loopDelay?.enable();
+  let exposition: Promise<() => Promise<string>> | undefined;
 
   const durationOf = (component: string): DurationHistogram => {
     let found = durations.get(component);
     if (found === undefined) durations.set(component, (found = new DurationHistogram()));
     return found;
   };
-
-  add(
-    new Counter({
-      name: 'trellis_invocations_total',
-      help: 'Invocations that reached a component of this host, by how they ended.',
-      labelNames: ['component', 'operation', 'outcome'],
-      registers: [],
-      collect() {
-        this.reset();
-        for (const byOperation of meters.values()) {
-          for (const { component, operation, outcomes } of byOperation.values()) {
-            for (const [outcome, count] of outcomes) this.inc({ component, operation, outcome }, count);
-          }
-        }
-      },
-    }),
-  );
-  add(
-    DurationHistogram.metric(
-      'trellis_invocation_duration_seconds',
-      'Time from the arrival of an invocation to the end of its reply.',
-      () => [...durations].map(([component, histogram]) => ({ labels: { component }, histogram })),
-    ),
-  );
-  const codeCounter = (name: string, help: string, counts: ReadonlyMap<string, number>): void => {
-    add(
-      new Counter({
-        name,
-        help,
-        labelNames: ['code'],
-        registers: [],
-        collect() {
-          this.reset();
-          for (const [code, count] of counts) this.inc({ code }, count);
-        },
-      }),
-    );
+  const count = (counts: Map<string, number>, key: string): void => void counts.set(key, (counts.get(key) ?? 0) + 1);
+  const counts: Counts = {
+    meters,
+    durations,
+    denials,
+    observations,
+    restarts,
+    reconnects,
+    inFlight: () => readInFlight(),
+    loopDelay,
   };
-  codeCounter('trellis_denials_total', 'Invocations refused before guest code ran, by code.', denials);
-  codeCounter('trellis_observed_denials_total', 'Invocations that `enforce` would have refused and `observe` ran.', observations);
-  add(
-    new Gauge({
-      name: 'trellis_in_flight',
-      help: 'Invocations in this host now.',
-      registers: [],
-      collect() {
-        this.set(readInFlight());
-      },
-    }),
-  );
-  const restarts = add(
-    new Counter({
-      name: 'trellis_runner_restarts_total',
-      help: 'Runner processes that were replaced after a crash, a deadline or a limit.',
-      labelNames: ['component'],
-      registers: [],
-    }),
-  );
-  const reconnects = add(
-    new Counter({
-      name: 'trellis_nats_reconnects_total',
-      help: 'Times a NATS connection was re-established.',
-      labelNames: ['partition'],
-      registers: [],
-    }),
-  );
-  reconnects.inc({ partition: 'ctl' }, 0);
-  reconnects.inc({ partition: 'rpc' }, 0);
-  processMetrics(add);
-  const loop = o.eventLoop === false ? undefined : eventLoopMetric(add);
 
   return {
     invocation(component, operation) {
@@ -175,64 +139,17 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
       }
       return meter;
     },
-    denied: (code) => void denials.set(code, (denials.get(code) ?? 0) + 1),
-    observed: (code) => void observations.set(code, (observations.get(code) ?? 0) + 1),
+    denied: (code) => count(denials, code),
+    observed: (code) => count(observations, code),
     inFlight: (read) => void (readInFlight = read),
-    runnerRestarted: (component) => restarts.inc({ component }),
-    natsReconnected: (partition) => reconnects.inc({ partition }),
-    text: () => registry.metrics(),
-    contentType: registry.contentType,
-    close: () => loop?.(),
+    runnerRestarted: (component) => count(restarts, component),
+    natsReconnected: (partition) => count(reconnects, partition),
+    text: async () => {
+      exposition ??= import('./exposition.ts').then(({ createExposition }) => createExposition(counts));
+      const write = await exposition;
+      return write();
+    },
+    contentType: CONTENT_TYPE,
+    close: () => void loopDelay?.disable(),
   };
-}
-
-function processMetrics(add: Add): void {
-  add(
-    new Gauge({
-      name: 'process_resident_memory_bytes',
-      help: 'Resident memory of the host process.',
-      registers: [],
-      collect() {
-        this.set(process.memoryUsage.rss());
-      },
-    }),
-  );
-  add(
-    new Counter({
-      name: 'process_cpu_seconds_total',
-      help: 'User and system CPU time of the host process.',
-      registers: [],
-      collect() {
-        const { user, system } = process.cpuUsage();
-        this.reset();
-        this.inc((user + system) / 1e6);
-      },
-    }),
-  );
-  add(new Gauge({ name: 'process_start_time_seconds', help: 'When the host process started, Unix time.', registers: [] })).set(
-    Math.round(performance.timeOrigin / 1_000),
-  );
-}
-
-/** Event loop delay since the last scrape; returns what stops it. */
-function eventLoopMetric(add: Add): () => void {
-  const delay = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS });
-  delay.enable();
-  add(
-    new Gauge({
-      name: 'trellis_event_loop_delay_seconds',
-      help: 'How late the event loop ran its timers since the last scrape.',
-      labelNames: ['quantile'],
-      registers: [],
-      collect() {
-        const seconds = (nanoseconds: number): number =>
-          Number.isFinite(nanoseconds) ? Math.max(0, nanoseconds / NANOSECONDS - LOOP_RESOLUTION_MS / 1_000) : 0;
-        this.set({ quantile: '0.5' }, seconds(delay.percentile(50)));
-        this.set({ quantile: '0.99' }, seconds(delay.percentile(99)));
-        this.set({ quantile: '1' }, seconds(delay.max));
-        delay.reset();
-      },
-    }),
-  );
-  return () => delay.disable();
 }

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import type { Instance } from './instances.ts';
 
 /** Bytes of a handle. Nobody who was not given one can guess it. */
@@ -38,7 +37,8 @@ export class Handles {
     if (foreign !== undefined) return foreign;
     const instance = this.giver;
     if (instance === undefined) throw new TypeError('a resource cannot be sent in a stream or future');
-    const bytes = randomBytes(HANDLE_BYTES);
+    // The global one is loaded when it is first used, which most runners never do.
+    const bytes = crypto.getRandomValues(Buffer.alloc(HANDLE_BYTES));
     const key = bytes.toString('latin1');
     this.#entries.set(key, { instance, value });
     instance.handles.add(key);

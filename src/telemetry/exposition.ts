@@ -1,0 +1,127 @@
+import { Counter, Gauge, Registry } from 'prom-client';
+import type { Metric } from 'prom-client';
+import { DurationHistogram } from './duration-histogram.ts';
+import { LOOP_RESOLUTION_MS } from './metrics.ts';
+import type { Counts, LoopDelay } from './metrics.ts';
+
+const NANOSECONDS = 1e9;
+
+/** Returns what writes `counts` in Prometheus text format, read anew each time. */
+export function createExposition(counts: Counts): () => Promise<string> {
+  const registry = new Registry();
+  const add = (metric: Metric): void => registry.registerMetric(metric);
+  const labelled = (name: string, help: string, label: string, values: ReadonlyMap<string, number>): void =>
+    add(
+      new Counter({
+        name,
+        help,
+        labelNames: [label],
+        registers: [],
+        collect() {
+          this.reset();
+          for (const [value, count] of values) this.inc({ [label]: value }, count);
+        },
+      }),
+    );
+
+  add(
+    new Counter({
+      name: 'trellis_invocations_total',
+      help: 'Invocations that reached a component of this host, by how they ended.',
+      labelNames: ['component', 'operation', 'outcome'],
+      registers: [],
+      collect() {
+        this.reset();
+        for (const byOperation of counts.meters.values()) {
+          for (const { component, operation, outcomes } of byOperation.values()) {
+            for (const [outcome, count] of outcomes) this.inc({ component, operation, outcome }, count);
+          }
+        }
+      },
+    }),
+  );
+  add(
+    DurationHistogram.metric(
+      'trellis_invocation_duration_seconds',
+      'Time from the arrival of an invocation to the end of its reply.',
+      () => [...counts.durations].map(([component, histogram]) => ({ labels: { component }, histogram })),
+    ),
+  );
+  labelled('trellis_denials_total', 'Invocations refused before guest code ran, by code.', 'code', counts.denials);
+  labelled(
+    'trellis_observed_denials_total',
+    'Invocations that `enforce` would have refused and `observe` ran.',
+    'code',
+    counts.observations,
+  );
+  add(
+    new Gauge({
+      name: 'trellis_in_flight',
+      help: 'Invocations in this host now.',
+      registers: [],
+      collect() {
+        this.set(counts.inFlight());
+      },
+    }),
+  );
+  labelled(
+    'trellis_runner_restarts_total',
+    'Runner processes that were replaced after a crash, a deadline or a limit.',
+    'component',
+    counts.restarts,
+  );
+  labelled('trellis_nats_reconnects_total', 'Times a NATS connection was re-established.', 'partition', counts.reconnects);
+  addProcessMetrics(add);
+  if (counts.loopDelay !== undefined) add(loopDelayMetric(counts.loopDelay));
+  return () => registry.metrics();
+}
+
+function addProcessMetrics(add: (metric: Metric) => void): void {
+  add(
+    new Gauge({
+      name: 'process_resident_memory_bytes',
+      help: 'Resident memory of the host process.',
+      registers: [],
+      collect() {
+        this.set(process.memoryUsage.rss());
+      },
+    }),
+  );
+  add(
+    new Counter({
+      name: 'process_cpu_seconds_total',
+      help: 'User and system CPU time of the host process.',
+      registers: [],
+      collect() {
+        const { user, system } = process.cpuUsage();
+        this.reset();
+        this.inc((user + system) / 1e6);
+      },
+    }),
+  );
+  const started = new Gauge({
+    name: 'process_start_time_seconds',
+    help: 'When the host process started, Unix time.',
+    registers: [],
+  });
+  started.set(Math.round(performance.timeOrigin / 1_000));
+  add(started);
+}
+
+/** Event loop delay since the last scrape. */
+function loopDelayMetric(delay: LoopDelay): Metric {
+  return new Gauge({
+    name: 'trellis_event_loop_delay_seconds',
+    help: 'How late the event loop ran its timers since the last scrape.',
+    labelNames: ['quantile'],
+    registers: [],
+    collect() {
+      const seconds = (nanoseconds: number): number =>
+        Number.isFinite(nanoseconds) ? Math.max(0, nanoseconds / NANOSECONDS - LOOP_RESOLUTION_MS / 1_000) : 0;
+      this.set({ quantile: '0.5' }, seconds(delay.percentile(50)));
+      this.set({ quantile: '0.99' }, seconds(delay.percentile(99)));
+      this.set({ quantile: '1' }, seconds(delay.max));
+      delay.reset();
+    },
+  });
+}
