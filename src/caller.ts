@@ -3,7 +3,7 @@ import type { HostConfig } from './config/schema.ts';
 import { describeSubject, parseDescription, type ComponentDescription } from './control/describe.ts';
 import { TrellisError, type ErrorCode } from './errors.ts';
 import { componentId, functionName, instanceName, linkName } from './ids.ts';
-import type { InvocationHandle } from './invocation/invoke.ts';
+import type { InvocationHandle } from './invocation/outbound.ts';
 import { LinkTable } from './invocation/link-table.ts';
 import { createObserver } from './invocation/observer.ts';
 import { joinLattice, type Member } from './member.ts';

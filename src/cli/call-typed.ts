@@ -1,6 +1,6 @@
 import type { Caller } from '../caller.ts';
 import { TrellisError } from '../errors.ts';
-import type { InvocationHandle } from '../invocation/invoke.ts';
+import type { InvocationHandle } from '../invocation/outbound.ts';
 import { compileFunction } from '../wit/codec.ts';
 import { ReadyStream } from '../wit/js-shapes.ts';
 import { fromJson, toJson, type Json } from '../wit/json.ts';

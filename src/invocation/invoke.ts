@@ -1,74 +1,12 @@
-import type { Clock } from '../clock.ts';
 import type { ErrorCode } from '../errors.ts';
-import type { ComponentId, FunctionName, InstanceName, LatticeName, LinkName } from '../ids.ts';
 import type { ResultStatus } from '../trust/result-token.ts';
-import type { SentRequest, TokenSigner } from '../trust/signer.ts';
-import type { ResultVerifier } from '../trust/verify-result.ts';
-import type { Bus } from '../wrpc/bus.ts';
+import type { SentRequest } from '../trust/signer.ts';
 import { prepareCall, type OutgoingCall, type OutgoingEvents } from '../wrpc/client.ts';
-import type { Inbox } from '../wrpc/inbox.ts';
 import { invocationSubject } from '../wrpc/subjects.ts';
-import type { VerifyMode } from './gate.ts';
 import { answeredFailure, printableStatus, refusalFailure } from './failure-codes.ts';
 import { HEADER } from './headers.ts';
-import type { PathObserver } from './observer.ts';
-import { keptFrame, MAX_EARLY_FRAMES, type ValueFrame } from './value-frames.ts';
-
-/** One outbound invocation. */
-export interface Invocation {
-  readonly origin: ComponentId;
-  readonly link: LinkName;
-  readonly target: ComponentId;
-  readonly instance: InstanceName;
-  readonly func: FunctionName;
-  /** Encoded root parameters. */
-  readonly params: Uint8Array;
-  /** Time until the call is given up, from now. */
-  readonly timeoutMs: number;
-  /** Components above this call; the receiving host refuses chains that are too long. */
-  readonly depth: number;
-  readonly traceparent?: string;
-  /** True if the result type holds streams or futures: the call then stays open after `done` until `cancel` or its deadline. */
-  readonly asyncResult?: boolean;
-}
-
-/**
- * How an outbound invocation ends: exactly one of `done` and `fail`, once. After `done`, `path` carries unsigned async
- * results, and `cut` says, once, that the rest of them will not come.
- */
-export interface InvocationEvents {
-  done(result: Uint8Array): void;
-  fail(code: ErrorCode, detail: string): void;
-  path?(path: string, bytes: Uint8Array, eof: boolean): void;
-  cut?(code: ErrorCode, detail: string): void;
-}
-
-/** A call in flight. */
-export interface InvocationHandle {
-  /** Sends bytes of an async parameter (never under `enforce`: they would not be signed). */
-  sendPath(path: string, bytes: Uint8Array, eof: boolean): void;
-  /** Forgets the call; no event follows. */
-  cancel(): void;
-}
-
-/** What an invoker is made of. */
-export interface InvokerOptions {
-  readonly bus: Bus;
-  readonly inbox: Inbox;
-  readonly lattice: LatticeName;
-  readonly mode: VerifyMode;
-  readonly signer: TokenSigner;
-  readonly results: ResultVerifier;
-  readonly clock: Clock;
-  readonly observer: PathObserver;
-  readonly maxResultBytes: number;
-  /**
-   * How long a refusal is held back for an answer to overtake it: one that nobody signed (no responders, or a peer that
-   * cannot), so that whoever can write to the inbox cannot end a call with one forged message; and a signed one that
-   * speaks of a message before it ran, because that message may have been somebody else's copy of this request.
-   */
-  readonly refusalGraceMs: number;
-}
+import type { Invocation, InvocationEvents, InvocationHandle, InvokerOptions } from './outbound.ts';
+import { keptFrame, MAX_EARLY_FRAMES, ParamFrames, type ValueFrame } from './value-frames.ts';
 
 const EMPTY = new Uint8Array(0);
 /** What a host answers before a request runs, and so also to a copy of one that is running. */
@@ -119,6 +57,7 @@ class Call implements OutgoingEvents, InvocationHandle {
   #pathBytes = 0;
   /** What came of streams and futures before the root. */
   #early: ValueFrame[] = [];
+  readonly #frames: ParamFrames;
   /** Answers that were not believed. */
   #dropped = 0;
   #oneMessage = false;
@@ -132,6 +71,7 @@ class Call implements OutgoingEvents, InvocationHandle {
     this.#forget = forget;
     // The reply subject comes first: the token signs it.
     this.#wire = prepareCall({ bus: options.bus, inbox: options.inbox });
+    this.#frames = new ParamFrames(this.#wire);
     this.#deadline = setTimeout(() => {
       if (this.#refusal === undefined) this.fail('TRELLIS_INVOKE_TIMEOUT', this.#overdue());
       else this.fail(this.#refusal.code, this.#refusal.detail);
@@ -180,6 +120,7 @@ class Call implements OutgoingEvents, InvocationHandle {
     } catch (error) {
       this.fail('TRELLIS_INVOKE_FAILED', error instanceof Error ? error.message : 'the connection refused the message');
     }
+    if (!this.#frames.release()) this.#tooManyFrames();
   }
 
   /** The acknowledgement. Under `enforce` the rest of the parameters goes only to an inbox that a trusted host signed for. */
@@ -311,7 +252,13 @@ class Call implements OutgoingEvents, InvocationHandle {
   }
 
   sendPath(path: string, bytes: Uint8Array, eof: boolean): void {
-    if (!this.#ended) this.#wire.sendPath(path, bytes, eof);
+    if (this.#ended) return;
+    if (!this.#frames.push(path, bytes, eof)) this.#tooManyFrames();
+  }
+
+  /** A piece less would be a shorter stream, and look whole. */
+  #tooManyFrames(): void {
+    this.fail('TRELLIS_PATH_TOO_LARGE', 'too many bytes of streams wait for the acknowledgement');
   }
 
   cancel(): void {
@@ -321,6 +268,7 @@ class Call implements OutgoingEvents, InvocationHandle {
   #end(): boolean {
     if (this.#ended) return false;
     this.#ended = true;
+    this.#frames.cut();
     this.#wire.cancel();
     clearTimeout(this.#deadline);
     clearTimeout(this.#grace);

@@ -1,3 +1,4 @@
+import type { OutgoingCall } from '../wrpc/client.ts';
 import type { IncomingInvocation } from '../wrpc/server.ts';
 
 /** Bytes of a stream or future that travels beside the root. */
@@ -59,6 +60,43 @@ export class ResultFrames {
   /** Nothing more will come: breaks off what is open. */
   cut(): void {
     for (const path of this.#open) this.#message.sendPath(path, CUT, true);
+    this.#open.clear();
+  }
+}
+
+/** The streams and futures of an invocation's parameters on their way to the server. */
+export class ParamFrames {
+  readonly #wire: OutgoingCall;
+  readonly #open = new Set<string>();
+  /** The invocation itself leaves when it is signed, at the end of the turn. */
+  #held: ValueFrame[] | undefined = [];
+
+  constructor(wire: OutgoingCall) {
+    this.#wire = wire;
+  }
+
+  /** Sends, or keeps, a frame; false if there is no room for it. */
+  push(path: string, bytes: Uint8Array, eof: boolean): boolean {
+    if (this.#held !== undefined) return this.#held.push(keptFrame(path, bytes, eof)) <= MAX_EARLY_FRAMES;
+    if (eof) this.#open.delete(path);
+    else this.#open.add(path);
+    return this.#wire.sendPath(path, bytes, eof);
+  }
+
+  /** The invocation is on its way: what waited follows. False if there was no room for all. */
+  release(): boolean {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    return held.every(({ path, bytes, eof }) => this.push(path, bytes, eof));
+  }
+
+  /**
+   * Nothing more will come. The wire knows no cancellation, but a server that waits must neither go on waiting nor take what
+   * it has for the whole.
+   */
+  cut(): void {
+    if (!this.#wire.paramsAllowed) return;
+    for (const path of this.#open) this.#wire.sendPath(path, CUT, true);
     this.#open.clear();
   }
 }

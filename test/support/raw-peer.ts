@@ -70,9 +70,13 @@ export class RawPeer implements AsyncDisposable {
 
   /** Publishes the first message of an invocation. `headers: []` is a message without header block. */
   call(subject: string, first: Uint8Array | string = EMPTY, headers: HeaderList = ONE_X_HEADERS): RawCall {
-    const call = new RawCall(this.connection);
-    const payload = typeof first === 'string' ? bytes(first) : first;
-    this.connection.publish(subject, payload, {
+    return this.callFrom(`_INBOX.${nuid.next()}.${nuid.next()}`, subject, first, headers);
+  }
+
+  /** The same with an inbox of the test's choice. */
+  callFrom(inbox: string, subject: string, first: Uint8Array | string, headers: HeaderList): RawCall {
+    const call = new RawCall(this.connection, inbox);
+    this.connection.publish(subject, typeof first === 'string' ? bytes(first) : first, {
       reply: call.rc,
       ...(headers.length === 0 ? {} : { headers: headerBlock(headers) }),
     });
@@ -104,9 +108,9 @@ export class RawCall {
   readonly frames: Frame[] = [];
   readonly #connection: NatsConnection;
 
-  constructor(connection: NatsConnection) {
+  constructor(connection: NatsConnection, inbox: string) {
     this.#connection = connection;
-    this.rc = `_INBOX.${nuid.next()}.${nuid.next()}`;
+    this.rc = inbox;
     const onFrame = (_error: unknown, message: Msg): void => void this.frames.push(frameOf(message, this.rc));
     connection.subscribe(this.rc, { callback: onFrame });
     connection.subscribe(`${this.rc}.>`, { callback: onFrame });
@@ -190,7 +194,9 @@ export class RawService {
   }
 
   /** Refuses with a status line. */
-  refuse(code: number, text: string): void {
-    this.#connection.publish(this.rc, EMPTY, { headers: natsHeaders(code, text) });
+  refuse(code: number, text: string, headers: HeaderList = []): void {
+    const block = natsHeaders(code, text);
+    for (const [name, value] of headers) block.append(name, value);
+    this.#connection.publish(this.rc, EMPTY, { headers: block });
   }
 }

@@ -1,0 +1,65 @@
+import type { Clock } from '../clock.ts';
+import type { ErrorCode } from '../errors.ts';
+import type { ComponentId, FunctionName, InstanceName, LatticeName, LinkName } from '../ids.ts';
+import type { TokenSigner } from '../trust/signer.ts';
+import type { ResultVerifier } from '../trust/verify-result.ts';
+import type { Bus } from '../wrpc/bus.ts';
+import type { Inbox } from '../wrpc/inbox.ts';
+import type { VerifyMode } from './gate.ts';
+import type { PathObserver } from './observer.ts';
+
+/** One outbound invocation. */
+export interface Invocation {
+  readonly origin: ComponentId;
+  readonly link: LinkName;
+  readonly target: ComponentId;
+  readonly instance: InstanceName;
+  readonly func: FunctionName;
+  /** Encoded root parameters. */
+  readonly params: Uint8Array;
+  /** Time until the call is given up, from now. */
+  readonly timeoutMs: number;
+  /** Components above this call; the receiving host refuses chains that are too long. */
+  readonly depth: number;
+  readonly traceparent?: string;
+  /** True if the result type holds streams or futures: the call then stays open after `done` until `cancel` or its deadline. */
+  readonly asyncResult?: boolean;
+}
+
+/**
+ * How an outbound invocation ends: exactly one of `done` and `fail`, once. After `done`, `path` carries unsigned async
+ * results, and `cut` says, once, that the rest of them will not come.
+ */
+export interface InvocationEvents {
+  done(result: Uint8Array): void;
+  fail(code: ErrorCode, detail: string): void;
+  path?(path: string, bytes: Uint8Array, eof: boolean): void;
+  cut?(code: ErrorCode, detail: string): void;
+}
+
+/** A call in flight. */
+export interface InvocationHandle {
+  /** Sends bytes of an async parameter (never under `enforce`: they would not be signed). */
+  sendPath(path: string, bytes: Uint8Array, eof: boolean): void;
+  /** Forgets the call; no event follows. */
+  cancel(): void;
+}
+
+/** What an invoker is made of. */
+export interface InvokerOptions {
+  readonly bus: Bus;
+  readonly inbox: Inbox;
+  readonly lattice: LatticeName;
+  readonly mode: VerifyMode;
+  readonly signer: TokenSigner;
+  readonly results: ResultVerifier;
+  readonly clock: Clock;
+  readonly observer: PathObserver;
+  readonly maxResultBytes: number;
+  /**
+   * How long a refusal is held back for an answer to overtake it: one that nobody signed (no responders, or a peer that
+   * cannot), so that whoever can write to the inbox cannot end a call with one forged message; and a signed one that
+   * speaks of a message before it ran, because that message may have been somebody else's copy of this request.
+   */
+  readonly refusalGraceMs: number;
+}
