@@ -72,6 +72,15 @@ describe.each(MODES)('verify: %s', (mode) => {
     }
   });
 
+  it('parameters and results around the size of one message come through, whatever the headers take', async () => {
+    for (let size = 1_048_576 - 1_400; size <= 1_048_576 + 10; size += 94) {
+      const params = sized(Buffer.alloc(size, 2));
+      const result = await test.caller.call({ target: 'echo', instance: VALUES, func: 'echo-bytes', params, timeoutMs: 10_000 });
+      expect(Buffer.from(result).equals(params)).toBe(true);
+    }
+    expect(test.caller.member.rpc.state).toBe('connected');
+  });
+
   it('inline streams and futures pass, through a chain too', async () => {
     const value = { ready: { hex: '616263' } };
     expect((await test.call('echo-streams', 'streams.echo-bytes', [value])).json).toEqual(value);

@@ -76,6 +76,13 @@ describe('a 1.x caller', () => {
     expect((await call.result()).toString('hex')).toBe('026869');
   });
 
+  it('may fill the first message to the last byte', async () => {
+    const block = 12 + ONE_X_HEADERS.reduce((sum, [name, value]) => sum + name.length + value.length + 4, 0);
+    const params = sized(Buffer.alloc(MAX_PAYLOAD - block - 3, 5));
+    expect(params.length).toBe(MAX_PAYLOAD - block);
+    expect((await peer.invoke(`${VALUES}.echo-bytes`, params)).equals(params)).toBe(true);
+  });
+
   it('need not end parameters that are complete', async () => {
     const call = peer.call(`${VALUES}.echo-string`, '0268');
     call.params(await call.acknowledged(), '69');
@@ -308,6 +315,34 @@ describe('a 1.x server', () => {
     const block = 12 + Object.entries(headers).reduce((sum, [name, value]) => sum + name.length + value.length + 4, 0);
     expect(payload.length).toBe(MAX_PAYLOAD - rc.length - block);
     expect(frames.map(({ data }) => data.length).filter((length) => length > 0)).toEqual([params.length - payload.length]);
+  });
+
+  it('gets parameters that just fit in its first message, and one byte more after its acknowledgement', async () => {
+    behave = (call) => {
+      call.acknowledge();
+      call.results(['00']);
+      call.end();
+    };
+    const call = async (length: number): Promise<RawService> => {
+      served = [];
+      const target = { target: 'raw-values', instance: 'trellis-samples:echo/values@0.1.0', func: 'discard' };
+      await test.caller.call({ ...target, params: Buffer.alloc(length, 1), timeoutMs: 10_000 });
+      await until('the end', () => served[0]!.frames.some(({ data }) => data.length === 0));
+      return served[0]!;
+    };
+    const first = await call(2_000_000);
+    const limit = first.payload.length;
+    for (const [length, later] of [
+      [limit - 1, []],
+      [limit, []],
+      [limit + 1, [1]],
+      [limit + MAX_PAYLOAD, [MAX_PAYLOAD]],
+      [limit + MAX_PAYLOAD + 1, [MAX_PAYLOAD, 1]],
+    ] as const) {
+      const { payload, frames } = await call(length);
+      expect(payload.length).toBe(Math.min(length, limit));
+      expect(frames.map(({ data }) => data.length)).toEqual([...later, 0]);
+    }
   });
 });
 
