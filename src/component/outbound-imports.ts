@@ -7,6 +7,8 @@ import type { NumberedFunction } from './runner/functions.ts';
 const HEAD_BYTES = 7;
 /** Bytes that may wait in the pipe before answers are turned into failures. */
 const MAX_BACKLOG_BYTES = 64 * 1024 * 1024;
+/** Bytes that may wait in the pipe of a runner that still asks. Above what callers and answers may leave there. */
+const MAX_UNREAD_BYTES = 2 * MAX_BACKLOG_BYTES;
 
 /** What {@link OutboundImports} is made of. */
 export interface OutboundOptions {
@@ -42,6 +44,8 @@ export class OutboundImports {
   /** Takes an `import` frame; false if it is malformed. */
   onImport(id: number, body: Buffer): boolean {
     if (body.length < HEAD_BYTES || this.#open.has(id)) return false;
+    // Each import is answered, if only with a failure. Who asks on and takes none of it is no runner of ours any more.
+    if (this.#writer.backlogBytes > MAX_UNREAD_BYTES) return false;
     const declared = this.#options.imports[body.readUInt16LE(4)];
     if (declared === undefined) return false;
     const call = this.#options.call(body.readUInt32LE(0));
