@@ -9,12 +9,21 @@ const CHECKS = [
   { name: 'format', args: [tool('oxfmt/bin/oxfmt'), '--check'] },
   { name: 'types', args: [tool('typescript/bin/tsc'), '-p', '.', '--noEmit'] },
   { name: 'test types', args: [tool('typescript/bin/tsc'), '-p', 'test/tsconfig.json'] },
+  { name: 'package', args: [tool('publint/src/cli.js'), '--strict'] },
   { name: 'unused code', args: [tool('knip/bin/knip.js')] },
   { name: 'generated docs', args: ['setup/generate-docs.mjs', '--check'] },
 ];
 
 /** Runs all checks, or those named; prints what failed and, last, `N passed, N failed`. */
 export async function check(node, names) {
+  const unknown = names.filter((name) => !CHECKS.some((check) => check.name === name));
+  if (unknown.length > 0) {
+    process.stderr.write(
+      `There is no check "${unknown.join('", "')}"; there are: ${CHECKS.map(({ name }) => name).join(', ')}.\n`,
+    );
+    process.exitCode = 2;
+    return;
+  }
   const wanted = CHECKS.filter(({ name }) => names.length === 0 || names.includes(name));
   let failed = 0;
   for (const { name, args } of wanted) {

@@ -25,6 +25,7 @@ const COMMANDS = {
     withNatsServer: undefined,
     run: (node, args) => handOver(node, [CLI, ...args], { cwd: process.env.INIT_CWD ?? ROOT }),
   },
+  docs: { quiet: true, withNatsServer: false, run: (node) => handOver(node, [join(ROOT, 'setup/generate-docs.mjs')]) },
   check: { quiet: true, withNatsServer: false, run: check },
 };
 

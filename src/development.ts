@@ -6,7 +6,7 @@ import type { Clock } from './clock.ts';
 import { parseConfig, type HostConfig, type HostConfigInput } from './config/schema.ts';
 import { startHost, type Host } from './host.ts';
 import { startNatsServer, type NatsServer } from './nats/server.ts';
-import { makeStateDir } from './state-dir.ts';
+import { claimStateDir } from './state-dir.ts';
 import type { Logger } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 import { SigningKey } from './trust/nkey.ts';
@@ -64,7 +64,8 @@ export function sampleLinks(): NonNullable<HostConfigInput['links']> {
 /** Starts a development lattice. @throws TRELLIS_NATS_SERVER_*, and what starting a host throws */
 export async function startDevelopmentLattice(options: DevelopmentOptions): Promise<DevelopmentLattice> {
   const { stateDir, log, metrics, onStep } = options;
-  makeStateDir(stateDir);
+  await using starting = new AsyncDisposableStack();
+  starting.defer(claimStateDir(stateDir));
   const clusterSeedFile = await ensureClusterSeed(join(stateDir, 'cluster.seed'));
 
   onStep?.('nats-server');
@@ -75,43 +76,39 @@ export async function startDevelopmentLattice(options: DevelopmentOptions): Prom
       return startNatsServer({ port: 0, jetstreamDir, logFile: join(stateDir, 'nats-server.log') });
     },
   );
-  try {
-    const connection = { servers: [server.url] };
-    const base: HostConfigInput = { dev: true, ctl: connection, rpc: connection, trust: { clusterSeedFile } };
-    const config = parseConfig({
-      components: sampleComponents(),
-      links: sampleLinks(),
-      cacheDir: join(stateDir, 'components'),
-      stateDir,
-      ...base,
-      ...options.overrides,
-      trust: { unlinkedOrigins: [COMMAND_LINE_ORIGIN], clusterSeedFile, ...options.overrides?.trust },
-    });
-    onStep?.('host and components');
-    const host = await startHost({ config, log, metrics, ...(options.clock === undefined ? {} : { clock: options.clock }) });
-    const callerInput: HostConfigInput = {
-      ...base,
-      lattice: config.lattice,
-      trust: { ...base.trust, verify: config.trust.verify },
-    };
-    const callerConfigFile = join(stateDir, 'caller.yaml');
-    await writeFile(
-      callerConfigFile,
-      `# How to join the development lattice that is running now.\n${JSON.stringify(callerInput, null, 2)}\n`,
-      {
-        mode: 0o600,
-      },
-    );
-    const stop = async (): Promise<void> => {
-      await rm(callerConfigFile, { force: true });
-      await host.drain();
-      await server.stop();
-    };
-    return { server, host, config, callerConfigFile, callerConfig: parseConfig(callerInput), stop, [Symbol.asyncDispose]: stop };
-  } catch (error) {
-    await server.stop();
-    throw error;
-  }
+  starting.defer(() => server.stop());
+  const connection = { servers: [server.url] };
+  const base: HostConfigInput = { dev: true, ctl: connection, rpc: connection, trust: { clusterSeedFile } };
+  const config = parseConfig({
+    components: sampleComponents(),
+    links: sampleLinks(),
+    cacheDir: join(stateDir, 'components'),
+    stateDir,
+    ...base,
+    ...options.overrides,
+    trust: { unlinkedOrigins: [COMMAND_LINE_ORIGIN], clusterSeedFile, ...options.overrides?.trust },
+  });
+  onStep?.('host and components');
+  const host = await startHost({ config, log, metrics, ...(options.clock === undefined ? {} : { clock: options.clock }) });
+  starting.defer(() => host.drain());
+  const callerInput: HostConfigInput = {
+    ...base,
+    lattice: config.lattice,
+    trust: { ...base.trust, verify: config.trust.verify },
+  };
+  const callerConfigFile = join(stateDir, 'caller.yaml');
+  await writeFile(
+    callerConfigFile,
+    `# How to join the development lattice that is running now.\n${JSON.stringify(callerInput, null, 2)}\n`,
+    {
+      mode: 0o600,
+    },
+  );
+  // From here on the caller owns all of it: last started, first ended.
+  starting.defer(() => rm(callerConfigFile, { force: true }));
+  const owned = starting.move();
+  const stop = (): Promise<void> => owned.disposeAsync();
+  return { server, host, config, callerConfigFile, callerConfig: parseConfig(callerInput), stop, [Symbol.asyncDispose]: stop };
 }
 
 /** The development lattice's own key: made once, kept for the next start so that a second terminal can sign too. */

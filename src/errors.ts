@@ -636,6 +636,13 @@ export const CATALOGUE = {
     'The folder for what must survive a crash could not be made.',
     'Choose one that this user may write: stateDir for a host, --state-dir for trellis up.',
   ),
+  TRELLIS_STATE_DIR_BUSY: entry(
+    'user',
+    EXIT.config,
+    true,
+    'Another development lattice runs in the same state folder.',
+    'Stop it, or give this one a folder of its own: trellis up --state-dir DIR',
+  ),
   TRELLIS_HOST_START: entry(
     'system',
     EXIT.unexpected,
@@ -650,6 +657,13 @@ export const CATALOGUE = {
     false,
     'A file named on the command line cannot be used.',
     'Check the path and its permissions.',
+  ),
+  TRELLIS_CALL_KEY: entry(
+    'user',
+    EXIT.config,
+    false,
+    'There is no key to sign the call with: no cluster seed is configured, and no development lattice of this folder runs.',
+    'Start one with trellis up, or name a configuration with --config or WASMCLOUD_CLUSTER_SEED_FILE.',
   ),
   TRELLIS_OPERATION_UNKNOWN: entry(
     'user',

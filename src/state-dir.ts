@@ -1,10 +1,10 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { TrellisError } from './errors.ts';
 import type { AheadStore } from './trust/restart-fence.ts';
 
 /** Makes the folder of what must survive a crash, mode 0700, if it is not there. @throws TRELLIS_STATE_DIR */
-export function makeStateDir(dir: string): void {
+function makeStateDir(dir: string): void {
   try {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
   } catch (cause) {
@@ -14,6 +14,48 @@ export function makeStateDir(dir: string): void {
 
 /** Further ahead than this no clock is believed (`trust.skewMs` ends at a minute), so a number beyond it is damage. */
 const DAMAGE_MS = 120_000;
+
+/**
+ * Takes a state folder for this process alone until the returned function is called, or the process is gone.
+ * @throws TRELLIS_STATE_DIR, TRELLIS_STATE_DIR_BUSY
+ */
+export function claimStateDir(dir: string): () => void {
+  makeStateDir(dir);
+  const file = join(dir, 'owner.pid');
+  const claim = (): boolean => {
+    try {
+      writeFileSync(file, `${process.pid}\n`, { flag: 'wx', mode: 0o600 });
+      return true;
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return false;
+      throw new TrellisError('TRELLIS_STATE_DIR', { message: `the folder ${dir} cannot be written`, details: { dir }, cause });
+    }
+  };
+  if (!claim()) {
+    const owner = Number(readFileSync(file, 'utf8'));
+    if (owner !== process.pid && isAlive(owner)) {
+      throw new TrellisError('TRELLIS_STATE_DIR_BUSY', {
+        message: `process ${owner} runs a development lattice in ${dir}`,
+        details: { dir, owner },
+      });
+    }
+    // Left by one that was killed.
+    rmSync(file, { force: true });
+    if (!claim()) throw new TrellisError('TRELLIS_STATE_DIR_BUSY');
+  }
+  return () => rmSync(file, { force: true });
+}
+
+function isAlive(pid: number): boolean {
+  if (!Number.isInteger(pid) || pid <= 0) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // Somebody else's process is alive as well.
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
 
 /**
  * The one number that the restart fence keeps across a crash, in a file of its own: written beside, flushed, renamed, so that

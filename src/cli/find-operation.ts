@@ -1,3 +1,4 @@
+import { nearest } from '../config/suggest.ts';
 import { TrellisError } from '../errors.ts';
 import type { ComponentTypes, WitFunction } from '../wit/types.ts';
 
@@ -33,11 +34,26 @@ export function findOperation(types: ComponentTypes, name: string): Operation {
   const found = all.filter((operation) => spellings(operation).includes(name));
   const only = found[0];
   if (only !== undefined && found.length === 1) return only;
-  const names = (found.length > 0 ? found : all).map(operationName);
   throw new TrellisError('TRELLIS_OPERATION_UNKNOWN', {
-    message:
-      found.length > 0
-        ? `"${name}" means several functions: ${names.join(', ')}`
-        : `the component exports no function "${name}"; it exports: ${names.join(', ') || 'nothing'}`,
+    message: found.length > 0 ? ambiguous(name, found) : unknown(name, all),
   });
+}
+
+const MAX_NAMES = 8;
+
+function ambiguous(name: string, found: readonly Operation[]): string {
+  return `"${name}" means several functions: ${list(found.map(operationName))}`;
+}
+
+function unknown(name: string, all: readonly Operation[]): string {
+  const bare = all.map(({ fn }) => fn.wireName);
+  const near = nearest(name.slice(name.lastIndexOf('.') + 1), bare) ?? nearest(name, bare);
+  const meant = near === undefined ? '' : ` (did you mean "${near}"?)`;
+  return `the component exports no function "${name}"${meant}; it exports: ${list(all.map(operationName))}`;
+}
+
+function list(names: readonly string[]): string {
+  if (names.length === 0) return 'nothing';
+  const more = names.length > MAX_NAMES ? `, and ${names.length - MAX_NAMES} more` : '';
+  return names.slice(0, MAX_NAMES).join(', ') + more;
 }

@@ -49,6 +49,12 @@ const COMMANDS: readonly CommandEntry[] = [
   { name: 'bench', summary: 'measure speed and memory', load: () => import('./commands/bench.ts') },
 ];
 
+// A reader that has seen enough (`trellis inspect X | head`) is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0);
+});
+
 const argv = process.argv.slice(2);
 // The daemon reads its own flags, --output and --help among them.
 if (argv[0] === 'host') await replaceByDaemon(argv.slice(1));

@@ -1,7 +1,9 @@
+import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readVersions } from '../../src/config/version.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
@@ -102,6 +104,26 @@ describe('trellis', () => {
     expect(missing.stderr).toContain('TRELLIS_COMPONENT_');
     writeFileSync(join(dir, 'no.wasm'), 'not wasm');
     expect((await cli('inspect', 'no.wasm')).stderr).toMatch(/TRELLIS_(COMPONENT|WIT)_/);
+  });
+
+  it('ends quietly when its reader has seen enough', async () => {
+    const program = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+    const run = promisify(execFile);
+    const { stdout, stderr } = await run('/bin/sh', [
+      '-c',
+      '"$0" "$1" inspect "$2" | head -1',
+      process.execPath,
+      program,
+      echoComponent().file,
+    ]);
+    expect([stdout.split('\n').length, stderr]).toEqual([2, '']);
+  });
+
+  it('says that a call has no key to sign with, instead of signing with one that nobody believes', async () => {
+    const config = join(dir, 'no-key.yaml');
+    writeFileSync(config, 'lattice: default\n');
+    const end = await cli('call', 'echo', 'echo-u8', '--json', '[1]', '--config', config);
+    expect([end.code, end.stderr]).toEqual([78, expect.stringContaining('TRELLIS_CALL_KEY')]);
   });
 
   it('hands trellis host over to the daemon with its flags and exit code', async () => {

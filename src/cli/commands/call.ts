@@ -95,6 +95,11 @@ function configFor(file: string | undefined): HostConfig {
   const development = join(packageDir, '.trellis', 'dev', 'caller.yaml');
   const chosen = file ?? process.env['TRELLIS_CONFIG'] ?? (existsSync(development) ? development : undefined);
   const { config, problems } = loadConfig({ env: process.env, ...(chosen === undefined ? {} : { file: chosen }) });
-  if (config !== undefined) return config;
+  if (config !== undefined) {
+    const { clusterSeed, clusterSeedFile, verify } = config.trust;
+    if (clusterSeed === undefined && clusterSeedFile === undefined && verify !== 'off')
+      throw new TrellisError('TRELLIS_CALL_KEY');
+    return config;
+  }
   throw new TrellisError('TRELLIS_CONFIG_INVALID', { message: formatProblems(problems).trim() });
 }
