@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -31,13 +31,24 @@ describe('the state folder', () => {
     expect(() => openAheadFile(join(file, 'below'), 'default')).toThrow(expect.objectContaining({ code: 'TRELLIS_STATE_DIR' }));
   });
 
-  it('keeps how far ahead the fence reaches, and takes damage for nothing', () => {
-    openAheadFile(dir, 'default').raise(1_234_567.5);
-    expect(openAheadFile(dir, 'default').aheadMs).toBe(1_234_568);
-    expect(openAheadFile(dir, 'other').aheadMs).toBe(0);
-    writeFileSync(join(dir, 'ahead-default'), 'x'.repeat(100));
-    expect(openAheadFile(dir, 'default').aheadMs).toBe(0);
-    openAheadFile(dir, 'default').raise(7);
-    expect(readFileSync(join(dir, 'ahead-default'), 'utf8')).toBe('7\n');
+  it('RPL-04 keeps the latest number of two hosts that share it', () => {
+    const [one, other] = [openAheadFile(dir, 'default'), openAheadFile(dir, 'default')];
+    one.raise(5_000);
+    other.raise(4_000);
+    expect(openAheadFile(dir, 'default').aheadMs).toBe(5_000);
+    other.raise(6_000.4);
+    expect(openAheadFile(dir, 'default').aheadMs).toBe(6_001);
+    expect(openAheadFile(dir, 'elsewhere').aheadMs).toBe(0);
+  });
+
+  it('counts a damaged number of the fence as none', () => {
+    writeFileSync(join(dir, 'ahead-default'), '12e9\n');
+    const store = openAheadFile(dir, 'default');
+    expect(store.aheadMs).toBe(0);
+    store.raise(7);
+    expect(openAheadFile(dir, 'default').aheadMs).toBe(7);
+    writeFileSync(join(dir, 'ahead-default'), '999999999999999\n');
+    store.raise(8);
+    expect(openAheadFile(dir, 'default').aheadMs).toBe(8);
   });
 });
