@@ -1,7 +1,7 @@
 import type { Clock } from './clock.ts';
 import type { HostConfig } from './config/schema.ts';
 import { describeSubject, parseDescription, type ComponentDescription } from './control/describe.ts';
-import { TrellisError, type ErrorCode } from './errors.ts';
+import { CATALOGUE, TrellisError, type ErrorCode } from './errors.ts';
 import { componentId, functionName, instanceName, linkName } from './ids.ts';
 import type { InvocationHandle } from './invocation/outbound.ts';
 import { LinkTable } from './invocation/link-table.ts';
@@ -70,6 +70,7 @@ export class Caller implements AsyncDisposable {
       const { onPath, onCut } = request;
       const error = (code: ErrorCode, detail: string): TrellisError =>
         new TrellisError(code, {
+          message: `${CATALOGUE[code].meaning.replace(/\.$/, '')}: ${detail}`,
           details: { target: request.target, instance: request.instance, func: request.func, detail },
         });
       const handle = this.member.invoker.invoke(

@@ -73,7 +73,7 @@ class Call implements OutgoingEvents, InvocationHandle {
     this.#wire = prepareCall({ bus: options.bus, inbox: options.inbox });
     this.#frames = new ParamFrames(this.#wire);
     this.#deadline = setTimeout(() => {
-      if (this.#refusal === undefined) this.fail('TRELLIS_INVOKE_TIMEOUT', this.#overdue());
+      if (this.#refusal === undefined) this.#overdue();
       else this.fail(this.#refusal.code, this.#refusal.detail);
     }, invocation.timeoutMs);
   }
@@ -193,11 +193,12 @@ class Call implements OutgoingEvents, InvocationHandle {
     this.#o.observer.dropped(reason, code);
   }
 
-  #overdue(): string {
-    const timeoutMs = Math.round(this.#invocation.timeoutMs);
-    if (this.#answered) return `a stream or future of the result did not end in ${timeoutMs} ms`;
-    const dropped = this.#dropped === 0 ? '' : `; ${this.#dropped} that were not authentic were dropped`;
-    return `no valid answer in ${timeoutMs} ms${dropped}`;
+  /** Nothing decided the call in time. Answers that were not believed are worth naming: waiting longer would not help. */
+  #overdue(): void {
+    const within = `in ${Math.round(this.#invocation.timeoutMs)} ms`;
+    if (this.#answered) this.fail('TRELLIS_INVOKE_TIMEOUT', `a stream or future of the result did not end ${within}`);
+    else if (this.#dropped === 0) this.fail('TRELLIS_INVOKE_TIMEOUT', `no answer ${within}`);
+    else this.fail('TRELLIS_INVOKE_UNAUTHENTICATED', `no valid answer ${within}, ${this.#dropped} dropped as not authentic`);
   }
 
   /** Accepts an answer or drops it; `refusal`: it came with a status line. Returns true if it decides the call. */

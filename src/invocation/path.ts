@@ -87,6 +87,8 @@ class Passage implements CallEvents {
   #opened: OpenedInvocation | undefined;
   #origin: string | undefined;
   #verified = false;
+  /** The gate has let it through: whatever is answered from here on is about this request and no copy of it. */
+  #admitted = false;
   #handle: CallHandle | undefined;
   #params: ParamsCollector | undefined;
   /** Bytes of parameters so far, streams and futures included. */
@@ -181,6 +183,7 @@ class Passage implements CallEvents {
   }
 
   #run(_proof: Runnable, params: Uint8Array, complete: boolean): void {
+    this.#admitted = true;
     const opened = this.#opened;
     const depth = opened?.depth ?? 0;
     if (depth > this.#path.limits.maxCallDepth) {
@@ -272,7 +275,10 @@ class Passage implements CallEvents {
     this.#params?.cancel();
     this.#handle?.cancel();
     this.#frames?.cut();
-    replyFailure(this.#message, this.#reply, failure, () => this.#close(outcome, code, detail));
+    // What is refused before it runs may be a stranger's copy of a request that is running. A signature on that refusal would
+    // let the stranger end somebody else's call, and buy cryptography with a flood.
+    const reply = this.#admitted ? this.#reply : { ...this.#reply, token: undefined };
+    replyFailure(this.#message, reply, failure, () => this.#close(outcome, code, detail));
   }
 
   #close(outcome: InvocationOutcome, code?: ErrorCode, detail?: string): void {

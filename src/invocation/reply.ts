@@ -27,7 +27,7 @@ const EMPTY = new Uint8Array(0);
 export interface ReplyContext {
   readonly signer: TokenSigner;
   readonly server: ComponentId;
-  /** The request's token; replies are signed exactly when the request was (a peer without tokens cannot check one). */
+  /** The request's token; replies are signed exactly when there is one (a peer without tokens cannot check one). */
   readonly token: string | undefined;
 }
 

@@ -160,7 +160,7 @@ describe.each(MODES)('verify: %s', (mode) => {
     };
     if (mode === 'enforce') {
       await expect(raw('answer', bytes(''), 500)).rejects.toMatchObject({
-        code: 'TRELLIS_INVOKE_TIMEOUT',
+        code: 'TRELLIS_INVOKE_UNAUTHENTICATED',
         details: { detail: expect.stringContaining('not authentic') },
       });
     } else {
