@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer as createRawServer } from 'node:net';
@@ -143,6 +144,10 @@ describe('a guest with a network grant', () => {
     // What can only be used with a grant traps, or handle refuses.
     expect(answer.call ?? answer.failed).toMatch(/not granted|HTTP-request-denied/);
     expect(server.connections.opened).toBe(0);
+    const flags = (pid: number | undefined): string => readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+    expect(flags(guest.test.component.pids[0])).not.toContain('--allow-net');
+    await using granted = await fetchingGuest([server.authority]);
+    expect(flags(granted.test.component.pids[0])).toContain('--allow-net');
   });
 
   it('is given a redirect and goes nowhere by itself', async () => {

@@ -64,3 +64,6 @@ export const relayComponent = (): SampleComponent => committed('../test/fixtures
 
 /** Sends requests by `wasi:http`: `trellis-samples:fetcher/requests@0.1.0`. */
 export const fetcherComponent = (): SampleComponent => committed('../test/fixtures/components/fetcher/fetcher.wasm');
+
+/** Connects by `wasi:sockets`: `trellis-samples:fetcher/connections@0.1.0`. */
+export const dialerComponent = (): SampleComponent => committed('../test/fixtures/components/fetcher/dialer.wasm');

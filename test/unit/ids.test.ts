@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { componentId, functionName, instanceName, isToken, latticeName, linkName, quote } from '../../src/ids.ts';
+import { componentId, functionName, hostPort, instanceName, isToken, latticeName, linkName, quote } from '../../src/ids.ts';
 
 describe('names', () => {
   it.each(['greet', 'get-DNS-name', 'counter.up', 'a1-2b', 'x-1'])('takes the function name %s', (name) => {
@@ -60,5 +60,52 @@ describe('names', () => {
         },
       ),
     );
+  });
+});
+
+describe('hosts with ports', () => {
+  it.each([
+    ['Example.COM:443', 'example.com', 443],
+    ['localhost:1', 'localhost', 1],
+    ['a_b-c.d:65535', 'a_b-c.d', 65_535],
+    ['10.0.0.1:80', '10.0.0.1', 80],
+    ['[::1]:80', '::1', 80],
+    ['[2001:DB8:0:0:0:0:0:1]:80', '2001:db8::1', 80],
+  ])('take %s', (text, host, port) => {
+    expect(hostPort(text)).toEqual({ host, port });
+  });
+
+  it.each([
+    'example.com',
+    'example.com:',
+    'example.com:0',
+    'example.com:080',
+    'example.com:65536',
+    'example.com.:80',
+    '*.example.com:80',
+    '.example.com:80',
+    'a..b:80',
+    '-a.b:80',
+    'user@example.com:80',
+    'http://example.com:80',
+    'exa mple.com:80',
+    'example.com\n:80',
+    'exämple.com:80',
+    '127.1:80',
+    '0x7f.0.0.1:80',
+    '0177.0.0.1:80',
+    '2130706433:80',
+    '1.2.3.4.5:80',
+    'a.0x10:80',
+    '::1:80',
+    '[::1%lo]:80',
+    '[::ffff:127.0.0.1]:80',
+    '[::ffff:7f00:1]:80',
+    '[127.0.0.1]:80',
+    `${'a'.repeat(64)}:80`,
+    `${'a.'.repeat(130)}a:80`,
+    '',
+  ])('refuse %j', (text) => {
+    expect(hostPort(text)).toBeUndefined();
   });
 });

@@ -34,6 +34,25 @@ describe('planFor', () => {
     expect(plan.asyncExports).toEqual(['a:b/c@1.0.0#d']);
   });
 
+  it.each(['wasi:http/outgoing-handler@0.2.3', 'wasi:sockets/tcp-create-socket@0.2.0', 'wasi:sockets/ip-name-lookup@0.2.0'])(
+    'lets polling and streams wait for what %s opens',
+    (name) => {
+      const streams: [string, WitFunction[]] = [
+        'wasi:io/streams@0.2.0',
+        [fn('[method]input-stream.read'), fn('[method]input-stream.blocking-read'), fn('[method]output-stream.blocking-flush')],
+      ];
+      const exported: [string, WitFunction[]] = ['a:b/c@1.0.0', [fn('d')]];
+      expect(planFor(types([POLL, streams, [name, [fn('open')]]], [exported])).asyncImports).toEqual([
+        'wasi:io/poll@0.2.3#poll',
+        'wasi:io/poll@0.2.3#[method]pollable.block',
+        'wasi:io/streams@0.2.0#[method]input-stream.blocking-read',
+        'wasi:io/streams@0.2.0#[method]output-stream.blocking-flush',
+      ]);
+      // Its types alone open nothing.
+      expect(planFor(types([POLL, streams, [name, []]], [exported])).asyncMode).toBe('sync');
+    },
+  );
+
   it('lets every call of a link wait, by exact name, and keeps two versions of an interface apart', () => {
     const plan = planFor(
       types(

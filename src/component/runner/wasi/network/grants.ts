@@ -14,14 +14,15 @@ export interface Address {
 }
 
 /** Addresses that no name leads to, whatever DNS says: this machine, its link, and none in particular. */
-const NEVER_BY_NAME = new BlockList();
+// Two lists: one alone would take each IPv4 address also for the IPv6 address that wraps it.
+const NEVER_BY_NAME = { 4: new BlockList(), 6: new BlockList() };
 for (const [net, prefix] of [
   ['0.0.0.0', 8],
   ['127.0.0.0', 8],
   ['169.254.0.0', 16],
   ['224.0.0.0', 3],
 ] as const) {
-  NEVER_BY_NAME.addSubnet(net, prefix, 'ipv4');
+  NEVER_BY_NAME[4].addSubnet(net, prefix, 'ipv4');
 }
 for (const [net, prefix] of [
   ['::', 96],
@@ -32,7 +33,7 @@ for (const [net, prefix] of [
   ['fec0::', 10],
   ['ff00::', 8],
 ] as const) {
-  NEVER_BY_NAME.addSubnet(net, prefix, 'ipv6');
+  NEVER_BY_NAME[6].addSubnet(net, prefix, 'ipv6');
 }
 const LOOPBACK = new BlockList();
 LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4');
@@ -45,8 +46,10 @@ export class AddressProhibited extends Error {
 
 /** True if a granted `name` may lead to `address`: `localhost` to this machine only, every other name anywhere but there. */
 export function mayLeadTo(name: string, { address, family }: Address): boolean {
+  // An address of one interface only: of the link, in a form the lists do not know.
+  if (address.includes('%')) return false;
   const kind = family === 4 ? 'ipv4' : 'ipv6';
-  return name === 'localhost' ? LOOPBACK.check(address, kind) : !NEVER_BY_NAME.check(address, kind);
+  return name === 'localhost' ? LOOPBACK.check(address, kind) : !NEVER_BY_NAME[family].check(address, kind);
 }
 
 /** Resolves a name to all its addresses, in the order to try them. */

@@ -4,14 +4,15 @@ import type { SinkState, SourceState } from '../io.ts';
 import { Pollable } from '../poll.ts';
 import type { Lifetime } from '../poll.ts';
 import { WitError } from '../wit-error.ts';
+import { ByteQueue } from './byte-queue.ts';
 import { httpErrorCode } from './http-errors.ts';
 import type { HttpErrorCode } from './http-errors.ts';
 import { Fields } from './http-fields.ts';
 
 /** Bodies of `wasi:http`, both ways: streams that hold a little and let the other side wait beyond that. */
 
-/** Bytes of a body that are held for whoever is slower. */
-const HELD_BYTES = 262_144;
+/** Bytes of a stream that are held for whoever is slower. */
+export const HELD_BYTES = 262_144;
 /** Bytes of one body, as sent; more is an error. A stream needs no memory, but nothing should go on for ever. */
 export const MAX_BODY_BYTES = 1024 ** 3;
 
@@ -56,7 +57,7 @@ export class RequestBody implements SinkState {
     this.#total = total;
     this.#unsent += bytes.length;
     // The guest may change its memory before the bytes are sent.
-    const copy = bytes.slice();
+    const copy = new Uint8Array(bytes);
     if (this.#request === undefined) this.#early.push(copy);
     else this.#send(copy);
   }
@@ -135,8 +136,7 @@ export class ResponseBody implements SourceState {
   readonly lifetime: Lifetime;
   readonly #message: IncomingMessage;
   readonly #betweenMs: number | undefined;
-  #chunks: Buffer[] = [];
-  #held = 0;
+  readonly #held = new ByteQueue();
   #total = 0;
   #state: 'open' | 'ended' | 'failed' = 'open';
   #failure: HttpErrorCode | undefined;
@@ -159,7 +159,7 @@ export class ResponseBody implements SourceState {
   }
 
   ready(): boolean {
-    return this.#held > 0 || this.#state !== 'open';
+    return this.#held.bytes > 0 || this.#state !== 'open';
   }
 
   /** Lets bytes come; until then they wait on the way. */
@@ -171,16 +171,12 @@ export class ResponseBody implements SourceState {
   }
 
   read(maxBytes: number): Uint8Array | undefined {
-    const first = this.#chunks[0];
-    if (first === undefined) {
+    const bytes = this.#held.take(maxBytes);
+    if (bytes === undefined) {
       if (this.#failure !== undefined) throw new StreamFailure(this.#failure.tag, this.#failure);
       return this.#state === 'ended' ? undefined : new Uint8Array();
     }
-    const bytes = first.subarray(0, maxBytes);
-    if (bytes.length === first.length) this.#chunks.shift();
-    else this.#chunks[0] = first.subarray(maxBytes);
-    this.#held -= bytes.length;
-    if (this.#held < HELD_BYTES && this.#message.isPaused()) {
+    if (this.#held.bytes < HELD_BYTES && this.#message.isPaused()) {
       this.#message.resume();
       this.#expect();
     }
@@ -190,8 +186,7 @@ export class ResponseBody implements SourceState {
   /** What is left of it is not wanted. */
   drop(): void {
     this.#dropped = true;
-    this.#chunks = [];
-    this.#held = 0;
+    this.#held.clear();
     this.start();
     if (this.#message.isPaused()) this.#message.resume();
   }
@@ -216,9 +211,8 @@ export class ResponseBody implements SourceState {
       return;
     }
     if (!this.#dropped) {
-      this.#chunks.push(chunk);
-      this.#held += chunk.length;
-      if (this.#held >= HELD_BYTES) this.#message.pause();
+      this.#held.push(chunk);
+      if (this.#held.bytes >= HELD_BYTES) this.#message.pause();
     }
     this.#expect();
     this.lifetime.changed();

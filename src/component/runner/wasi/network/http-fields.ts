@@ -146,7 +146,7 @@ export class Fields {
   #add(name: string, value: Uint8Array): void {
     this.#bytes += name.length + value.length + FIELD_OVERHEAD_BYTES;
     if (this.#bytes > MAX_FIELDS_BYTES) throw new Error(`the fields of a message are larger than ${MAX_FIELDS_BYTES} bytes`);
-    this.#entries.push([name.toLowerCase(), value.slice()]);
+    this.#entries.push([name.toLowerCase(), new Uint8Array(value)]);
   }
 
   #remove(name: string): void {

@@ -21,7 +21,11 @@ export function createHttp(grants: NetworkGrants, connections: Connections): Rec
       OutgoingBody,
       OutgoingRequest,
       RequestOptions,
-      httpErrorCode: (error: object) => errorDetail(error) as HttpErrorCode | undefined,
+      httpErrorCode: (error: object) => {
+        const detail = errorDetail(error);
+        // A stream of another interface has words of its own.
+        return typeof detail === 'object' ? (detail as HttpErrorCode) : undefined;
+      },
     },
     'wasi:http/outgoing-handler': {
       handle: (request: OutgoingRequest, options: RequestOptions | undefined) => send(request, options, grants, connections),

@@ -1,9 +1,9 @@
-import { denied } from '../denied.ts';
 import type { Lifetime } from '../poll.ts';
 import { Connections } from './connections.ts';
 import { NetworkGrants } from './grants.ts';
 import type { Resolver } from './grants.ts';
 import { createHttp } from './http.ts';
+import { createSockets } from './sockets.ts';
 
 /** The network as one instance sees it. */
 export interface InstanceNetwork {
@@ -28,7 +28,7 @@ export function createNetwork(list: readonly string[], resolver?: Resolver): Net
     const connections = new Connections(lifetime);
     return {
       http: () => createHttp(grants, connections),
-      sockets: () => denied,
+      sockets: () => createSockets(grants, connections),
       endCall: () => connections.endAll(new Error('the call has ended')),
     };
   };
