@@ -1,5 +1,4 @@
 import type { ErrorCode } from '../errors.ts';
-import type { ResultStatus } from '../trust/result-token.ts';
 import type { SentRequest } from '../trust/signer.ts';
 import { prepareCall, type OutgoingCall, type OutgoingEvents } from '../wrpc/client.ts';
 import { invocationSubject } from '../wrpc/subjects.ts';
@@ -9,8 +8,6 @@ import type { Invocation, InvocationEvents, InvocationHandle, InvokerOptions } f
 import { keptFrame, MAX_EARLY_FRAMES, ParamFrames, type ValueFrame } from './value-frames.ts';
 
 const EMPTY = new Uint8Array(0);
-/** What a host answers before a request runs, and so also to a copy of one that is running. */
-const BEFORE_IT_RUNS: ReadonlySet<ResultStatus> = new Set(['denied', 'busy', 'bad-params']);
 
 /** Sends invocations: the outbound mirror of the path (sign, send, verify the answer). */
 export class Invoker {
@@ -201,17 +198,15 @@ class Call implements OutgoingEvents, InvocationHandle {
     else this.fail('TRELLIS_INVOKE_UNAUTHENTICATED', `no valid answer ${within}, ${this.#dropped} dropped as not authentic`);
   }
 
-  /** Accepts an answer or drops it; `refusal`: it came with a status line. Returns true if it decides the call. */
+  /** Accepts an answer or drops it; `refusal`: it came with a status line. Returns true if it ended the call. */
   #judge(root: readonly Uint8Array[], result: Uint8Array, proof: string | undefined, refusal = false): boolean {
     if (this.#ended || this.#answered) return true;
     if (this.#o.mode === 'off') return this.#judgeUnsigned(result, proof, refusal);
     const verdict = this.#sent === undefined ? undefined : this.#o.results.result(this.#sent, proof, root);
     if (verdict?.ok) {
       const code = answeredFailure(verdict.status);
-      const detail = `the target answered ${verdict.status}`;
       if (code === undefined) this.#finish(result);
-      else if (this.#o.mode === 'enforce' && BEFORE_IT_RUNS.has(verdict.status)) this.#hold(code, detail);
-      else this.fail(code, detail);
+      else this.fail(code, `the target answered ${verdict.status}`);
       return true;
     }
     const reason = verdict?.code ?? 'answer before the request';

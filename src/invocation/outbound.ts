@@ -57,9 +57,9 @@ export interface InvokerOptions {
   readonly observer: PathObserver;
   readonly maxResultBytes: number;
   /**
-   * How long a refusal is held back for an answer to overtake it: one that nobody signed (no responders, or a peer that
-   * cannot), so that whoever can write to the inbox cannot end a call with one forged message; and a signed one that
-   * speaks of a message before it ran, because that message may have been somebody else's copy of this request.
+   * How long an unsigned refusal is held back for a signed answer to overtake it. Nobody signs that there are no
+   * responders, and a host signs nothing about a message that it did not let in, because that may have been somebody
+   * else's copy of this request.
    */
   readonly refusalGraceMs: number;
 }

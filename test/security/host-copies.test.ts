@@ -56,6 +56,22 @@ describe('a slow call whose request is copied', () => {
     expect(refusals()).toBe(refusalsBefore + 1);
   });
 
+  it('RSP-04 yields no signed refusal that could be passed on to the caller', async () => {
+    const answers: (string | undefined)[] = [];
+    const inbox = '_INBOX_EVE.copies';
+    const listening = eve.member.rpc.subscribe(inbox, {}, (message) => void answers.push(message.header('Lattice-Result')));
+    const subscription = eve.member.rpc.subscribe(SUBJECT, {}, (message) => {
+      if (message.reply !== inbox)
+        eve.member.rpc.publish(SUBJECT, message.payload, { reply: inbox, headers: { entries: headersOf(message) } });
+    });
+    await eve.member.rpc.flush();
+    const params = Buffer.from(leb(1_000_000));
+    await test.caller.call({ target: 'probes', instance: INSTANCE, func: 'sleep', params, timeoutMs: 5_000 });
+    await expect.poll(() => answers).toEqual(['unsigned denied']);
+    subscription.unsubscribe();
+    listening.unsubscribe();
+  });
+
   it('an honest caller still learns that it was refused, and before its deadline', async () => {
     const call = { target: 'probes', instance: INSTANCE, func: 'sleep', params: new Uint8Array(0) };
     const startedMs = performance.now();
