@@ -31,6 +31,9 @@ const MAX_BACKLOG_BYTES = 4 * MIB;
 const MAX_WAITING_BYTES = 64 * MIB;
 const MAX_DETAIL = 400;
 
+/** A copy to keep. Small ones share a block: an array of its own costs more to make and to free than their bytes. */
+const copyOf = (bytes: Uint8Array): Uint8Array => Buffer.from(bytes);
+
 const NO_HANDLE: CallHandle = { params: () => {}, cancel: () => {} };
 
 /**
@@ -143,7 +146,7 @@ export class ComponentHost implements RunningComponent, CallOwner {
     if (this.#queue.length === 0 && this.#mayDispatch()) {
       this.#dispatch(pending, call.params);
     } else {
-      pending.root = Uint8Array.prototype.slice.call(call.params);
+      pending.root = copyOf(call.params);
       this.#queue.push(pending);
       this.#queued += 1;
       this.#hold(pending, call.params.length);
@@ -172,12 +175,12 @@ export class ComponentHost implements RunningComponent, CallOwner {
       this.#abandon(call);
     } else if (call.id === 0) {
       call.later ??= [];
-      call.later.push({ path, bytes: Uint8Array.prototype.slice.call(bytes), eof });
+      call.later.push({ path, bytes: copyOf(bytes), eof });
       this.#hold(call, bytes.length);
     } else if (bytes.length < 16_384) {
       this.#writer?.path(FRAME.params, call.id, path, bytes, eof);
     } else {
-      this.#writer?.path(FRAME.params, call.id, path, Uint8Array.prototype.slice.call(bytes), eof);
+      this.#writer?.path(FRAME.params, call.id, path, copyOf(bytes), eof);
     }
   }
 
@@ -208,7 +211,7 @@ export class ComponentHost implements RunningComponent, CallOwner {
     call.id = this.#nextId;
     // Alone it begins at once, so it could not be moved to another runner.
     if (call.root === undefined && (params.length >= 16_384 || (call.complete && this.#sent.size > 0))) {
-      call.root = Uint8Array.prototype.slice.call(params);
+      call.root = copyOf(params);
     }
     const root = call.root ?? params;
     this.#sent.set(call.id, call);

@@ -12,6 +12,26 @@ const HASH_BYTES = 32;
 // Leaves carry the label `leaf` (src/trust/token.ts), so a node can never be passed off as a leaf or the other way round.
 const nodeHash = pairDigest('node', HASH_BYTES, HASH_BYTES);
 
+// Tokens of one batch share most of their path, so most pairs have been hashed a moment ago. Two halves: when one is full,
+// the older is dropped. Whoever sends nonsense can only push out what saves work.
+const REMEMBERED_PAIRS = 2048;
+let pairs = new Map<string, string>();
+let olderPairs = new Map<string, string>();
+
+/** {@link nodeHash}, remembered by all the bytes it is taken over. */
+function rememberedNodeHash(left: string, right: string): string {
+  const key = left + right;
+  let hash = pairs.get(key);
+  if (hash !== undefined) return hash;
+  hash = olderPairs.get(key) ?? nodeHash(left, right);
+  if (pairs.size >= REMEMBERED_PAIRS) {
+    olderPairs = pairs;
+    pairs = new Map();
+  }
+  pairs.set(key, hash);
+  return hash;
+}
+
 /** The number of siblings between leaf `index` and the root of a tree of `count` leaves. */
 export function pathLength(index: number, count: number): number {
   let length = 0;
@@ -49,8 +69,8 @@ export function rootFromPath(leaf: string, index: number, count: number, path: s
   let hash = leaf;
   let offset = 0;
   for (let at = index, last = count - 1; last > 0; at >>= 1, last >>= 1) {
-    if ((at & 1) === 1) hash = nodeHash(path.slice(offset, offset + HASH_BYTES), hash);
-    else if (at < last) hash = nodeHash(hash, path.slice(offset, offset + HASH_BYTES));
+    if ((at & 1) === 1) hash = rememberedNodeHash(path.slice(offset, offset + HASH_BYTES), hash);
+    else if (at < last) hash = rememberedNodeHash(hash, path.slice(offset, offset + HASH_BYTES));
     else continue;
     offset += HASH_BYTES;
   }
