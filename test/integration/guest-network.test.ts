@@ -1,9 +1,17 @@
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { createServer as createRawServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
+import { setDefaultCACertificates } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
 import { describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/clock.ts';
+import { createNetwork } from '../../src/component/runner/wasi/network/network.ts';
+import { Lifetime } from '../../src/component/runner/wasi/poll.ts';
+import { createCertificateAuthority } from '../support/certificates.ts';
+import type { Certificate } from '../support/certificates.ts';
 import { fetchingGuest } from '../support/fetching-guest.ts';
 import { delay, until } from '../support/running-component.ts';
 
@@ -54,6 +62,27 @@ async function rawServer(answer: string) {
     received,
     [Symbol.asyncDispose]: async () => {
       for (const socket of sockets) socket.destroy();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+    },
+  };
+}
+
+/** A web server with this certificate, on loopback; keeps the names it was asked for. */
+async function tlsServer({ certPem, keyPem }: Certificate) {
+  const seen: unknown[] = [];
+  const server = createTlsServer({ cert: certPem, key: keyPem }, (request, response) => {
+    seen.push((request.socket as TLSSocket).servername);
+    response.end('secure');
+  });
+  server.on('tlsClientError', () => {});
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    port,
+    authority: `127.0.0.1:${port}`,
+    seen,
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections();
       await new Promise<void>((resolve) => server.close(() => resolve()));
     },
   };
@@ -316,9 +345,39 @@ describe('a guest with a network grant', () => {
 
   it('does not trust a certificate that nobody vouches for, nor plain text for TLS', async () => {
     await using server = await webServer((_request, response) => response.end());
-    await using guest = await fetchingGuest([server.authority]);
+    await using secure = await tlsServer(createCertificateAuthority().issue('127.0.0.1', { ipv4: ['127.0.0.1'] }));
+    await using guest = await fetchingGuest([server.authority, secure.authority]);
     expect((await guest.send({ authority: server.authority, https: true })).failed).toMatch(/^response (TLS|connection)-/);
-    expect(server.seen).toEqual([]);
+    expect(await guest.send({ authority: secure.authority, https: true })).toMatchObject({
+      failed: 'response TLS-certificate-error',
+    });
+    expect(server.seen.length + secure.seen.length).toBe(0);
+  });
+
+  it('speaks TLS with whom a trusted certificate names, and with nobody else', async () => {
+    // In this process, where the test can say whom to trust.
+    const ca = createCertificateAuthority();
+    setDefaultCACertificates([ca.certPem]);
+    await using right = await tlsServer(ca.issue('localhost', { dnsNames: ['localhost'] }));
+    await using wrong = await tlsServer(ca.issue('other.test', { dnsNames: ['other.test'] }));
+    const network = createNetwork([`localhost:${right.port}`, `localhost:${wrong.port}`])(new Lifetime(systemClock));
+    // The shape is WASI's own; tests call it the way generated code does.
+    // oxlint-disable-next-line typescript/no-explicit-any
+    const http = network.http() as any;
+    const { Fields, OutgoingRequest } = http['wasi:http/types'];
+    const send = async (authority: string): Promise<string> => {
+      const request = new OutgoingRequest(new Fields());
+      request.setAuthority(authority);
+      const future = http['wasi:http/outgoing-handler'].handle(request, undefined);
+      await future.subscribe().block();
+      const { tag, val } = future.get().val;
+      return tag === 'ok' ? val.status() : val.tag;
+    };
+    expect(await send(`localhost:${right.port}`)).toBe(200);
+    expect(right.seen).toEqual(['localhost']);
+    expect(await send(`localhost:${wrong.port}`)).toBe('TLS-certificate-error');
+    expect(wrong.seen).toEqual([]);
+    network.endCall();
   });
 
   it('gives up after the times it was told', async () => {
