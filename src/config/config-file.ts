@@ -3,7 +3,7 @@ import { dirname, resolve } from 'node:path';
 import { isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
 import { isTree } from './layers.ts';
 import type { Layers, Tree } from './layers.ts';
-import type { Problem } from './problems.ts';
+import { redactText, type Problem } from './problems.ts';
 import { listSettings } from './settings.ts';
 
 const MAX_FILE_BYTES = 1024 * 1024;
@@ -19,7 +19,8 @@ export function layFile(layers: Layers, file: string): Problem[] {
     severity: 'refused',
     summary,
     setting: '--config',
-    source: line === undefined ? full : `${full}:${line}`,
+    // A seed that was pasted where a file belongs must not be shown.
+    source: redactText(line === undefined ? full : `${full}:${line}`),
     why: 'Settings that cannot be read would silently be defaults.',
     fix,
   });

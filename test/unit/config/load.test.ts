@@ -123,6 +123,7 @@ describe('loadConfig', () => {
         expect(JSON.stringify(problems)).not.toContain(seed.slice(3, 40));
       }
       expect(JSON.stringify(loadConfig({ env: { [`TRELLIS_${seed}`]: 'x' } }).problems)).not.toContain(seed);
+      expect(JSON.stringify(loadConfig({ file: seed }).problems)).not.toContain(seed.slice(3, 40));
     }
   });
 });
