@@ -32,7 +32,7 @@ beforeAll(async () => {
     trust: { verify: 'off' },
     limits: { maxExecutionTimeMs: 10_000 },
     components: [
-      ...sampleComponents(),
+      ...sampleComponents().filter(({ id }) => id === 'echo-streams'),
       { id: 'relay', file: relayComponent().file },
       { id: 'raw-relay', file: relayComponent().file, timeoutMs: 2_000 },
     ],
@@ -311,7 +311,8 @@ describe('a component that calls a 1.x server', () => {
       call.results(['0161'], '.0');
     };
     await expect(test.call('raw-relay', 'relayed.echo-bytes', [{ ready: { hex: '6162' } }])).rejects.toMatchObject({
-      code: 'TRELLIS_INVOKE_FAILED',
+      // The import's deadline and the component's own are the same; whichever is looked at first says so.
+      code: expect.stringMatching(/TRELLIS_INVOKE_(FAILED|TARGET_TIMEOUT)/),
     });
     await until('nothing is in flight', () => test.lattice.host.status().inFlight === 0);
   });

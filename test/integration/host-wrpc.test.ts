@@ -19,7 +19,7 @@ beforeAll(async () => {
     trust: { verify: 'off' },
     limits: { maxExecutionTimeMs: 8_000 },
     components: [
-      ...sampleComponents(),
+      ...sampleComponents().filter(({ id }) => id === 'echo' || id === 'greeter-chain'),
       { id: 'hostile', file: hostileComponent('hostile').file, maxInstances: 2, timeoutMs: 1_500 },
       { id: 'probes', file: hostileComponent('hostile-probes').file, policy: 'reuse', maxInstances: 1 },
       { id: 'relay', file: relayComponent().file, timeoutMs: 3_000 },
