@@ -5,6 +5,7 @@ import type { ComponentPorts, RunningComponent } from './component/component.ts'
 import { startComponent } from './component/component-host.ts';
 import { preflight } from './component/preflight.ts';
 import { transpileComponent } from './component/transpile.ts';
+import { remoteServers } from './config/check-context.ts';
 import type { ComponentConfig, HostConfig } from './config/schema.ts';
 import { serveDescription } from './control/describe.ts';
 import { TrellisError, type ErrorCode } from './errors.ts';
@@ -98,6 +99,27 @@ function ofComponent(id: string, error: unknown): unknown {
   });
 }
 
+/**
+ * What no host may do beyond this computer, however it is started; `config/start-checks.ts` says it, and more, to those who
+ * start one from a configuration. @throws TRELLIS_CONFIG_INVALID
+ */
+function refuseOpenDoors(config: HostConfig): void {
+  if (remoteServers(config).length === 0) return;
+  const { clusterSeed, clusterSeedFile, verify } = config.trust;
+  if (verify === 'off') {
+    throw new TrellisError('TRELLIS_CONFIG_INVALID', {
+      message: 'verification is switched off on a lattice beyond this computer',
+      remedy: 'Set trust.verify to enforce, or to observe while a lattice migrates.',
+    });
+  }
+  if (clusterSeed === undefined && clusterSeedFile === undefined) {
+    throw new TrellisError('TRELLIS_CONFIG_INVALID', {
+      message: 'without a cluster seed this host would sign with an ad hoc key on a lattice beyond this computer',
+      remedy: 'Set trust.clusterSeedFile (make one with: trellis keys gen cluster --out FILE).',
+    });
+  }
+}
+
 /** How long the last replies may take to reach the server, once nothing is in flight or the drain time is over. */
 const FLUSH_MS = 500;
 
@@ -135,6 +157,7 @@ export class Host implements AsyncDisposable {
   /** @internal Use {@link startHost}. */
   async start(): Promise<void> {
     const { config, log, metrics, clock } = this.#options;
+    refuseOpenDoors(config);
     const observer = createObserver(log, metrics);
     const member = await joinLattice({
       config,

@@ -3,6 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { parseConfig } from '../../src/config/schema.ts';
+import { startHost } from '../../src/host.ts';
+import { silentLogger } from '../../src/telemetry/log.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { helloComponent } from '../support/components.ts';
 import { startTestLattice } from '../support/lattice.ts';
 
@@ -52,5 +56,22 @@ describe('a host that ends', () => {
     } finally {
       server.signal('SIGCONT');
     }
+  });
+});
+
+describe('a host beyond this computer', () => {
+  it.each([
+    ['with an ad hoc key', {}, 'ad hoc key'],
+    ['without verification', { verify: 'off', clusterSeedFile: '/none' }, 'verification is switched off'],
+  ] as const)('START-10 does not start %s, as a library neither', async (_what, trust, message) => {
+    // Nobody answers there (RFC 5737); it must not even be dialled.
+    const connection = { servers: ['tls://192.0.2.1:4222'], tls: { serverName: 'nats.example' }, connectTimeoutMs: 100 };
+    const stateDir = mkdtempSync(join(tmpdir(), 'trellis-remote-'));
+    const config = parseConfig({ ctl: connection, rpc: connection, trust, stateDir });
+    const started = startHost({ config, log: silentLogger(), metrics: createMetrics({ eventLoop: false }) });
+    await expect(started).rejects.toMatchObject({
+      code: 'TRELLIS_CONFIG_INVALID',
+      message: expect.stringContaining(message),
+    });
   });
 });
