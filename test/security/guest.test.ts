@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { startComponent } from '../../src/component/component-host.ts';
-import type { ImportEvents, OutboundImport } from '../../src/component/component.ts';
+import type { ComponentGrants, ImportEvents, OutboundImport } from '../../src/component/component.ts';
 import { componentId } from '../../src/ids.ts';
 import { echoComponent, hostileComponent } from '../support/components.ts';
 import { delay, leb, runComponent, sized, until, type TestComponent } from '../support/running-component.ts';
@@ -331,7 +331,7 @@ describe('a runner that dies', () => {
 });
 
 /** A runner whose "component" is JavaScript of the attacker's choice, as if a name had escaped the translator. */
-async function runScript(body: string) {
+async function runScript(body: string, grants: ComponentGrants = {}) {
   const dir = mkdtempSync(join(tmpdir(), 'trellis-script-'));
   writeFileSync(join(dir, 'package.json'), '{"type":"module"}');
   writeFileSync(join(dir, 'c.js'), `export function instantiate() { return { 'a:b/c': { run: (what) => { ${body} } } }; }`);
@@ -367,7 +367,7 @@ async function runScript(body: string) {
       env: {},
       args: [],
       config: {},
-      grants: {},
+      grants,
     },
     {
       log: { debug: log, info: log, warn: log, error: log },
@@ -424,17 +424,26 @@ describe('GST-14 if a guest did get JavaScript to run', () => {
     delete process.env['TRELLIS_TEST_CANARY'];
   });
 
-  it('it cannot import what is not its own', async () => {
-    await using script = await runScript(`
+  it.each([
+    ['', {}],
+    [', nor with a network grant', { network: ['127.0.0.1:1'] }],
+  ])('it cannot import what is not its own%s', async (_what, grants) => {
+    await using script = await runScript(
+      `
       globalThis.said ??= 'waiting';
       if (what !== 'said') import(what).then(() => { globalThis.said = 'reached'; }, (error) => { globalThis.said = 'refused ' + error.message; });
-      return globalThis.said;`);
+      if (what === 'said' && typeof fetch === 'function') return 'fetch';
+      return globalThis.said;`,
+      grants,
+    );
     for (const what of [
       'node:fs',
       'node:child_process',
       'node:worker_threads',
       'node:inspector',
       'node:net',
+      'node:http',
+      'node:dns',
       'fs',
       '../../etc/x.js',
       './x/../../../etc/x.js',
