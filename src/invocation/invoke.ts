@@ -1,11 +1,11 @@
 import type { ErrorCode } from '../errors.ts';
 import type { SentRequest } from '../trust/signer.ts';
-import { prepareCall, type OutgoingCall, type OutgoingEvents } from '../wrpc/client.ts';
+import { prepareCall, type OutgoingCall, type OutgoingEvents, type PathFrame } from '../wrpc/client.ts';
 import { invocationSubject } from '../wrpc/subjects.ts';
 import { answeredFailure, printableStatus, refusalFailure } from './failure-codes.ts';
 import { HEADER } from './headers.ts';
 import type { Invocation, InvocationEvents, InvocationHandle, InvokerOptions } from './outbound.ts';
-import { keptFrame, MAX_EARLY_FRAMES, ParamFrames, type ValueFrame } from './value-frames.ts';
+import { keptFrame, MAX_EARLY_FRAMES, ParamFrames } from './value-frames.ts';
 
 const EMPTY = new Uint8Array(0);
 
@@ -53,7 +53,7 @@ class Call implements OutgoingEvents, InvocationHandle {
   #bytes = 0;
   #pathBytes = 0;
   /** What came of streams and futures before the root. */
-  #early: ValueFrame[] = [];
+  #early: PathFrame[] = [];
   readonly #frames: ParamFrames;
   /** Answers that were not believed. */
   #dropped = 0;
@@ -264,8 +264,7 @@ class Call implements OutgoingEvents, InvocationHandle {
   #end(): boolean {
     if (this.#ended) return false;
     this.#ended = true;
-    this.#frames.cut();
-    this.#wire.cancel();
+    this.#frames.cancel();
     clearTimeout(this.#deadline);
     clearTimeout(this.#grace);
     this.#chunks = [];

@@ -9,6 +9,7 @@ import type { ResultStatus } from '../trust/result-token.ts';
 import type { Denial } from '../trust/denial.ts';
 import { requestDigest } from '../trust/token.ts';
 import type { PendingInvocation } from '../trust/verify-request.ts';
+import type { PathFrame } from '../wrpc/client.ts';
 import type { IncomingInvocation } from '../wrpc/server.ts';
 import type { Admission, Permit } from './admit.ts';
 import type { Addressee, Gate, Runnable } from './gate.ts';
@@ -17,7 +18,7 @@ import type { PathObserver } from './observer.ts';
 import { openInvocation, type OpenedInvocation } from './open.ts';
 import { ParamsCollector } from './params.ts';
 import { replyFailure, replyResult, type ReplyContext } from './reply.ts';
-import { keptFrame, MAX_EARLY_FRAMES, ResultFrames, type ValueFrame } from './value-frames.ts';
+import { keptFrame, MAX_EARLY_FRAMES, ResultFrames } from './value-frames.ts';
 
 /** Sizes and times that bound one invocation. */
 export interface PathLimits {
@@ -94,7 +95,7 @@ class Passage implements CallEvents {
   /** Bytes of parameters so far, streams and futures included. */
   #paramBytes = 0;
   /** Streams and futures whose root is still being gathered. */
-  readonly #early: ValueFrame[] = [];
+  readonly #early: PathFrame[] = [];
   /** Streams and futures of the result, and whether the call ends with them. */
   #frames: ResultFrames | undefined;
   #lastFrame = false;

@@ -1,13 +1,5 @@
-import type { OutgoingCall } from '../wrpc/client.ts';
+import type { OutgoingCall, PathFrame } from '../wrpc/client.ts';
 import type { IncomingInvocation } from '../wrpc/server.ts';
-
-/** Bytes of a stream or future that travels beside the root. */
-export interface ValueFrame {
-  readonly path: string;
-  /** A copy. */
-  readonly bytes: Uint8Array;
-  readonly eof: boolean;
-}
 
 /** Most frames of streams and futures kept for a root that has not come: small ones cost more than their bytes. */
 export const MAX_EARLY_FRAMES = 4096;
@@ -19,7 +11,7 @@ export const MAX_EARLY_FRAMES = 4096;
 const CUT: Uint8Array = Uint8Array.of(127);
 
 /** A frame that outlives the turn. */
-export function keptFrame(path: string, bytes: Uint8Array, eof: boolean): ValueFrame {
+export function keptFrame(path: string, bytes: Uint8Array, eof: boolean): PathFrame {
   return { path, bytes: new Uint8Array(bytes), eof };
 }
 
@@ -28,7 +20,7 @@ export class ResultFrames {
   readonly #message: IncomingInvocation;
   /** Paths that have begun and not ended. */
   readonly #open = new Set<string>();
-  #held: ValueFrame[] | undefined = [];
+  #held: PathFrame[] | undefined = [];
 
   /** Frames wait until {@link release}: the root is still to be signed. */
   constructor(message: IncomingInvocation) {
@@ -69,7 +61,7 @@ export class ParamFrames {
   readonly #wire: OutgoingCall;
   readonly #open = new Set<string>();
   /** The invocation itself leaves when it is signed, at the end of the turn. */
-  #held: ValueFrame[] | undefined = [];
+  #held: PathFrame[] | undefined = [];
 
   constructor(wire: OutgoingCall) {
     this.#wire = wire;
@@ -91,12 +83,13 @@ export class ParamFrames {
   }
 
   /**
-   * Nothing more will come. The wire knows no cancellation, but a server that waits must neither go on waiting nor take what
-   * it has for the whole.
+   * Ends the call, and with it what is open. The wire knows no cancellation, but a server that waits must neither go on
+   * waiting nor take what it has for the whole.
    */
-  cut(): void {
-    if (!this.#wire.paramsAllowed) return;
-    for (const path of this.#open) this.#wire.sendPath(path, CUT, true);
+  cancel(): void {
+    const last = [...this.#open].map((path): PathFrame => ({ path, bytes: CUT, eof: true }));
     this.#open.clear();
+    if (this.#wire.paramsAllowed) for (const { path, bytes, eof } of last) this.#wire.sendPath(path, bytes, eof);
+    this.#wire.cancel(last);
   }
 }

@@ -36,6 +36,13 @@ export interface OutgoingMessage {
   readonly unary: boolean;
 }
 
+/** Bytes of a pending value, with its end or without. */
+export interface PathFrame {
+  readonly path: string;
+  readonly bytes: Uint8Array;
+  readonly eof: boolean;
+}
+
 const EMPTY = new Uint8Array(0);
 const NO_HEADER: HeaderLookup = () => undefined;
 /** Most bytes of pending values kept for a server that has not acknowledged yet. */
@@ -62,7 +69,7 @@ export class OutgoingCall implements InboxReceiver {
   #unary = false;
   #answered = false;
   #rs: string | undefined;
-  #queue: { path: string; bytes: Uint8Array; eof: boolean }[] | undefined;
+  #queue: PathFrame[] | undefined;
   #queuedBytes = 0;
   #repeat: NodeJS.Timeout | undefined;
 
@@ -142,13 +149,13 @@ export class OutgoingCall implements InboxReceiver {
   /**
    * Closes the call; no event comes afterwards. There is no cancellation on the wire. But a call given up before its
    * acknowledgement still answers one with the end of the parameters, because a Rust server serves nobody else with this
-   * function until it has it.
+   * function until it has it; and with `last`, the ends of pending values that the server would wait for.
    */
-  cancel(): void {
+  cancel(last?: readonly PathFrame[]): void {
     const waiting = this.#events !== undefined && !this.#answered && this.#rs === undefined;
     this.#events = undefined;
     this.#stopRepeating();
-    this.#queue = undefined;
+    this.#queue = waiting && last !== undefined ? [...last] : undefined;
     this.#params = EMPTY;
     this.#sentBytes = 0;
     if (waiting) this.#inbox.closeLater(this.reply, ABANDONED_MS);
