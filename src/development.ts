@@ -45,9 +45,14 @@ export interface DevelopmentLattice extends AsyncDisposable {
 
 const packageRoot = fileURLToPath(new URL('..', import.meta.url));
 
+/** Absolute path of a file of the sample components: `echo/echo.wasm`. */
+export function sampleFile(path: string): string {
+  return join(packageRoot, 'components', path);
+}
+
 /** The sample components, as a configuration lists them. */
 export function sampleComponents(): NonNullable<HostConfigInput['components']> {
-  const file = (path: string): string => join(packageRoot, 'components', path);
+  const file = sampleFile;
   return [
     { id: 'hello', file: file('hello/build/hello.wasm'), policy: 'reuse', maxInstances: 4 },
     { id: 'greeter-chain', file: file('greeter-chain/build/greeter-chain.wasm'), policy: 'reuse', maxInstances: 4 },

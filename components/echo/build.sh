@@ -3,3 +3,4 @@
 . "$(dirname "$0")/../build-c.sh"
 build echo
 build echo-streams
+build tiny

@@ -3,7 +3,7 @@ import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { HostConfigInput } from '../config/schema.ts';
-import { COMMAND_LINE_ORIGIN, sampleComponents } from '../development.ts';
+import { COMMAND_LINE_ORIGIN, sampleFile } from '../development.ts';
 import { startNatsServer } from '../nats/server.ts';
 import { SigningKey } from '../trust/nkey.ts';
 import { BARE, CASES, LOADS, type BenchCase } from './cases.ts';
@@ -63,7 +63,7 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
     await writeFile(file, JSON.stringify(hostConfig(dir, server.url, lattice, components)), { mode: 0o600 });
     return startHostProcess(file);
   };
-  const tiny = [component('echo', 'reuse'), component('echo', 'fresh')];
+  const tiny = [component('tiny', 'reuse'), component('tiny', 'fresh')];
   const quickjs = [component('hello', 'reuse'), component('hello', 'fresh')];
 
   options.onProgress?.('start to ready, memory at rest');
@@ -78,7 +78,7 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
   const bare = await started(startBareHandler(server.url, BARE_SUBJECT));
   const hosts: Readonly<Record<Lattice, BenchProcess>> = {
     verified: await started(startHost('verified', 'verified', [...tiny, ...quickjs])),
-    plain: await started(startHost('plain', 'plain', tiny)),
+    plain: await started(startHost('plain', 'plain', [...tiny, component('echo', 'fresh')])),
   };
   const load = await LoadProcess.start({ url: server.url, clusterSeedFile, bareSubject: BARE_SUBJECT });
   stack.defer(() => load.stop());
@@ -115,9 +115,10 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
 
 type Component = NonNullable<HostConfigInput['components']>[number];
 
-function component(sample: 'echo' | 'hello', policy: 'reuse' | 'fresh'): Component {
-  const file = sampleComponents().find(({ id }) => id === sample)?.file ?? '';
-  return { id: `${sample}-${policy}`, file, policy, maxInstances: 4 };
+const FILES = { tiny: 'echo/tiny.wasm', echo: 'echo/echo.wasm', hello: 'hello/build/hello.wasm' } as const;
+
+function component(sample: keyof typeof FILES, policy: 'reuse' | 'fresh'): Component {
+  return { id: `${sample}-${policy}`, file: sampleFile(FILES[sample]), policy, maxInstances: 4 };
 }
 
 function hostConfig(dir: string, url: string, lattice: Lattice, components: readonly Component[]): HostConfigInput {
