@@ -11,8 +11,10 @@ import type { RunnerStart } from './start.ts';
 
 /** Calls that begin on one announcement, at most. */
 const MAX_BATCH = 64;
-/** How long those calls may take together, going by the average: a stuck one takes few others with it, slow ones none. */
-const BATCH_MS = 0.5;
+/** How long those calls may take together, going by the average. */
+const BATCH_MS = 4;
+/** Calls that take longer than this on average begin one by one, so that a stuck one takes no others with it. */
+const SLOW_MS = 1;
 /** The average before anything is known. */
 const FIRST_AVERAGE_MS = BATCH_MS / 16;
 /** How long calls may run on end before the pipe is looked at. */
@@ -163,8 +165,9 @@ export class Calls {
     setImmediate(this.#prepare);
   }
 
-  /** How many calls fit into {@link BATCH_MS}. */
+  /** How many calls may begin together. */
   #quickCalls(): number {
+    if (this.#averageMs > SLOW_MS) return 1;
     return Math.max(1, Math.min(MAX_BATCH, Math.floor(BATCH_MS / this.#averageMs)));
   }
 
