@@ -53,6 +53,8 @@ export class Instance {
       },
     });
     this.exports = component.instantiate({ ...this.#wasi.imports, ...options.linkImports(this) });
+    // An initialiser has no deadline, so nothing that it opened may stay open.
+    if (options.network !== undefined) this.flush();
   }
 
   /** Ends a call: writes out unfinished lines, closes what it left open on the network. */

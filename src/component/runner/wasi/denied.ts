@@ -1,8 +1,8 @@
 import { WitError } from './wit-error.ts';
 
 /**
- * Interfaces that stay closed: sockets and outgoing HTTP. They exist, so a component that merely imports them runs; using
- * them is refused in the way their own WIT provides for.
+ * Interfaces that are closed without a network grant: sockets and outgoing HTTP. They exist, so a component that merely
+ * imports them runs; using them is refused in the way their own WIT provides for. UDP is closed always.
  */
 
 /** Resource classes of the closed interfaces: generated code asks for them even when no function uses them. */

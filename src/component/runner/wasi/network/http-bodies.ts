@@ -50,7 +50,7 @@ export class RequestBody implements SinkState {
 
   write(bytes: Uint8Array): void {
     const total = this.#total + bytes.length;
-    if (total > (this.declaredBytes ?? MAX_BODY_BYTES)) {
+    if (total > Math.min(this.declaredBytes ?? MAX_BODY_BYTES, MAX_BODY_BYTES)) {
       this.fail({ tag: 'HTTP-request-body-size', val: BigInt(total) });
       this.room();
     }

@@ -8,7 +8,7 @@ import { Pollable } from '../poll.ts';
 import { WitError } from '../wit-error.ts';
 import type { Connections } from './connections.ts';
 import type { NetworkGrants } from './grants.ts';
-import { IncomingBody, ResponseBody } from './http-bodies.ts';
+import { IncomingBody, MAX_BODY_BYTES, ResponseBody } from './http-bodies.ts';
 import type { RequestBody } from './http-bodies.ts';
 import { httpErrorCode } from './http-errors.ts';
 import type { HttpErrorCode } from './http-errors.ts';
@@ -70,7 +70,7 @@ function frame(headers: Record<string, string | string[]>, method: string, field
   const lengths = fields.get('content-length');
   if (lengths.length > 0) {
     const length = lengths.length === 1 ? parseLength(lengths[0]!) : -1;
-    if (length < 0 || (body === undefined && length > 0)) {
+    if (length < 0 || length > (body === undefined ? 0 : MAX_BODY_BYTES)) {
       throw new WitError({ tag: 'HTTP-request-body-size', ...(length < 0 ? {} : { val: BigInt(length) }) });
     }
     headers['content-length'] = String(length);

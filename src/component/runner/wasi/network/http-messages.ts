@@ -116,12 +116,13 @@ export class OutgoingRequest {
   /** What is to be sent. */
   static head(request: OutgoingRequest): RequestHead {
     const { tag, val } = request.#method;
-    const method = tag === 'other' ? val! : tag.toUpperCase();
+    // Node sends methods in upper case, whatever it is given.
+    const method = (tag === 'other' ? val! : tag).toUpperCase();
     const path = request.#path ?? '/';
     const scheme = request.#scheme;
     return {
       // CONNECT asks for a way to somewhere else.
-      method: method.toUpperCase() === 'CONNECT' ? undefined : method,
+      method: method === 'CONNECT' ? undefined : method,
       path: path.length > MAX_PATH_CHARS ? undefined : path.startsWith('/') ? path : `/${path}`,
       secure: scheme === undefined || scheme.tag === 'HTTPS' ? true : scheme.tag === 'HTTP' ? false : undefined,
       target: request.#authority === undefined ? undefined : parseAuthority(request.#authority, portOf(scheme)),
