@@ -53,7 +53,7 @@ class Call implements OutgoingEvents, InvocationHandle {
   #bytes = 0;
   #pathBytes = 0;
   /** What came of streams and futures before the root. */
-  #early: PathFrame[] = [];
+  #early: PathFrame[] | undefined;
   readonly #frames: ParamFrames;
   /** Answers that were not believed. */
   #dropped = 0;
@@ -179,10 +179,10 @@ class Call implements OutgoingEvents, InvocationHandle {
       return;
     }
     this.#pathBytes += bytes.length;
-    if (this.#pathBytes > this.#o.maxResultBytes || this.#early.length > MAX_EARLY_FRAMES) {
+    if (this.#pathBytes > this.#o.maxResultBytes || (this.#early?.length ?? 0) > MAX_EARLY_FRAMES) {
       this.fail('TRELLIS_PATH_TOO_LARGE', 'streams of the result are larger than limits.maxResultBytes');
     } else if (this.#answered) this.#events.path?.(path, bytes, eof);
-    else this.#early.push(keptFrame(path, bytes, eof));
+    else (this.#early ??= []).push(keptFrame(path, bytes, eof));
   }
 
   #drop(reason: string, code?: ErrorCode): void {
@@ -234,8 +234,8 @@ class Call implements OutgoingEvents, InvocationHandle {
     if (this.#answered) return;
     this.#answered = true;
     const open = this.#invocation.asyncResult === true && !this.#oneMessage && this.#o.mode !== 'enforce';
-    const early = this.#early;
-    this.#early = [];
+    const early = this.#early ?? [];
+    this.#early = undefined;
     if (!open && !this.#end()) return;
     this.#events.done(result);
     if (open) for (const { path, bytes, eof } of early) if (!this.#ended) this.#events.path?.(path, bytes, eof);
@@ -268,7 +268,7 @@ class Call implements OutgoingEvents, InvocationHandle {
     clearTimeout(this.#deadline);
     clearTimeout(this.#grace);
     this.#chunks = [];
-    this.#early = [];
+    this.#early = undefined;
     this.#forget();
     return true;
   }

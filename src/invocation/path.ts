@@ -95,7 +95,7 @@ class Passage implements CallEvents {
   /** Bytes of parameters so far, streams and futures included. */
   #paramBytes = 0;
   /** Streams and futures whose root is still being gathered. */
-  readonly #early: PathFrame[] = [];
+  #early: PathFrame[] | undefined;
   /** Streams and futures of the result, and whether the call ends with them. */
   #frames: ResultFrames | undefined;
   #lastFrame = false;
@@ -192,13 +192,15 @@ class Passage implements CallEvents {
       return;
     }
     const enforced = this.#path.gate.mode === 'enforce';
-    if (this.#params === undefined) {
-      this.#paramBytes = params.length;
-      // Under `enforce` all that may come is here, and whoever sends more is a stranger.
-      if (!enforced) this.#message.onParams((path, bytes, eof) => this.#onParams(path, bytes, eof));
-    }
     // A 1.x caller sends nothing more until it has its acknowledgement.
-    if (!this.#message.unary || !complete || (this.#fn.asyncParams && !enforced)) this.#message.accept();
+    if (!this.#message.unary || !complete || (this.#fn.asyncParams && !enforced)) {
+      if (this.#params === undefined) {
+        this.#paramBytes = params.length;
+        // Under `enforce` all that may come is here, and whoever sends more is a stranger.
+        if (!enforced) this.#message.onParams((path, bytes, eof) => this.#onParams(path, bytes, eof));
+      }
+      this.#message.accept();
+    }
     this.#handle = this.#path.component.call(
       {
         exportIndex: this.#fn.exportIndex,
@@ -211,7 +213,8 @@ class Passage implements CallEvents {
       },
       this,
     );
-    for (const { path, bytes, eof } of this.#early.splice(0)) this.#handle.params(path, bytes, eof);
+    for (const { path, bytes, eof } of this.#early ?? []) this.#handle.params(path, bytes, eof);
+    this.#early = undefined;
   }
 
   #onParams(path: string, bytes: Uint8Array, eof: boolean): void {
@@ -227,7 +230,7 @@ class Passage implements CallEvents {
       this.#leave('bad', 'too-large', 'TRELLIS_PATH_TOO_LARGE', 'parameters larger than limits.maxParamsBytes');
     } else if (this.#params !== undefined && path === '') this.#params.push(bytes, eof);
     else if (this.#handle !== undefined) this.#handle.params(path, bytes, eof);
-    else if (!enforced && this.#early.length < MAX_EARLY_FRAMES) this.#early.push(keptFrame(path, bytes, eof));
+    else if (!enforced && (this.#early ??= []).length < MAX_EARLY_FRAMES) this.#early.push(keptFrame(path, bytes, eof));
   }
 
   /** The component's result; what remains is sign and reply. */
@@ -275,7 +278,8 @@ class Passage implements CallEvents {
     this.#ended = true;
     this.#params?.cancel();
     this.#handle?.cancel();
-    this.#frames?.cut();
+    // A Trellis caller gets the reason instead, after the root as well as before it.
+    if (!this.#message.unary) this.#frames?.cut();
     // What is refused before it runs may be a stranger's copy of a request that is running. A signature on that refusal would
     // let the stranger end somebody else's call, and buy cryptography with a flood.
     const reply = this.#admitted ? this.#reply : { ...this.#reply, token: undefined };

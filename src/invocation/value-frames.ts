@@ -59,9 +59,11 @@ export class ResultFrames {
 /** The streams and futures of an invocation's parameters on their way to the server. */
 export class ParamFrames {
   readonly #wire: OutgoingCall;
-  readonly #open = new Set<string>();
+  // Most calls have none of either: nothing is made for them.
+  #open: Set<string> | undefined;
+  #held: PathFrame[] | undefined;
   /** The invocation itself leaves when it is signed, at the end of the turn. */
-  #held: PathFrame[] | undefined = [];
+  #released = false;
 
   constructor(wire: OutgoingCall) {
     this.#wire = wire;
@@ -69,17 +71,18 @@ export class ParamFrames {
 
   /** Sends, or keeps, a frame; false if there is no room for it. */
   push(path: string, bytes: Uint8Array, eof: boolean): boolean {
-    if (this.#held !== undefined) return this.#held.push(keptFrame(path, bytes, eof)) <= MAX_EARLY_FRAMES;
-    if (eof) this.#open.delete(path);
-    else this.#open.add(path);
+    if (!this.#released) return (this.#held ??= []).push(keptFrame(path, bytes, eof)) <= MAX_EARLY_FRAMES;
+    if (eof) this.#open?.delete(path);
+    else (this.#open ??= new Set()).add(path);
     return this.#wire.sendPath(path, bytes, eof);
   }
 
   /** The invocation is on its way: what waited follows. False if there was no room for all. */
   release(): boolean {
-    const held = this.#held ?? [];
+    const held = this.#held;
     this.#held = undefined;
-    return held.every(({ path, bytes, eof }) => this.push(path, bytes, eof));
+    this.#released = true;
+    return held === undefined || held.every(({ path, bytes, eof }) => this.push(path, bytes, eof));
   }
 
   /**
@@ -87,9 +90,10 @@ export class ParamFrames {
    * waiting nor take what it has for the whole.
    */
   cancel(): void {
-    const last = [...this.#open].map((path): PathFrame => ({ path, bytes: CUT, eof: true }));
-    this.#open.clear();
-    if (this.#wire.paramsAllowed) for (const { path, bytes, eof } of last) this.#wire.sendPath(path, bytes, eof);
+    const last = this.#open && [...this.#open].map((path): PathFrame => ({ path, bytes: CUT, eof: true }));
+    this.#open = undefined;
+    if (last !== undefined && this.#wire.paramsAllowed)
+      for (const { path, bytes, eof } of last) this.#wire.sendPath(path, bytes, eof);
     this.#wire.cancel(last);
   }
 }
