@@ -1,29 +1,16 @@
 import { openAheadFile } from './state-dir.ts';
 import type { Clock } from './clock.ts';
-import { loadArtifact } from './component/artifact.ts';
-import type { ComponentPorts, RunningComponent } from './component/component.ts';
-import { startComponent } from './component/component-host.ts';
-import { preflight } from './component/preflight.ts';
-import { transpileComponent } from './component/transpile.ts';
 import { remoteServers } from './config/check-context.ts';
-import type { ComponentConfig, HostConfig } from './config/schema.ts';
-import { serveDescription } from './control/describe.ts';
-import { TrellisError, type ErrorCode } from './errors.ts';
-import { componentId, functionName, instanceName, linkName } from './ids.ts';
+import type { HostConfig } from './config/schema.ts';
+import { TrellisError } from './errors.ts';
 import { Admission } from './invocation/admit.ts';
-import { createGate } from './invocation/gate.ts';
 import { LinkTable } from './invocation/link-table.ts';
-import { createPath } from './invocation/path.ts';
-import { isEngineFunction, subscribeComponent } from './invocation/subscribe.ts';
 import { joinLattice, type Member } from './member.ts';
+import { serveComponent, type ServedComponent, type ServeOptions } from './served-component.ts';
 import { createObserver } from './invocation/observer.ts';
 import type { Logger } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
-import { childTraceparent } from './telemetry/trace.ts';
 import { SigningKey } from './trust/nkey.ts';
-import type { ComponentTypes } from './wit/types.ts';
-import { hasAsync } from './wit/types.ts';
-import type { BusSubscription } from './wrpc/bus.ts';
 
 /** What starting a host takes. */
 export interface HostOptions {
@@ -55,13 +42,6 @@ export interface HostStatus {
   readonly connections: { readonly ctl: boolean; readonly rpc: boolean };
 }
 
-interface Served {
-  readonly id: string;
-  readonly digest: string;
-  readonly component: RunningComponent;
-  readonly subscriptions: readonly BusSubscription[];
-}
-
 /** Starts a host and resolves when every configured component is served. @throws TRELLIS_NATS_*, TRELLIS_COMPONENT_*, TRELLIS_TRUST_* */
 export async function startHost(options: HostOptions): Promise<Host> {
   const host = new Host(options, await identity(options.config));
@@ -78,25 +58,6 @@ async function identity(config: HostConfig): Promise<string> {
   if (config.hostSeedFile === undefined) return SigningKey.generate('server').publicKey;
   const { readFile } = await import('node:fs/promises');
   return SigningKey.fromSeed((await readFile(config.hostSeedFile, 'utf8')).trim(), 'server').publicKey;
-}
-
-/** The types as the lattice may use them: without what the guest's language engine exports for itself. */
-function offered(types: ComponentTypes): ComponentTypes {
-  const exports = types.exports
-    .map((wit) => ({ ...wit, functions: wit.functions.filter((fn) => !isEngineFunction(wit.name, fn.wireName)) }))
-    .filter((wit) => wit.functions.length > 0);
-  return { ...types, exports };
-}
-
-/** The same error, saying which component it is about. */
-function ofComponent(id: string, error: unknown): unknown {
-  if (!(error instanceof TrellisError)) return error;
-  return new TrellisError(error.code, {
-    message: `component ${id}: ${error.message}`,
-    remedy: error.remedy,
-    details: { ...error.details, component: id },
-    cause: error.cause,
-  });
 }
 
 /**
@@ -140,7 +101,7 @@ export class Host implements AsyncDisposable {
   readonly #options: HostOptions;
   readonly #links: LinkTable;
   readonly #admission: Admission;
-  readonly #served: Served[] = [];
+  readonly #served: ServedComponent[] = [];
   #member: Member | undefined;
   #ready = false;
   #draining: Promise<void> | undefined;
@@ -188,146 +149,27 @@ export class Host implements AsyncDisposable {
       log.warn({ verify: config.trust.verify }, 'invocations that are not properly signed are NOT refused');
 
     // Two at a time: transpiling is CPU, and a host that starts must still answer its connections.
-    const queue = config.components.map((component) => component);
+    const queue = [...config.components];
+    const serving: ServeOptions = {
+      config,
+      member,
+      links: this.#links,
+      admission: this.#admission,
+      observer,
+      log,
+      metrics,
+      stopping: () => this.#draining !== undefined,
+    };
     const worker = async (): Promise<void> => {
       for (let next = queue.shift(); next !== undefined && this.#draining === undefined; next = queue.shift()) {
-        const { id } = next;
-        await this.#serve(member, next, observer).catch((error: unknown) => {
-          throw ofComponent(id, error);
-        });
+        const served = await serveComponent(next, serving);
+        if (served !== undefined) this.#served.push(served);
       }
     };
     await Promise.all([worker(), worker()]);
     await Promise.all([member.rpc.flush(), member.ctl.flush()]);
     this.#ready = true;
     log.info({ host: this.id, lattice: member.lattice, components: this.#served.map((served) => served.id) }, 'ready');
-  }
-
-  async #serve(member: Member, settings: ComponentConfig, observer: ReturnType<typeof createObserver>): Promise<void> {
-    const { config, log } = this.#options;
-    const id = componentId(settings.id);
-    const maxMemoryBytes = settings.maxMemoryBytes ?? config.limits.maxLinearMemoryBytes;
-    const timeoutMs = settings.timeoutMs ?? config.limits.maxExecutionTimeMs;
-    const artifact = await loadArtifact(settings.file, { maxBytes: config.limits.maxComponentSizeBytes });
-    const checked = preflight(artifact.bytes, { maxBytes: config.limits.maxComponentSizeBytes });
-    const transpiled = await transpileComponent(artifact.bytes, checked, {
-      cacheDir: config.cacheDir,
-      limits: { maxMemoryBytes },
-      timeoutMs: 60_000,
-    });
-    // Another component may have failed the start, or somebody stopped it, while this one was being translated.
-    if (this.#draining !== undefined) return;
-    const component = await startComponent(
-      {
-        id,
-        transpiled,
-        types: checked.types,
-        policy: settings.policy,
-        maxInstances: settings.maxInstances,
-        maxQueue: settings.maxQueue,
-        maxMemoryBytes,
-        maxParamsBytes: config.limits.maxParamsBytes,
-        maxResultBytes: config.limits.maxResultBytes,
-        timeoutMs,
-        pendingImports: config.trust.verify === 'enforce' ? 'refuse' : 'allow',
-        env: settings.env,
-        args: settings.args,
-        config: settings.config,
-        grants: settings.grants,
-      },
-      this.#ports(member, checked.types),
-    );
-    if (this.#draining !== undefined) {
-      await component.stop();
-      return;
-    }
-    const path = createPath({
-      id,
-      component,
-      timeoutMs,
-      maxInFlight: settings.maxInstances + settings.maxQueue,
-      admission: this.#admission,
-      gate: createGate(config.trust.verify, member.requests),
-      signer: member.signer,
-      limits: {
-        maxParamsBytes: config.limits.maxParamsBytes,
-        maxCallDepth: config.limits.maxCallDepth,
-        paramsTimeoutMs: Math.min(timeoutMs, 10_000),
-      },
-      observer,
-      clock: member.clock,
-    });
-    const subscriptions = subscribeComponent({
-      bus: member.rpc,
-      inbox: member.inbox,
-      lattice: member.lattice,
-      id,
-      component,
-      ...(settings.world === undefined ? {} : { worldName: settings.world }),
-      handler: path,
-    });
-    subscriptions.push(
-      serveDescription(member.ctl, member.lattice, id, { id, digest: artifact.digest, types: offered(checked.types) }),
-    );
-    this.#served.push({ id, digest: artifact.digest, component, subscriptions });
-    log.info(
-      { component: id, digest: artifact.digest, functions: component.exports.length, policy: settings.policy },
-      'component served',
-    );
-  }
-
-  /** What a component's runner may ask of this host: outbound calls along links, and the log. */
-  #ports(member: Member, types: ComponentTypes): ComponentPorts {
-    const { log, metrics } = this.#options;
-    const asyncResults = new Set<string>();
-    for (const wit of types.imports) {
-      for (const fn of wit.functions) if (hasAsync(fn.result)) asyncResults.add(`${wit.name} ${fn.wireName}`);
-    }
-    return {
-      log,
-      clock: member.clock,
-      onRunnerLost: (component) => metrics.runnerRestarted(component),
-      onGuestLog: (component, level, line) => log[level]({ component, guest: line }, 'guest'),
-      invokeImport: (call, events) => {
-        const link = call.link ?? 'default';
-        const target = this.#links.resolve(call.component, link, call.instance);
-        // The guest learns that its import failed, and what its language makes of that; the code is for the operator.
-        const failed = (code: ErrorCode, detail: string): void => {
-          const operation = `${call.instance}/${call.func}`;
-          log.warn(
-            { code, detail, component: call.component, operation, ...(target === undefined ? {} : { target }) },
-            'import failed',
-          );
-          events.fail(`${code}: ${detail}`);
-        };
-        if (target === undefined) {
-          failed('TRELLIS_LINK_MISSING', `no link ${link} of ${call.component} serves ${call.instance}`);
-          return { sendPath() {}, cancel() {} };
-        }
-        const traceparent = childTraceparent(call.trace);
-        return member.invoker.invoke(
-          {
-            origin: call.component,
-            link: linkName(link),
-            target,
-            instance: instanceName(call.instance),
-            func: functionName(call.func),
-            // The runner's buffer is only ours until this returns, and the token is signed at the end of the turn.
-            params: new Uint8Array(call.params),
-            timeoutMs: Math.max(1, call.deadlineMs - member.clock.monotonicMs()),
-            depth: call.depth,
-            asyncResult: asyncResults.has(`${call.instance} ${call.func}`),
-            ...(traceparent === undefined ? {} : { traceparent }),
-          },
-          {
-            done: (result) => events.result(result),
-            path: (path, bytes, eof) => events.path(path, bytes, eof),
-            fail: failed,
-            cut: failed,
-          },
-        );
-      },
-    };
   }
 
   /** A snapshot of what runs and how it is. */

@@ -12,7 +12,8 @@ import { IssuerSet } from './trust/issuers.ts';
 import { SigningKey } from './trust/nkey.ts';
 import { ReplayWindow } from './trust/replay.ts';
 import { RestartFence, type AheadStore } from './trust/restart-fence.ts';
-import { createTokenSigner, type TokenSigner } from './trust/signer.ts';
+import { SignatureChecker } from './trust/signatures.ts';
+import { createTokenSigner, MAX_LIFETIME_MS, type TokenSigner } from './trust/signer.ts';
 import { TrustedTime } from './trust/trusted-time.ts';
 import { createRequestVerifier, type RequestVerifier } from './trust/verify-request.ts';
 import { createResultVerifier } from './trust/verify-result.ts';
@@ -59,7 +60,9 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
   const clock = options.clock ?? systemClock;
   const lattice = latticeName(config.lattice);
   const { key, adHoc } = await clusterKey(config);
-  const issuers = new IssuerSet([...new Set([key.publicKey, ...config.trust.clusterIssuers])]);
+  // The list stands as it is: a key that an operator took off it is refused, also when it is this member's own.
+  const { clusterIssuers } = config.trust;
+  const issuers = new IssuerSet(clusterIssuers.length === 0 ? [key.publicKey] : [...new Set(clusterIssuers)]);
   const time = new TrustedTime(clock);
 
   const ctl = await connectPartition(partitionOptions('ctl', config.ctl, options));
@@ -72,6 +75,8 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
   const inbox = createInbox(rpc);
   const signer = createTokenSigner({ key, lattice, clock, lifetimeMs: tokenLifetimeMs, batch });
   const replay = new ReplayWindow({ clock, maxEntries: replayMaxEntries, skewMs });
+  // Peers sign requests and results together: a batch root checked for one is checked for the other.
+  const signatures = new SignatureChecker(MAX_LIFETIME_MS + 2 * skewMs);
   const requests = createRequestVerifier({
     lattice,
     issuers,
@@ -82,9 +87,10 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     unlinkedOrigins,
     bind,
     skewMs,
+    signatures,
     ...(options.ahead === undefined ? {} : { fence: new RestartFence(time, skewMs, options.ahead) }),
   });
-  const results = createResultVerifier({ lattice, issuers, clock, time, skewMs });
+  const results = createResultVerifier({ lattice, issuers, clock, time, skewMs, signatures });
   const invoker = new Invoker({
     bus: rpc,
     inbox,

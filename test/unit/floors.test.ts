@@ -12,6 +12,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['daemon', 'demo', 'bench'],
   ['development'],
   ['host', 'caller'],
+  ['served-component'],
   ['member', 'state-dir'],
   ['invocation', 'control'],
   ['trust', 'nats', 'wrpc', 'component', 'provider', 'lattice'],

@@ -1,0 +1,200 @@
+import { loadArtifact } from './component/artifact.ts';
+import type { ComponentPorts, RunningComponent } from './component/component.ts';
+import { startComponent } from './component/component-host.ts';
+import { preflight } from './component/preflight.ts';
+import { transpileComponent } from './component/transpile.ts';
+import type { ComponentConfig, HostConfig } from './config/schema.ts';
+import { serveDescription } from './control/describe.ts';
+import { TrellisError, type ErrorCode } from './errors.ts';
+import { componentId, functionName, instanceName, linkName } from './ids.ts';
+import type { Admission } from './invocation/admit.ts';
+import { createGate } from './invocation/gate.ts';
+import type { LinkTable } from './invocation/link-table.ts';
+import type { PathObserver } from './invocation/observer.ts';
+import { createPath } from './invocation/path.ts';
+import { isEngineFunction, subscribeComponent } from './invocation/subscribe.ts';
+import type { Member } from './member.ts';
+import type { Logger } from './telemetry/log.ts';
+import type { Metrics } from './telemetry/metrics.ts';
+import { childTraceparent } from './telemetry/trace.ts';
+import { hasAsync, type ComponentTypes } from './wit/types.ts';
+import type { BusSubscription } from './wrpc/bus.ts';
+
+/** A component that a host runs, with the subscriptions by which the lattice reaches it. */
+export interface ServedComponent {
+  readonly id: string;
+  readonly digest: string;
+  readonly component: RunningComponent;
+  readonly subscriptions: readonly BusSubscription[];
+}
+
+/** What a host gives each component it serves. */
+export interface ServeOptions {
+  readonly config: HostConfig;
+  readonly member: Member;
+  readonly links: LinkTable;
+  readonly admission: Admission;
+  readonly observer: PathObserver;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** True once the host is ending: nothing more is started. */
+  readonly stopping: () => boolean;
+}
+
+/**
+ * From a file to subjects: load, check, translate, run, subscribe. `undefined` if the host began to end meanwhile.
+ * @throws TRELLIS_COMPONENT_*, TRELLIS_WIT_*, TRELLIS_RUNNER_START; the message names the component
+ */
+export async function serveComponent(settings: ComponentConfig, options: ServeOptions): Promise<ServedComponent | undefined> {
+  try {
+    return await serve(settings, options);
+  } catch (error) {
+    throw ofComponent(settings.id, error);
+  }
+}
+
+/** The same error, saying which component it is about. */
+function ofComponent(id: string, error: unknown): unknown {
+  if (!(error instanceof TrellisError)) return error;
+  return new TrellisError(error.code, {
+    message: `component ${id}: ${error.message}`,
+    remedy: error.remedy,
+    details: { ...error.details, component: id },
+    cause: error.cause,
+  });
+}
+
+/** The types as the lattice may use them: without what the guest's language engine exports for itself. */
+function offered(types: ComponentTypes): ComponentTypes {
+  const exports = types.exports
+    .map((wit) => ({ ...wit, functions: wit.functions.filter((fn) => !isEngineFunction(wit.name, fn.wireName)) }))
+    .filter((wit) => wit.functions.length > 0);
+  return { ...types, exports };
+}
+
+async function serve(settings: ComponentConfig, options: ServeOptions): Promise<ServedComponent | undefined> {
+  const { config, log, member } = options;
+  const id = componentId(settings.id);
+  const maxMemoryBytes = settings.maxMemoryBytes ?? config.limits.maxLinearMemoryBytes;
+  const timeoutMs = settings.timeoutMs ?? config.limits.maxExecutionTimeMs;
+  const artifact = await loadArtifact(settings.file, { maxBytes: config.limits.maxComponentSizeBytes });
+  const checked = preflight(artifact.bytes, { maxBytes: config.limits.maxComponentSizeBytes });
+  const transpiled = await transpileComponent(artifact.bytes, checked, {
+    cacheDir: config.cacheDir,
+    limits: { maxMemoryBytes },
+    timeoutMs: 60_000,
+  });
+  // Another component may have failed the start, or somebody stopped it, while this one was being translated.
+  if (options.stopping()) return undefined;
+  const component = await startComponent(
+    {
+      id,
+      transpiled,
+      types: checked.types,
+      policy: settings.policy,
+      maxInstances: settings.maxInstances,
+      maxQueue: settings.maxQueue,
+      maxMemoryBytes,
+      maxParamsBytes: config.limits.maxParamsBytes,
+      maxResultBytes: config.limits.maxResultBytes,
+      timeoutMs,
+      pendingImports: config.trust.verify === 'enforce' ? 'refuse' : 'allow',
+      env: settings.env,
+      args: settings.args,
+      config: settings.config,
+      grants: settings.grants,
+    },
+    runnerPorts(checked.types, options),
+  );
+  if (options.stopping()) {
+    await component.stop();
+    return undefined;
+  }
+  const path = createPath({
+    id,
+    component,
+    timeoutMs,
+    maxInFlight: settings.maxInstances + settings.maxQueue,
+    admission: options.admission,
+    gate: createGate(config.trust.verify, member.requests),
+    signer: member.signer,
+    limits: {
+      maxParamsBytes: config.limits.maxParamsBytes,
+      maxCallDepth: config.limits.maxCallDepth,
+      paramsTimeoutMs: Math.min(timeoutMs, 10_000),
+    },
+    observer: options.observer,
+    clock: member.clock,
+  });
+  const subscriptions = subscribeComponent({
+    bus: member.rpc,
+    inbox: member.inbox,
+    lattice: member.lattice,
+    id,
+    component,
+    ...(settings.world === undefined ? {} : { worldName: settings.world }),
+    handler: path,
+  });
+  subscriptions.push(
+    serveDescription(member.ctl, member.lattice, id, { id, digest: artifact.digest, types: offered(checked.types) }),
+  );
+  log.info(
+    { component: id, digest: artifact.digest, functions: component.exports.length, policy: settings.policy },
+    'component served',
+  );
+  return { id, digest: artifact.digest, component, subscriptions };
+}
+
+/** What a component's runner may ask of this host: outbound calls along links, and the log. */
+function runnerPorts(types: ComponentTypes, options: ServeOptions): ComponentPorts {
+  const { log, metrics, member, links } = options;
+  const asyncResults = new Set<string>();
+  for (const wit of types.imports) {
+    for (const fn of wit.functions) if (hasAsync(fn.result)) asyncResults.add(`${wit.name} ${fn.wireName}`);
+  }
+  return {
+    log,
+    clock: member.clock,
+    onRunnerLost: (component) => metrics.runnerRestarted(component),
+    onGuestLog: (component, level, line) => log[level]({ component, guest: line }, 'guest'),
+    invokeImport: (call, events) => {
+      const link = call.link ?? 'default';
+      const target = links.resolve(call.component, link, call.instance);
+      // The guest learns that its import failed, and what its language makes of that; the code is for the operator.
+      const failed = (code: ErrorCode, detail: string): void => {
+        const operation = `${call.instance}/${call.func}`;
+        log.warn(
+          { code, detail, component: call.component, operation, ...(target === undefined ? {} : { target }) },
+          'import failed',
+        );
+        events.fail(`${code}: ${detail}`);
+      };
+      if (target === undefined) {
+        failed('TRELLIS_LINK_MISSING', `no link ${link} of ${call.component} serves ${call.instance}`);
+        return { sendPath() {}, cancel() {} };
+      }
+      const traceparent = childTraceparent(call.trace);
+      return member.invoker.invoke(
+        {
+          origin: call.component,
+          link: linkName(link),
+          target,
+          instance: instanceName(call.instance),
+          func: functionName(call.func),
+          // The runner's buffer is only ours until this returns, and the token is signed at the end of the turn.
+          params: new Uint8Array(call.params),
+          timeoutMs: Math.max(1, call.deadlineMs - member.clock.monotonicMs()),
+          depth: call.depth,
+          asyncResult: asyncResults.has(`${call.instance} ${call.func}`),
+          ...(traceparent === undefined ? {} : { traceparent }),
+        },
+        {
+          done: (result) => events.result(result),
+          path: (path, bytes, eof) => events.path(path, bytes, eof),
+          fail: failed,
+          cut: failed,
+        },
+      );
+    },
+  };
+}
