@@ -3,6 +3,7 @@ import type { SentRequest } from '../trust/signer.ts';
 import { prepareCall, type OutgoingCall, type OutgoingEvents, type PathFrame } from '../wrpc/client.ts';
 import { invocationSubject } from '../wrpc/subjects.ts';
 import { answeredFailure, printableStatus, refusalFailure } from './failure-codes.ts';
+import { GatheredBytes } from './gathered-bytes.ts';
 import { HEADER } from './headers.ts';
 import type { Invocation, InvocationEvents, InvocationHandle, InvokerOptions } from './outbound.ts';
 import { keptFrame, MAX_EARLY_FRAMES, ParamFrames } from './value-frames.ts';
@@ -48,9 +49,8 @@ class Call implements OutgoingEvents, InvocationHandle {
   /** The refusal that is held back. */
   #refusal: { readonly code: ErrorCode; readonly detail: string } | undefined;
   #sent: SentRequest | undefined;
-  #chunks: Uint8Array[] = [];
-  /** Bytes of the root result so far, and of its streams and futures. */
-  #bytes = 0;
+  readonly #root = new GatheredBytes();
+  /** Bytes of the result's streams and futures so far. */
   #pathBytes = 0;
   /** What came of streams and futures before the root. */
   #early: PathFrame[] | undefined;
@@ -157,18 +157,18 @@ class Call implements OutgoingEvents, InvocationHandle {
       return;
     }
     if (this.#answered) return;
-    this.#bytes += payload.length;
-    if (this.#bytes > this.#o.maxResultBytes) {
-      this.fail('TRELLIS_PATH_TOO_LARGE', 'result larger than limits.maxResultBytes');
+    if (this.#root.length + payload.length > this.#o.maxResultBytes) {
+      this.#root.take();
+      // Whose bytes these are is not known yet: under enforce a genuine answer may still come.
+      const tooLarge = ['TRELLIS_PATH_TOO_LARGE', 'result larger than limits.maxResultBytes'] as const;
+      if (this.#o.mode === 'enforce') this.#hold(...tooLarge);
+      else this.fail(...tooLarge);
       return;
     }
-    if (payload.length > 0) this.#chunks.push(new Uint8Array(payload));
+    this.#root.push(payload);
     if (!eof) return;
-    const chunks = this.#chunks;
-    this.#chunks = [];
-    this.#bytes = 0;
-    const only = chunks[0];
-    this.#judge(chunks, chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks), header(HEADER.result));
+    const root = this.#root.take();
+    this.#judge([root], root, header(HEADER.result));
   }
 
   /** Bytes of a stream or future. Before the root they are kept: nobody knows yet what they belong to. */
@@ -267,7 +267,7 @@ class Call implements OutgoingEvents, InvocationHandle {
     this.#frames.cancel();
     clearTimeout(this.#deadline);
     clearTimeout(this.#grace);
-    this.#chunks = [];
+    this.#root.take();
     this.#early = undefined;
     this.#forget();
     return true;
