@@ -49,6 +49,7 @@ type Lattice = BenchCase['lattice'];
 const BARE_SUBJECT = 'bench.bare';
 const STARTS = 3;
 const REST_MS = 1_500;
+const WARM_UP = { payloadBytes: 256, inFlight: 64, warmupMs: 0, durationMs: 1_500 } as const;
 
 /** Runs the benchmark: everything on loopback, every process its own, all ended by their handles. */
 export async function runBench(options: BenchOptions): Promise<BenchReport> {
@@ -84,12 +85,18 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
   stack.defer(() => load.stop());
 
   const rows: BenchRow[] = [];
+  const none = { lattice: 'plain', verify: 'off', target: '', instance: '', func: '', param: 'bytes' } as const;
+  const verifyOf = (test: BenchCase): LoadCase['verify'] => (test.lattice === 'plain' ? 'off' : 'enforce');
+  const chosen = CASES.filter(({ name }) => options.only === undefined || name.includes(options.only));
+  // A host that has served for a while is what is measured: one call at a time would take minutes to get its code optimised.
+  options.onProgress?.('warming up');
+  const warm = { ...WARM_UP, watch: { host: [], runners: [] } };
+  await load.run({ ...warm, ...none, kind: 'bare' });
+  for (const test of chosen) await load.run({ ...warm, ...test, kind: 'lattice', verify: verifyOf(test) });
   for (const { payloadBytes, inFlight, quickjs: withQuickjs } of LOADS) {
     if (options.inFlight !== undefined && options.inFlight !== inFlight) continue;
     if (options.payloadBytes !== undefined && options.payloadBytes !== payloadBytes) continue;
-    const cases = CASES.filter(
-      ({ name, param }) => (withQuickjs || param === 'bytes') && (options.only === undefined || name.includes(options.only)),
-    );
+    const cases = chosen.filter(({ param }) => withQuickjs || param === 'bytes');
     if (cases.length === 0) continue;
     const samples = new Map<string, BenchRow[]>();
     for (let round = 1; round <= options.rounds; round++) {
@@ -100,11 +107,9 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
         samples.set(name, [...(samples.get(name) ?? []), row]);
         return row;
       };
-      const none = { lattice: 'plain', verify: 'off', target: '', instance: '', func: '', param: 'bytes' } as const;
       const { rps } = await measured(BARE, bare, { ...base, ...none, kind: 'bare' });
       for (const test of cases) {
-        const verify = test.lattice === 'plain' ? 'off' : 'enforce';
-        await measured(test.name, hosts[test.lattice], { ...base, ...test, kind: 'lattice', verify }, rps);
+        await measured(test.name, hosts[test.lattice], { ...base, ...test, kind: 'lattice', verify: verifyOf(test) }, rps);
       }
     }
     for (const measured of samples.values()) rows.push(medianRow(measured));
