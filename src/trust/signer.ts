@@ -137,14 +137,19 @@ export function createTokenSigner(options: TokenSignerOptions): TokenSigner {
   const issuer = key.publicKey;
   const stats = { tokens: 0, signatures: 0 };
   let queue: Queued[] = [];
-  let scheduled: NodeJS.Immediate | undefined;
+  let scheduled = false;
 
   const nowMs = (): number => Math.floor(clock.wallMs());
 
   function enqueue(kind: TokenKind, claimsText: string, done: (token: string) => void): void {
     queue.push({ kind, claimsText, done });
     if (queue.length >= MAX_BATCH) flush();
-    else scheduled ??= setImmediate(flush);
+    else if (!scheduled) {
+      // The tick queue runs when the event that brought these calls, and every promise it settled, has been handled: all of
+      // its tokens are there, and a lone one has not waited for another round of the loop.
+      scheduled = true;
+      process.nextTick(flush);
+    }
   }
 
   function signMessage(message: string): Buffer {
@@ -166,8 +171,7 @@ export function createTokenSigner(options: TokenSignerOptions): TokenSigner {
   }
 
   function flush(): void {
-    clearImmediate(scheduled);
-    scheduled = undefined;
+    scheduled = false;
     if (queue.length === 0) return;
     const ready = queue;
     queue = [];
