@@ -1,8 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { confinedNode } from './confined-node.ts';
 
 const PAGE_BYTES = 65_536;
 /** Parts of Node are wasm themselves, and need some. */
@@ -88,32 +88,9 @@ export function runnerArguments(options: RunnerProcessOptions): string[] {
   ];
 }
 
-/**
- * The command that wraps Node where the machine has it: no core files (they would hold guests' memory), no regained
- * privileges, and death with the host even while guest code spins and cannot notice that the pipe has closed.
- */
-function wrapper(): { command: string; args: readonly string[] } {
-  if (process.platform === 'win32') return { command: process.execPath, args: [] };
-  const setpriv = findSetpriv();
-  const exec = setpriv === undefined ? 'exec "$@"' : `exec ${setpriv} --pdeathsig KILL --no-new-privs "$@"`;
-  return { command: '/bin/sh', args: ['-c', `ulimit -c 0; ${exec}`, 'sh', process.execPath] };
-}
-
-let setprivPath: string | false | undefined;
-
-function findSetpriv(): string | undefined {
-  if (setprivPath === undefined) {
-    const folders = process.platform === 'linux' ? ['/usr/bin', '/bin', ...(process.env['PATH'] ?? '').split(delimiter)] : [];
-    const found = folders.filter((folder) => /^\/[\w./+-]*$/.test(folder)).map((folder) => join(folder, 'setpriv'));
-    // BusyBox has a setpriv without --pdeathsig.
-    setprivPath = found.find((path) => existsSync(path) && readFileSync(path).includes('pdeathsig')) ?? false;
-  }
-  return setprivPath === false ? undefined : setprivPath;
-}
-
 /** Starts a runner process. Never throws: one that cannot start shows as `exited`. */
 export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess | { readonly failed: string } {
-  const { command, args } = wrapper();
+  const { command, args } = confinedNode();
   let child: ChildProcess;
   try {
     child = spawn(command, [...args, ...runnerArguments(options)], {

@@ -5,6 +5,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { TrellisError } from '../errors.ts';
 import { cacheKey, isEntryFile, readEntry, writeEntry } from './cache.ts';
 import type { CacheEntry } from './cache.ts';
+import { confinedNode } from './confined-node.ts';
 import { PATCH_VERSION } from './patches.ts';
 import type { Preflight } from './preflight.ts';
 import { planFor } from './transpile-plan.ts';
@@ -170,7 +171,8 @@ async function runTranslator(job: TranspileJob, component: Uint8Array, timeoutMs
     '--no-warnings',
     '--max-old-space-size=1024',
   ];
-  const child = spawn(process.execPath, [...flags, main], { env: {}, cwd: '/', stdio: ['pipe', 'pipe', 'pipe'] });
+  const node = confinedNode();
+  const child = spawn(node.command, [...node.args, ...flags, main], { env: {}, cwd: '/', stdio: ['pipe', 'pipe', 'pipe'] });
   // Generated text is a small multiple of the component; the rest is room for the fixed part.
   const maxBytes = 64 * 1024 * 1024 + 4 * component.length;
   const output: Buffer[] = [];
