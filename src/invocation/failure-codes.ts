@@ -8,6 +8,7 @@ const FAILURE: Readonly<Record<Exclude<ResultStatus, 'ok'>, ErrorCode>> = {
   timeout: 'TRELLIS_INVOKE_TARGET_TIMEOUT',
   'too-large': 'TRELLIS_PATH_TOO_LARGE',
   'bad-params': 'TRELLIS_INVOKE_BAD_PARAMS',
+  'unsigned-values': 'TRELLIS_PATH_UNSIGNED_VALUES',
   unavailable: 'TRELLIS_INVOKE_FAILED',
   error: 'TRELLIS_INVOKE_FAILED',
 };
@@ -25,6 +26,7 @@ export function refusalFailure(status: number, text: string): [ErrorCode, string
   if (status === 429) return ['TRELLIS_INVOKE_BUSY', detail];
   if (status === 408 || status === 504) return ['TRELLIS_INVOKE_TARGET_TIMEOUT', detail];
   if (status === 400) return ['TRELLIS_INVOKE_BAD_PARAMS', detail];
+  if (status === 422) return ['TRELLIS_PATH_UNSIGNED_VALUES', detail];
   if (status === 413) return ['TRELLIS_PATH_TOO_LARGE', detail];
   return ['TRELLIS_INVOKE_FAILED', detail];
 }

@@ -62,7 +62,7 @@ const RUN_FAILURE: Readonly<Record<CallFailure, readonly [Failure, ErrorCode]>> 
   'too-large': ['too-large', 'TRELLIS_PATH_TOO_LARGE'],
   'bad-params': ['bad-params', 'TRELLIS_INVOKE_BAD_PARAMS'],
   unavailable: ['unavailable', 'TRELLIS_INVOKE_FAILED'],
-  'unsigned-values': ['denied', 'TRELLIS_PATH_UNSIGNED_VALUES'],
+  'unsigned-values': ['unsigned-values', 'TRELLIS_PATH_UNSIGNED_VALUES'],
   error: ['error', 'TRELLIS_INVOKE_FAILED'],
 };
 
@@ -263,7 +263,7 @@ class Passage implements CallEvents {
 
   fail(status: CallFailure, detail: string): void {
     const [failure, code] = RUN_FAILURE[status];
-    this.#leave(failure, failure, code, detail);
+    this.#leave(failure === 'unsigned-values' ? 'denied' : failure, failure, code, detail);
   }
 
   /** To the caller every denial reads alike; only a full replay window says busy, because trying again later helps. */

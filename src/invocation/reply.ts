@@ -17,6 +17,7 @@ const STATUS_LINE: Readonly<Record<Exclude<ResultStatus, 'ok'>, readonly [code: 
   timeout: [504, 'deadline exceeded'],
   'too-large': [413, 'too large'],
   'bad-params': [400, 'parameters not understood'],
+  'unsigned-values': [422, 'a stream or future outside the signed bytes'],
   unavailable: [503, 'component unavailable'],
   error: [500, 'invocation failed'],
 };

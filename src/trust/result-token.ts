@@ -2,7 +2,18 @@ import { isToken } from '../ids.ts';
 import { ClaimsReader } from './canonical.ts';
 import { isDigest, isPlainSubject } from './claim-values.ts';
 
-const STATUSES = ['ok', 'denied', 'busy', 'trap', 'timeout', 'too-large', 'bad-params', 'unavailable', 'error'] as const;
+const STATUSES = [
+  'ok',
+  'denied',
+  'busy',
+  'trap',
+  'timeout',
+  'too-large',
+  'bad-params',
+  'unsigned-values',
+  'unavailable',
+  'error',
+] as const;
 
 /** How a call ended. `ok` says that the component answered, also when its answer is a WIT `err`. */
 export type ResultStatus = (typeof STATUSES)[number];

@@ -105,7 +105,7 @@ describe.each(MODES)('verify: %s', (mode) => {
       },
     });
     if (mode === 'enforce') {
-      await expect(counted).rejects.toMatchObject({ code: 'TRELLIS_INVOKE_DENIED' });
+      await expect(counted).rejects.toMatchObject({ code: 'TRELLIS_PATH_UNSIGNED_VALUES' });
       expect(await denials('TRELLIS_PATH_UNSIGNED_VALUES')).toBe(before + 1);
       expect(ended('echo-streams')).toMatchObject({ outcome: 'denied', code: 'TRELLIS_PATH_UNSIGNED_VALUES' });
     } else {
@@ -130,7 +130,7 @@ describe.each(MODES)('verify: %s', (mode) => {
         handle.sendPath('0.1', bytes('00'), true);
       },
     });
-    if (mode === 'enforce') await expect(root).rejects.toMatchObject({ code: 'TRELLIS_INVOKE_DENIED' });
+    if (mode === 'enforce') await expect(root).rejects.toMatchObject({ code: 'TRELLIS_PATH_UNSIGNED_VALUES' });
     else expect(Buffer.from(await root).equals(params)).toBe(true);
   });
 
@@ -138,7 +138,7 @@ describe.each(MODES)('verify: %s', (mode) => {
     const before = await denials('TRELLIS_PATH_UNSIGNED_VALUES');
     const nothing = test.call('echo-streams', 'streams.make-bytes', ['0']);
     if (mode === 'enforce') {
-      await expect(nothing).rejects.toMatchObject({ code: 'TRELLIS_INVOKE_DENIED' });
+      await expect(nothing).rejects.toMatchObject({ code: 'TRELLIS_PATH_UNSIGNED_VALUES' });
       expect(await denials('TRELLIS_PATH_UNSIGNED_VALUES')).toBe(before + 1);
     } else {
       expect((await nothing).json).toEqual({ ready: { hex: '' } });
@@ -190,7 +190,7 @@ describe.each(MODES)('verify: %s', (mode) => {
     if (mode === 'enforce') {
       await expect(direct).rejects.toMatchObject({ code: 'TRELLIS_PATH_UNSIGNED_VALUES' });
       await expect(test.call('lenient-relay', 'relayed.echo-bytes', [value])).rejects.toMatchObject({
-        code: 'TRELLIS_INVOKE_DENIED',
+        code: 'TRELLIS_PATH_UNSIGNED_VALUES',
       });
       expect(await denials('TRELLIS_PATH_UNSIGNED_VALUES')).toBeGreaterThan(before);
       expect(ended('lenient-relay')).toMatchObject({ outcome: 'denied', code: 'TRELLIS_PATH_UNSIGNED_VALUES' });

@@ -47,7 +47,7 @@ describe('a host in a development lattice', () => {
     const value = { ready: { hex: '616263' } };
     expect((await test.call('echo-streams', 'streams.echo-bytes', [value])).json).toEqual(value);
     await expect(test.call('echo-streams', 'streams.echo-bytes', [{ ready: { hex: '' } }])).rejects.toMatchObject({
-      code: 'TRELLIS_INVOKE_DENIED',
+      code: 'TRELLIS_PATH_UNSIGNED_VALUES',
     });
   });
 
