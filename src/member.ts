@@ -80,7 +80,6 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
   const requests = createRequestVerifier({
     lattice,
     issuers,
-    clock,
     time,
     replay,
     links: options.links,
@@ -90,7 +89,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     signatures,
     ...(options.ahead === undefined ? {} : { fence: new RestartFence(time, skewMs, options.ahead) }),
   });
-  const results = createResultVerifier({ lattice, issuers, clock, time, skewMs, signatures });
+  const results = createResultVerifier({ lattice, issuers, time, skewMs, signatures });
   const invoker = new Invoker({
     bus: rpc,
     inbox,
@@ -98,7 +97,6 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     mode: verify,
     signer,
     results,
-    clock,
     observer,
     maxResultBytes: config.limits.maxResultBytes,
     refusalGraceMs: config.trust.refusalGraceMs,

@@ -54,7 +54,7 @@ export async function callTyped(call: TypedCall): Promise<TypedResult> {
 
   const until = performance.now() + timeoutMs;
   // What is not in the signed bytes, nobody vouches for.
-  const results = new PendingResults({ refuse: caller.member.invoker.options.mode === 'enforce' });
+  const results = new PendingResults({ refuse: caller.member.invoker.mode === 'enforce' });
   let handle: InvocationHandle | undefined;
   const root = await caller.call({
     target: call.target,

@@ -4,6 +4,7 @@ import { prepareCall, type OutgoingCall, type OutgoingEvents, type PathFrame } f
 import { invocationSubject } from '../wrpc/subjects.ts';
 import { answeredFailure, printableStatus, refusalFailure } from './failure-codes.ts';
 import { GatheredBytes } from './gathered-bytes.ts';
+import type { VerifyMode } from './gate.ts';
 import { HEADER } from './headers.ts';
 import type { Invocation, InvocationEvents, InvocationHandle, InvokerOptions } from './outbound.ts';
 import { keptFrame, MAX_EARLY_FRAMES, ParamFrames } from './value-frames.ts';
@@ -12,11 +13,16 @@ const EMPTY = new Uint8Array(0);
 
 /** Sends invocations: the outbound mirror of the path (sign, send, verify the answer). */
 export class Invoker {
-  readonly options: InvokerOptions;
+  readonly #options: InvokerOptions;
   readonly #calls = new Set<Call>();
 
   constructor(options: InvokerOptions) {
-    this.options = options;
+    this.#options = options;
+  }
+
+  /** How strict this side is with answers. */
+  get mode(): VerifyMode {
+    return this.#options.mode;
   }
 
   /** Calls in flight. */
@@ -26,7 +32,7 @@ export class Invoker {
 
   /** Starts an invocation. Never throws for what a peer does; TRELLIS_NATS_* when the connection itself is closed. */
   invoke(invocation: Invocation, events: InvocationEvents): InvocationHandle {
-    const call = new Call(this.options, invocation, events, () => this.#calls.delete(call));
+    const call = new Call(this.#options, invocation, events, () => this.#calls.delete(call));
     this.#calls.add(call);
     call.start();
     return call;

@@ -1,4 +1,3 @@
-import type { Clock } from '../clock.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { ComponentId, FunctionName, InstanceName, LatticeName, LinkName } from '../ids.ts';
 import type { TokenSigner } from '../trust/signer.ts';
@@ -53,7 +52,6 @@ export interface InvokerOptions {
   readonly mode: VerifyMode;
   readonly signer: TokenSigner;
   readonly results: ResultVerifier;
-  readonly clock: Clock;
   readonly observer: PathObserver;
   readonly maxResultBytes: number;
   /**

@@ -1,7 +1,7 @@
 import type { ComponentId } from '../ids.ts';
 import type { TokenSigner } from '../trust/signer.ts';
 import type { ResultStatus } from '../trust/result-token.ts';
-import { requestDigest } from '../trust/token.ts';
+import { MAX_TOKEN_CHARS, requestDigest } from '../trust/token.ts';
 import type { BusHeaders } from '../wrpc/bus.ts';
 import type { IncomingInvocation } from '../wrpc/server.ts';
 import { HEADER } from './headers.ts';
@@ -33,7 +33,7 @@ export interface ReplyContext {
 }
 
 function signed(context: ReplyContext, status: ResultStatus, result: Uint8Array, done: (value: string) => void): void {
-  if (context.token === undefined || context.token.length > 4096) {
+  if (context.token === undefined || context.token.length > MAX_TOKEN_CHARS) {
     done(`unsigned ${status}`);
     return;
   }

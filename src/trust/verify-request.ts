@@ -1,4 +1,3 @@
-import type { Clock } from '../clock.ts';
 import { quote } from '../ids.ts';
 import { byteLengthOf } from './canonical.ts';
 import { type Denial, deny, verifierFailed } from './denial.ts';
@@ -89,7 +88,6 @@ export interface RequestVerifier {
 export interface RequestVerifierOptions {
   readonly lattice: string;
   readonly issuers: IssuerSet;
-  readonly clock: Clock;
   readonly time: TrustedTime;
   readonly replay: ReplayWindow;
   readonly links: LinkTable;

@@ -1,4 +1,3 @@
-import type { Clock } from '../clock.ts';
 import { quote } from '../ids.ts';
 import { byteLengthOf, type ByteParts } from './canonical.ts';
 import { type Denial, deny, verifierFailed } from './denial.ts';
@@ -27,7 +26,6 @@ export interface ResultVerifier {
 export interface ResultVerifierOptions {
   readonly lattice: string;
   readonly issuers: IssuerSet;
-  readonly clock: Clock;
   readonly time: TrustedTime;
   /** Largest difference between two clocks, milliseconds; 5,000 by default. */
   readonly skewMs?: number;

@@ -1,23 +1,9 @@
 import { TrellisError } from '../errors.ts';
-import type { PrimitiveKind, WitType } from './types.ts';
+import { PRIMITIVE_KINDS, type PrimitiveKind, type WitType } from './types.ts';
 import { isLabel } from './wasm-cursor.ts';
 
 const MAX_DEPTH = 64;
-const PRIMITIVES: ReadonlySet<unknown> = new Set<PrimitiveKind>([
-  'bool',
-  'u8',
-  's8',
-  'u16',
-  's16',
-  'u32',
-  's32',
-  'u64',
-  's64',
-  'f32',
-  'f64',
-  'char',
-  'string',
-]);
+const PRIMITIVES: ReadonlySet<unknown> = new Set(PRIMITIVE_KINDS);
 
 function bad(path: string, message: string): never {
   throw new TrellisError('TRELLIS_WIT_TYPE_TEXT', { message: `${path}: ${message}` });

@@ -4,20 +4,24 @@
  */
 
 /** The types that hold no other type. */
-export type PrimitiveKind =
-  | 'bool'
-  | 'u8'
-  | 's8'
-  | 'u16'
-  | 's16'
-  | 'u32'
-  | 's32'
-  | 'u64'
-  | 's64'
-  | 'f32'
-  | 'f64'
-  | 'char'
-  | 'string';
+export const PRIMITIVE_KINDS = [
+  'bool',
+  'u8',
+  's8',
+  'u16',
+  's16',
+  'u32',
+  's32',
+  'u64',
+  's64',
+  'f32',
+  'f64',
+  'char',
+  'string',
+] as const;
+
+/** One of {@link PRIMITIVE_KINDS}. */
+export type PrimitiveKind = (typeof PRIMITIVE_KINDS)[number];
 
 /** A field of a record. `name` is the kebab-case WIT label. */
 export interface WitField {

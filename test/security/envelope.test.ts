@@ -356,7 +356,6 @@ describe('times', () => {
     const verifier = createRequestVerifier({
       lattice: LATTICE,
       issuers: world.issuers,
-      clock: world.clock,
       time: world.time,
       replay: world.replay,
       links: { allows: () => true },

@@ -84,7 +84,7 @@ export function createTrustWorld(settings: Settings = {}) {
   const replay = new ReplayWindow({ clock, maxEntries: settings.maxEntries ?? 10_000, skewMs });
   const fence = new RestartFence(time, skewMs, settings.store ?? new MemoryAheadStore());
   const links = { allows: (origin: string, link: string) => origin === CALL.origin && link === CALL.link };
-  const { key: _, store: __, maxEntries: ___, ...own } = settings;
+  const { key: _, store: __, maxEntries: ___, clock: ____, ...own } = settings;
   const verifier = createRequestVerifier({
     lattice: LATTICE,
     time,
@@ -94,10 +94,9 @@ export function createTrustWorld(settings: Settings = {}) {
     unlinkedOrigins: [],
     bind: 'strict',
     ...own,
-    clock,
     issuers,
   });
-  const results = createResultVerifier({ lattice: LATTICE, issuers, clock, time, skewMs });
+  const results = createResultVerifier({ lattice: LATTICE, issuers, time, skewMs });
   const signer = createTokenSigner({ key, lattice: LATTICE, clock });
   return { clock, key, issuers, time, replay, fence, verifier, results, signer };
 }

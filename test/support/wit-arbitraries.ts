@@ -1,22 +1,6 @@
 import fc from 'fast-check';
 import { isPlainOption, NUMERIC_ARRAYS, isNumeric } from '../../src/wit/js-shapes.ts';
-import { camelCase, type PrimitiveKind, type WitType } from '../../src/wit/types.ts';
-
-const PRIMITIVES: readonly PrimitiveKind[] = [
-  'bool',
-  'u8',
-  's8',
-  'u16',
-  's16',
-  'u32',
-  's32',
-  'u64',
-  's64',
-  'f32',
-  'f64',
-  'char',
-  'string',
-];
+import { camelCase, PRIMITIVE_KINDS, type WitType } from '../../src/wit/types.ts';
 
 const labels = (max: number): fc.Arbitrary<string[]> =>
   fc.integer({ min: 1, max }).map((count) => Array.from({ length: count }, (_, i) => (i % 7 === 3 ? `x-${i}-YZ` : `n${i}`)));
@@ -28,7 +12,7 @@ export const plainTypes: fc.Arbitrary<WitType> = fc.letrec<{ type: WitType }>((t
   return {
     type: fc.oneof(
       { depthSize: 'small', withCrossShrink: true },
-      fc.constantFrom(...PRIMITIVES).map((kind): WitType => ({ kind })),
+      fc.constantFrom(...PRIMITIVE_KINDS).map((kind): WitType => ({ kind })),
       type.map((elem): WitType => ({ kind: 'list', elem })),
       type.map((some): WitType => ({ kind: 'option', some })),
       fc.array(type, { minLength: 1, maxLength: 4 }).map((elems): WitType => ({ kind: 'tuple', elems })),
