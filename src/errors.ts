@@ -297,6 +297,13 @@ export const CATALOGUE = {
     'The envelope was signed by a key that is not among the cluster issuers.',
     'Add the public key to WASMCLOUD_CLUSTER_ISSUERS if it should be trusted.',
   ),
+  TRELLIS_VERIFY_SCOPE: entry(
+    'denied',
+    EXIT.denied,
+    false,
+    'The signer may not speak for this caller, or not answer for this component.',
+    'Have its delegation name the component (trellis keys delegate --origins, --targets), or run it on a host that may.',
+  ),
   TRELLIS_VERIFY_EARLY: entry(
     'denied',
     EXIT.denied,

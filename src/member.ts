@@ -8,7 +8,7 @@ import type { LinkTable } from './invocation/link-table.ts';
 import type { PathObserver } from './invocation/observer.ts';
 import { connectPartition, type LatticeConnection } from './nats/connection.ts';
 import type { Logger } from './telemetry/log.ts';
-import { IssuerSet } from './trust/issuers.ts';
+import { IssuerSet, issuersOnly } from './trust/issuers.ts';
 import { SigningKey } from './trust/nkey.ts';
 import { ReplayWindow } from './trust/replay.ts';
 import { RestartFence, type AheadStore } from './trust/restart-fence.ts';
@@ -76,10 +76,11 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
   const signer = createTokenSigner({ key, lattice, clock, lifetimeMs: tokenLifetimeMs, batch });
   const replay = new ReplayWindow({ clock, maxEntries: replayMaxEntries, skewMs });
   // Peers sign requests and results together: a batch root checked for one is checked for the other.
+  const signers = issuersOnly(issuers);
   const signatures = new SignatureChecker(MAX_LIFETIME_MS + 2 * skewMs);
   const requests = createRequestVerifier({
     lattice,
-    issuers,
+    signers,
     time,
     replay,
     links: options.links,
@@ -89,7 +90,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     signatures,
     ...(options.ahead === undefined ? {} : { fence: new RestartFence(time, skewMs, options.ahead) }),
   });
-  const results = createResultVerifier({ lattice, issuers, time, skewMs, signatures });
+  const results = createResultVerifier({ lattice, signers, time, skewMs, signatures });
   const invoker = new Invoker({
     bus: rpc,
     inbox,

@@ -136,6 +136,13 @@ export class ClaimsReader {
     else this.#at += literal.length;
   }
 
+  /** Steps over `literal` if it stands here, and says whether it did: for a key that may be absent. */
+  optional(literal: string): boolean {
+    if (this.#failed || !this.#text.startsWith(literal, this.#at)) return false;
+    this.#at += literal.length;
+    return true;
+  }
+
   /** The string value that starts here and ends before the next quote, which the next literal must begin with. */
   value(): string {
     const end = this.#failed ? -1 : this.#text.indexOf('"', this.#at);

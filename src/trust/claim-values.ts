@@ -1,5 +1,5 @@
 import { TrellisError } from '../errors.ts';
-import { isPlainValue } from './canonical.ts';
+import { type ClaimsReader, isPlainValue } from './canonical.ts';
 import { MAX_CLAIMS_CHARS } from './token.ts';
 
 // 16 bytes in base64url: 21 free characters and one that carries two bits, the other four being zero.
@@ -21,6 +21,21 @@ export function isDigest(value: string): boolean {
 /** True for a subject that names exactly one place: printable ASCII without blanks and wildcards, at most 512 characters. */
 export function isPlainSubject(value: string): boolean {
   return value.length <= 512 && SUBJECT.test(value) && !value.startsWith('.') && !value.endsWith('.') && !value.includes('..');
+}
+
+/** The `kid` claim as it stands behind `iss`: the key is absent without a delegation, so that there is one spelling. */
+export function kidText(kid: string | undefined): string {
+  return kid === undefined ? '' : `,"kid":"${kid}"`;
+}
+
+/** Reads what {@link kidText} writes, from before the quote that ends `iss`. */
+export function readKid(reader: ClaimsReader): string | undefined {
+  return reader.optional('","kid":"') ? reader.value() : undefined;
+}
+
+/** True for an absent `kid`, and for a thumbprint. */
+export function isKid(kid: string | undefined): boolean {
+  return kid === undefined || isDigest(kid);
 }
 
 /**

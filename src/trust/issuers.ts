@@ -1,5 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import { TrellisError } from '../errors.ts';
+import { quote } from '../ids.ts';
+import { type Denial, deny } from './denial.ts';
 import { parsePublicKey, seedKind } from './nkey.ts';
 
 /** The cluster keys whose tokens are accepted. More than one may be valid at a time; that is how keys are rotated. */
@@ -48,13 +50,33 @@ function invalid(at: number, reason: string, isSeed: boolean): TrellisError {
   });
 }
 
-/**
- * The key that may sign for `iss`, or `undefined`. Every verifier asks here and nowhere else.
- *
- * Delegations belong here: a host's or provider's own key will be found through a chain that ends at one of the issuers, and
- * its scope (which origins it may speak for, which components it may answer for) will come back beside the key. A chain
- * is looked up before any signature of the token itself is checked, so an unknown signer stays cheap to refuse.
- */
-export function resolveSigner(issuers: IssuerSet, iss: string): KeyObject | undefined {
-  return issuers.keyFor(iss);
+/** A key that counts, and for what. */
+export interface TrustedSigner {
+  readonly key: KeyObject;
+  /** True if it may sign calls of this component or caller. */
+  speaksFor(origin: string): boolean;
+  /** True if it may sign answers of this component. */
+  answersFor(component: string): boolean;
 }
+
+/** Whose signatures count. Every verifier asks here and nowhere else; an answer costs no cryptography. */
+export interface SignerDirectory {
+  /**
+   * The signer that a token names by its public key and, unless that is a cluster issuer itself, by the thumbprint of
+   * its delegation; or why it does not count.
+   */
+  find(iss: string, kid: string | undefined): TrustedSigner | Denial;
+}
+
+/** The directory in which cluster issuers sign for themselves, and nobody for them. */
+export function issuersOnly(issuers: IssuerSet): SignerDirectory {
+  return {
+    find(iss, kid) {
+      const key = issuers.keyFor(iss);
+      if (key === undefined || kid !== undefined) return deny('TRELLIS_VERIFY_ISSUER', `signed by ${quote(iss)}`);
+      return { key, speaksFor: anything, answersFor: anything };
+    },
+  };
+}
+
+const anything = (): boolean => true;

@@ -1,6 +1,6 @@
 import { isToken } from '../ids.ts';
 import { ClaimsReader } from './canonical.ts';
-import { isDigest, isTokenId } from './claim-values.ts';
+import { isDigest, isKid, isTokenId, kidText, readKid } from './claim-values.ts';
 
 /** What a caller signs: one call, to one function of one component, with these parameter bytes, once. */
 export interface RequestClaims {
@@ -15,6 +15,8 @@ export interface RequestClaims {
   readonly lat: string;
   /** Public key of the signer. */
   readonly iss: string;
+  /** Thumbprint of the delegation that lets it sign, 43 characters; absent when a cluster issuer signs itself. */
+  readonly kid?: string;
   /** Calling component. */
   readonly org: string;
   /** Name of the link the call follows. */
@@ -38,8 +40,8 @@ export interface RequestClaims {
 /** The one spelling of request claims. The caller has checked that the strings can be written. */
 export function writeRequestClaims(c: RequestClaims): string {
   return (
-    `{"v":2,"jti":"${c.jti}","iat":${c.iat},"exp":${c.exp},"lat":"${c.lat}","iss":"${c.iss}","org":"${c.org}",` +
-    `"lnk":"${c.lnk}","tgt":"${c.tgt}","ins":"${c.ins}","fun":"${c.fun}","sub":"${c.sub}","rpl":"${c.rpl}",` +
+    `{"v":2,"jti":"${c.jti}","iat":${c.iat},"exp":${c.exp},"lat":"${c.lat}","iss":"${c.iss}"${kidText(c.kid)},` +
+    `"org":"${c.org}","lnk":"${c.lnk}","tgt":"${c.tgt}","ins":"${c.ins}","fun":"${c.fun}","sub":"${c.sub}","rpl":"${c.rpl}",` +
     `"len":${c.len},"dig":"${c.dig}"}`
   );
 }
@@ -57,6 +59,7 @@ export function readRequestClaims(text: string): RequestClaims | undefined {
   const lat = reader.value();
   reader.literal('","iss":"');
   const iss = reader.value();
+  const kid = readKid(reader);
   reader.literal('","org":"');
   const org = reader.value();
   reader.literal('","lnk":"');
@@ -77,8 +80,8 @@ export function readRequestClaims(text: string): RequestClaims | undefined {
   const dig = reader.value();
   reader.literal('"}');
   if (!reader.end()) return undefined;
-  if (!isTokenId(jti) || !isDigest(dig)) return undefined;
+  if (!isTokenId(jti) || !isDigest(dig) || !isKid(kid)) return undefined;
   if (!isToken(lat, 64) || !isToken(org) || !isToken(lnk, 64) || !isToken(tgt)) return undefined;
   if (fun === '' || sub === '' || rpl === '') return undefined;
-  return { v: 2, jti, iat, exp, lat, iss, org, lnk, tgt, ins, fun, sub, rpl, len, dig };
+  return { v: 2, jti, iat, exp, lat, iss, ...(kid === undefined ? {} : { kid }), org, lnk, tgt, ins, fun, sub, rpl, len, dig };
 }

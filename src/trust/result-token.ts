@@ -1,6 +1,6 @@
 import { isToken } from '../ids.ts';
 import { ClaimsReader } from './canonical.ts';
-import { isDigest, isPlainSubject } from './claim-values.ts';
+import { isDigest, isKid, isPlainSubject, kidText, readKid } from './claim-values.ts';
 
 const STATUSES = [
   'ok',
@@ -29,6 +29,8 @@ export interface ResultClaims {
   readonly lat: string;
   /** Public key of the signer. */
   readonly iss: string;
+  /** Thumbprint of the delegation that lets it sign; absent when a cluster issuer signs itself. */
+  readonly kid?: string;
   /** The component that answers. */
   readonly srv: string;
   readonly st: ResultStatus;
@@ -45,6 +47,8 @@ export interface AcceptClaims {
   readonly iat: number;
   readonly lat: string;
   readonly iss: string;
+  /** Thumbprint of the delegation that lets it sign; absent when a cluster issuer signs itself. */
+  readonly kid?: string;
   readonly srv: string;
   /** The inbox for the rest of the parameters. */
   readonly rs: string;
@@ -57,17 +61,19 @@ function isStatus(value: string): value is ResultStatus {
 /** The one spelling of result claims. */
 export function writeResultClaims(c: ResultClaims): string {
   return (
-    `{"v":2,"req":"${c.req}","iat":${c.iat},"lat":"${c.lat}","iss":"${c.iss}","srv":"${c.srv}","st":"${c.st}",` +
+    `{"v":2,"req":"${c.req}","iat":${c.iat},"lat":"${c.lat}","iss":"${c.iss}"${kidText(c.kid)},"srv":"${c.srv}","st":"${c.st}",` +
     `"len":${c.len},"dig":"${c.dig}"}`
   );
 }
 
 /** The one spelling of accept claims. */
 export function writeAcceptClaims(c: AcceptClaims): string {
-  return `{"v":2,"req":"${c.req}","iat":${c.iat},"lat":"${c.lat}","iss":"${c.iss}","srv":"${c.srv}","rs":"${c.rs}"}`;
+  return `{"v":2,"req":"${c.req}","iat":${c.iat},"lat":"${c.lat}","iss":"${c.iss}"${kidText(c.kid)},"srv":"${c.srv}","rs":"${c.rs}"}`;
 }
 
-function readOpening(reader: ClaimsReader): { req: string; iat: number; lat: string; iss: string; srv: string } {
+type Opening = Pick<ResultClaims, 'v' | 'req' | 'iat' | 'lat' | 'iss' | 'kid' | 'srv'>;
+
+function readOpening(reader: ClaimsReader): Opening {
   reader.literal('{"v":2,"req":"');
   const req = reader.value();
   reader.literal('","iat":');
@@ -76,15 +82,20 @@ function readOpening(reader: ClaimsReader): { req: string; iat: number; lat: str
   const lat = reader.value();
   reader.literal('","iss":"');
   const iss = reader.value();
+  const kid = readKid(reader);
   reader.literal('","srv":"');
   const srv = reader.value();
-  return { req, iat, lat, iss, srv };
+  return { v: 2, req, iat, lat, iss, ...(kid === undefined ? {} : { kid }), srv };
+}
+
+function isOpening({ req, lat, kid, srv }: Opening): boolean {
+  return isDigest(req) && isToken(lat, 64) && isKid(kid) && isToken(srv);
 }
 
 /** Result claims from their text, or `undefined` unless it is exactly what {@link writeResultClaims} writes. */
 export function readResultClaims(text: string): ResultClaims | undefined {
   const reader = new ClaimsReader(text);
-  const { req, iat, lat, iss, srv } = readOpening(reader);
+  const opening = readOpening(reader);
   reader.literal('","st":"');
   const st = reader.value();
   reader.literal('","len":');
@@ -93,17 +104,17 @@ export function readResultClaims(text: string): ResultClaims | undefined {
   const dig = reader.value();
   reader.literal('"}');
   if (!reader.end()) return undefined;
-  if (!isDigest(req) || !isDigest(dig) || !isStatus(st) || !isToken(lat, 64) || !isToken(srv)) return undefined;
-  return { v: 2, req, iat, lat, iss, srv, st, len, dig };
+  if (!isOpening(opening) || !isDigest(dig) || !isStatus(st)) return undefined;
+  return { ...opening, st, len, dig };
 }
 
 /** Accept claims from their text, or `undefined` unless it is exactly what {@link writeAcceptClaims} writes. */
 export function readAcceptClaims(text: string): AcceptClaims | undefined {
   const reader = new ClaimsReader(text);
-  const { req, iat, lat, iss, srv } = readOpening(reader);
+  const opening = readOpening(reader);
   reader.literal('","rs":"');
   const rs = reader.value();
   reader.literal('"}');
-  if (!reader.end() || !isDigest(req) || !isToken(lat, 64) || !isToken(srv) || !isPlainSubject(rs)) return undefined;
-  return { v: 2, req, iat, lat, iss, srv, rs };
+  if (!reader.end() || !isOpening(opening) || !isPlainSubject(rs)) return undefined;
+  return { ...opening, rs };
 }

@@ -91,6 +91,8 @@ export interface SignerStats {
 /** Options of {@link createTokenSigner}. */
 export interface TokenSignerOptions {
   readonly key: SigningKey;
+  /** Thumbprint of the delegation in force; absent, or giving `undefined`, for a key that is a cluster issuer itself. */
+  readonly kid?: () => string | undefined;
   readonly lattice: LatticeName;
   readonly clock: Clock;
   /** Life of a request token, milliseconds, 1 to {@link MAX_LIFETIME_MS}; 30,000 by default. */
@@ -140,6 +142,10 @@ export function createTokenSigner(options: TokenSignerOptions): TokenSigner {
   let scheduled = false;
 
   const nowMs = (): number => Math.floor(clock.wallMs());
+  const identity = (): { readonly iss: string; readonly kid?: string } => {
+    const kid = options.kid?.();
+    return kid === undefined ? { iss: issuer } : { iss: issuer, kid };
+  };
 
   function enqueue(kind: TokenKind, claimsText: string, done: (token: string) => void): void {
     queue.push({ kind, claimsText, done });
@@ -202,7 +208,7 @@ export function createTokenSigner(options: TokenSignerOptions): TokenSigner {
         iat,
         exp,
         lat: lattice,
-        iss: issuer,
+        ...identity(),
         org: r.origin,
         lnk: r.link,
         tgt: r.target,
@@ -224,7 +230,7 @@ export function createTokenSigner(options: TokenSignerOptions): TokenSigner {
         req: r.request,
         iat: nowMs(),
         lat: lattice,
-        iss: issuer,
+        ...identity(),
         srv: r.server,
         st: r.status,
         len: byteLengthOf(r.result),
@@ -234,7 +240,7 @@ export function createTokenSigner(options: TokenSignerOptions): TokenSigner {
       enqueue('result', claimsText, done);
     },
     accept(r, done) {
-      const claims = { v: 2, req: r.request, iat: nowMs(), lat: lattice, iss: issuer, srv: r.server, rs: r.inbox } as const;
+      const claims = { v: 2, req: r.request, iat: nowMs(), lat: lattice, ...identity(), srv: r.server, rs: r.inbox } as const;
       const claimsText = writeAcceptClaims(claims);
       checkWritable(claimsText, r.request, r.server, r.inbox);
       enqueue('accept', claimsText, done);

@@ -1,7 +1,7 @@
 import { quote } from '../ids.ts';
 import { byteLengthOf } from './canonical.ts';
 import { type Denial, deny, verifierFailed } from './denial.ts';
-import { type IssuerSet, resolveSigner } from './issuers.ts';
+import type { SignerDirectory } from './issuers.ts';
 import type { LinkTable } from './links.ts';
 import type { ReplayWindow } from './replay.ts';
 import { readRequestClaims, type RequestClaims } from './request-token.ts';
@@ -87,7 +87,7 @@ export interface RequestVerifier {
 /** Options of {@link createRequestVerifier}. */
 export interface RequestVerifierOptions {
   readonly lattice: string;
-  readonly issuers: IssuerSet;
+  readonly signers: SignerDirectory;
   readonly time: TrustedTime;
   readonly replay: ReplayWindow;
   readonly links: LinkTable;
@@ -111,12 +111,12 @@ export interface RequestVerifierOptions {
 const DEFAULT_SKEW_MS = 5_000;
 
 /**
- * Makes the judge of requests. Order of checks: size, shape, header word, one spelling, issuer known, times, lattice, component and
- * function, subject and reply, plain headers, link, id unused, payload, signature, and on admission payload, time, id. Everything
+ * Makes the judge of requests. Order of checks: size, shape, header word, one spelling, signer known, times, lattice, component and
+ * function, subject and reply, plain headers, link, scope of the signer, id unused, payload, signature, and on admission payload, time, id. Everything
  * cheap comes first; the signature comes before anything is remembered, so strangers cannot fill the memory of used ids.
  */
 export function createRequestVerifier(options: RequestVerifierOptions): RequestVerifier {
-  const { lattice, issuers, time, replay, links, bind } = options;
+  const { lattice, signers, time, replay, links, bind } = options;
   const { skewMs = DEFAULT_SKEW_MS, maxLifetimeMs = MAX_LIFETIME_MS } = options;
   const fence = options.fence ?? new RestartFence(time, skewMs);
   const unlinked = new Set(options.unlinkedOrigins);
@@ -178,17 +178,20 @@ export function createRequestVerifier(options: RequestVerifierOptions): RequestV
     }
     const claims = readRequestClaims(token.claimsText);
     if (claims === undefined) return deny('TRELLIS_VERIFY_MALFORMED', 'claims are not in their one spelling');
-    const key = resolveSigner(issuers, claims.iss);
-    if (key === undefined) return deny('TRELLIS_VERIFY_ISSUER', `signed by ${quote(claims.iss)}`);
+    const signer = signers.find(claims.iss, claims.kid);
+    if ('ok' in signer) return signer;
     const nowMs = time.nowMs();
     const denial = checkTimes(claims, nowMs) ?? checkPlace(claims, r);
     if (denial !== undefined) return denial;
+    if (!signer.speaksFor(claims.org)) {
+      return deny('TRELLIS_VERIFY_SCOPE', `${quote(claims.iss)} may not speak for ${quote(claims.org)}`);
+    }
     if (replay.has(claims.iss, claims.jti)) return deny('TRELLIS_VERIFY_REPLAYED', `id ${claims.jti} was used before`);
     // A shorter first payload is the beginning of a longer one; its digest is checked on admission.
     const complete = r.params.length >= claims.len;
     const payloadDenial = complete ? checkPayload(claims, r.params) : undefined;
     if (payloadDenial !== undefined) return payloadDenial;
-    if (!signatures.check(token, claims.iss, key, nowMs)) {
+    if (!signatures.check(token, claims.iss, signer.key, nowMs)) {
       return deny('TRELLIS_VERIFY_SIGNATURE', `not signed by ${quote(claims.iss)}`);
     }
     return { ok: true, pending: new PendingInvocation(seal, r.token, claims, complete ? r.params : undefined) };

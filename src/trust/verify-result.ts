@@ -1,7 +1,7 @@
 import { quote } from '../ids.ts';
 import { byteLengthOf, type ByteParts } from './canonical.ts';
 import { type Denial, deny, verifierFailed } from './denial.ts';
-import { type IssuerSet, resolveSigner } from './issuers.ts';
+import type { SignerDirectory, TrustedSigner } from './issuers.ts';
 import { type AcceptClaims, readAcceptClaims, readResultClaims, type ResultClaims, type ResultStatus } from './result-token.ts';
 import { SignatureChecker } from './signatures.ts';
 import { MAX_LIFETIME_MS, type SentRequest } from './signer.ts';
@@ -25,7 +25,7 @@ export interface ResultVerifier {
 /** Options of {@link createResultVerifier}. */
 export interface ResultVerifierOptions {
   readonly lattice: string;
-  readonly issuers: IssuerSet;
+  readonly signers: SignerDirectory;
   readonly time: TrustedTime;
   /** Largest difference between two clocks, milliseconds; 5,000 by default. */
   readonly skewMs?: number;
@@ -34,12 +34,12 @@ export interface ResultVerifierOptions {
 }
 
 /**
- * Makes the judge of answers. Order of checks: size, shape, header word, one spelling, issuer known, lattice, the request it answers,
- * the component that answers, times, result bytes, signature. An answer is bound to its request by the request's digest, which
+ * Makes the judge of answers. Order of checks: size, shape, header word, one spelling, signer known, lattice, the request it answers,
+ * the component that answers, times, result bytes, scope of the signer, signature. An answer is bound to its request by the request's digest, which
  * holds 128 random bits, so it fits one call only; that a call takes one answer is the caller's business.
  */
 export function createResultVerifier(options: ResultVerifierOptions): ResultVerifier {
-  const { lattice, issuers, time, skewMs = 5_000 } = options;
+  const { lattice, signers, time, skewMs = 5_000 } = options;
   const signatures = options.signatures ?? new SignatureChecker(MAX_LIFETIME_MS + 2 * skewMs);
 
   function open<Claims>(
@@ -70,17 +70,23 @@ export function createResultVerifier(options: ResultVerifierOptions): ResultVeri
     return undefined;
   }
 
-  function checkSigned(token: OpenToken, iss: string, nowMs: number): Denial | undefined {
-    const key = resolveSigner(issuers, iss);
-    if (key !== undefined && signatures.check(token, iss, key, nowMs)) return undefined;
-    return deny('TRELLIS_VERIFY_SIGNATURE', `not signed by ${quote(iss)}`);
+  function checkSigned(
+    token: OpenToken,
+    c: ResultClaims | AcceptClaims,
+    signer: TrustedSigner,
+    nowMs: number,
+  ): Denial | undefined {
+    if (!signer.answersFor(c.srv)) return deny('TRELLIS_VERIFY_SCOPE', `${quote(c.iss)} may not answer for ${quote(c.srv)}`);
+    if (signatures.check(token, c.iss, signer.key, nowMs)) return undefined;
+    return deny('TRELLIS_VERIFY_SIGNATURE', `not signed by ${quote(c.iss)}`);
   }
 
   function result(sent: SentRequest, text: string | undefined, root: ByteParts): { ok: true; status: ResultStatus } | Denial {
     const opened = open(text, 'result', readResultClaims);
     if (!('claims' in opened)) return opened;
     const { token, claims } = opened;
-    if (resolveSigner(issuers, claims.iss) === undefined) return deny('TRELLIS_VERIFY_ISSUER', `signed by ${quote(claims.iss)}`);
+    const signer = signers.find(claims.iss, claims.kid);
+    if ('ok' in signer) return signer;
     const nowMs = time.nowMs();
     const length = byteLengthOf(root);
     const denial =
@@ -89,7 +95,7 @@ export function createResultVerifier(options: ResultVerifierOptions): ResultVeri
         ? undefined
         : deny('TRELLIS_VERIFY_PAYLOAD', `${length} result bytes came, ${claims.len} were signed`)) ??
       (resultDigest(root) === claims.dig ? undefined : deny('TRELLIS_VERIFY_PAYLOAD', 'digest of the result differs')) ??
-      checkSigned(token, claims.iss, nowMs);
+      checkSigned(token, claims, signer, nowMs);
     return denial ?? { ok: true, status: claims.st };
   }
 
@@ -97,9 +103,10 @@ export function createResultVerifier(options: ResultVerifierOptions): ResultVeri
     const opened = open(text, 'accept', readAcceptClaims);
     if (!('claims' in opened)) return opened;
     const { token, claims } = opened;
-    if (resolveSigner(issuers, claims.iss) === undefined) return deny('TRELLIS_VERIFY_ISSUER', `signed by ${quote(claims.iss)}`);
+    const signer = signers.find(claims.iss, claims.kid);
+    if ('ok' in signer) return signer;
     const nowMs = time.nowMs();
-    const denial = checkClaims(claims, sent, nowMs) ?? checkSigned(token, claims.iss, nowMs);
+    const denial = checkClaims(claims, sent, nowMs) ?? checkSigned(token, claims, signer, nowMs);
     return denial ?? { ok: true, inbox: claims.rs };
   }
 

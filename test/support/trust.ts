@@ -1,6 +1,6 @@
 import type { Clock } from '../../src/clock.ts';
 import { componentId, latticeName } from '../../src/ids.ts';
-import { IssuerSet } from '../../src/trust/issuers.ts';
+import { IssuerSet, issuersOnly } from '../../src/trust/issuers.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import { ReplayWindow } from '../../src/trust/replay.ts';
 import { writeRequestClaims, type RequestClaims } from '../../src/trust/request-token.ts';
@@ -66,7 +66,7 @@ export class MemoryAheadStore implements AheadStore {
   }
 }
 
-type Settings = Partial<Omit<RequestVerifierOptions, 'issuers'>> & {
+type Settings = Partial<Omit<RequestVerifierOptions, 'signers'>> & {
   readonly issuers?: readonly string[];
   readonly maxEntries?: number;
   readonly clock?: ManualClock;
@@ -94,9 +94,9 @@ export function createTrustWorld(settings: Settings = {}) {
     unlinkedOrigins: [],
     bind: 'strict',
     ...own,
-    issuers,
+    signers: issuersOnly(issuers),
   });
-  const results = createResultVerifier({ lattice: LATTICE, issuers, time, skewMs });
+  const results = createResultVerifier({ lattice: LATTICE, signers: issuersOnly(issuers), time, skewMs });
   const signer = createTokenSigner({ key, lattice: LATTICE, clock });
   return { clock, key, issuers, time, replay, fence, verifier, results, signer };
 }
