@@ -416,6 +416,27 @@ export const CATALOGUE = {
     'The verifier itself failed, so the message was refused.',
     'Report it with the log lines around it.',
   ),
+  TRELLIS_TRUST_STORE: entry(
+    'peer',
+    EXIT.unreachable,
+    true,
+    'The trust bucket of the lattice cannot be read or written.',
+    'Check that JetStream is on for the ctl account and that the ctl user may use $JS.API.> and $KV.>, or set trust.store to off.',
+  ),
+  TRELLIS_DELEGATION_REFUSED: entry(
+    'denied',
+    EXIT.denied,
+    false,
+    'The issuer service does not sign a delegation for this host.',
+    'Add the public key of the host or of its NATS ctl user to the allow-list of trellis issuer; its log has the reason.',
+  ),
+  TRELLIS_DELEGATION_UNAVAILABLE: entry(
+    'peer',
+    EXIT.unreachable,
+    true,
+    'No issuer service answered on the ctl connection.',
+    'Start trellis issuer for this lattice, and let its user subscribe to wasmbus.ctl.v1.{lattice}.trust.delegate.',
+  ),
   // --- component
   TRELLIS_COMPONENT_NOT_FOUND: entry(
     'user',

@@ -122,6 +122,21 @@ export class LatticeConnection implements Bus {
     return this.#state;
   }
 
+  /** @internal The client itself, for the other files of src/nats. */
+  get client(): NatsConnection {
+    return this.#nc;
+  }
+
+  /** Public key of the user this connection logs in as (`U…`); `undefined` without credentials. */
+  get userKey(): string | undefined {
+    return this.#credentials?.userKey;
+  }
+
+  /** The 64-byte Ed25519 signature of that user's key over `data`; `undefined` without credentials. */
+  signAsUser(data: Uint8Array): Buffer | undefined {
+    return this.#credentials?.sign(data);
+  }
+
   /** The server in use, `host:port`. */
   get server(): string {
     return this.#nc.getServer();

@@ -1,0 +1,41 @@
+import type { DelegationRequest } from './delegation-request.ts';
+import { commonScope } from './scope.ts';
+
+/** Whom the issuer service signs for, and for what. */
+export interface AllowEntry {
+  /** Public key of the NATS user (`U…`) that must have signed the request. */
+  readonly user?: string | undefined;
+  /** Public key of the host (`N…`) that must have signed the request. */
+  readonly host?: string | undefined;
+  /** Scopes in their one spelling; see `scope.ts`. */
+  readonly origins: string;
+  readonly targets: string;
+  /** Longest life of a delegation, milliseconds. */
+  readonly lifetimeMs: number;
+}
+
+/** Why the issuer service does not sign. Stable words: hosts and operators match on them. */
+export type RefusalReason = 'malformed' | 'lattice' | 'time' | 'not-allowed' | 'revoked' | 'scope' | 'no-key' | 'busy';
+
+/** What a request gets. */
+export type AllowDecision =
+  | { readonly ok: true; readonly org: string; readonly tgt: string; readonly lifetimeMs: number }
+  | { readonly ok: false; readonly reason: RefusalReason };
+
+/**
+ * What `request`, whose signatures hold, may have: of the first entry whose keys all signed it, the part that was wanted.
+ * An entry that names no key fits nobody.
+ */
+export function decideDelegation(entries: readonly AllowEntry[], request: DelegationRequest): AllowDecision {
+  const entry = entries.find(
+    ({ user, host }) =>
+      (user !== undefined || host !== undefined) &&
+      (user === undefined || user === request.usr) &&
+      (host === undefined || host === request.sub),
+  );
+  if (entry === undefined) return { ok: false, reason: 'not-allowed' };
+  const org = commonScope(request.org, entry.origins);
+  const tgt = commonScope(request.tgt, entry.targets);
+  if (org === '' && tgt === '') return { ok: false, reason: 'scope' };
+  return { ok: true, org, tgt, lifetimeMs: entry.lifetimeMs };
+}

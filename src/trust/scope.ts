@@ -1,0 +1,32 @@
+import { isToken } from '../ids.ts';
+
+/**
+ * A scope as delegations spell it: `*` for every component, or component ids in ascending order, each once, separated by
+ * commas. An empty text is a scope too: nobody.
+ */
+
+/** The scope that covers every component. */
+export const EVERYBODY = '*';
+
+/** True if `text` is a scope in its one spelling. */
+export function isScope(text: string): boolean {
+  if (text === EVERYBODY || text === '') return true;
+  const ids = text.split(',');
+  return ids.every((id, at) => isToken(id) && (at === 0 || ids[at - 1]! < id));
+}
+
+/** The scope of these component ids, in any order; `*` among them covers everybody. */
+export function scopeOf(ids: readonly string[]): string {
+  return ids.includes(EVERYBODY) ? EVERYBODY : [...new Set(ids)].toSorted((a, b) => (a < b ? -1 : 1)).join(',');
+}
+
+/** What two scopes have in common. */
+export function commonScope(a: string, b: string): string {
+  if (a === EVERYBODY) return b;
+  if (b === EVERYBODY) return a;
+  const ids = new Set(b.split(','));
+  return a
+    .split(',')
+    .filter((id) => id !== '' && ids.has(id))
+    .join(',');
+}
