@@ -68,10 +68,11 @@ export class Caller implements AsyncDisposable {
   call(request: CallRequest): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
       const { onPath, onCut } = request;
-      const error = (code: ErrorCode, detail: string): TrellisError =>
+      const error = (code: ErrorCode, detail: string, correlation?: string): TrellisError =>
         new TrellisError(code, {
           message: `${CATALOGUE[code].meaning.replace(/\.$/, '')}: ${detail}`,
-          details: { target: request.target, instance: request.instance, func: request.func, detail },
+          ...(correlation === undefined ? {} : { remedy: `Ask the host which check refused it: trellis explain ${correlation}` }),
+          details: { target: request.target, instance: request.instance, func: request.func, detail, correlation },
         });
       const handle = this.member.invoker.invoke(
         {
@@ -88,7 +89,7 @@ export class Caller implements AsyncDisposable {
         },
         {
           done: resolve,
-          fail: (code, detail) => reject(error(code, detail)),
+          fail: (code, detail, correlation) => reject(error(code, detail, correlation)),
           ...(onCut === undefined ? {} : { cut: (code: ErrorCode, detail: string) => onCut(error(code, detail)) }),
           ...(onPath === undefined ? {} : { path: onPath }),
         },

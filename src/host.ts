@@ -148,6 +148,9 @@ export class Host implements AsyncDisposable {
     if (config.trust.verify !== 'enforce')
       log.warn({ verify: config.trust.verify }, 'invocations that are not properly signed are NOT refused');
 
+    for (const { source, target, interface: wit } of config.trust.unsigned)
+      log.warn({ source, target, interface: wit }, 'this pair may stay UNSIGNED: whoever can publish may call or answer as it');
+
     // Two at a time: transpiling is CPU, and a host that starts must still answer its connections.
     const queue = [...config.components];
     const serving: ServeOptions = {

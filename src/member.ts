@@ -6,6 +6,7 @@ import { latticeName, type LatticeName } from './ids.ts';
 import { Invoker } from './invocation/invoke.ts';
 import type { LinkTable } from './invocation/link-table.ts';
 import type { PathObserver } from './invocation/observer.ts';
+import { UnsignedPairs } from './invocation/unsigned-pairs.ts';
 import { connectPartition, type LatticeConnection } from './nats/connection.ts';
 import type { Logger } from './telemetry/log.ts';
 import { IssuerSet, issuersOnly } from './trust/issuers.ts';
@@ -36,6 +37,8 @@ export interface Member {
   readonly adHoc: boolean;
   readonly issuers: IssuerSet;
   readonly requests: RequestVerifier;
+  /** Who may stay unsigned under `enforce`. */
+  readonly unsigned: UnsignedPairs;
   readonly invoker: Invoker;
   /** Closes both connections; calls in flight end with TRELLIS_INVOKE_CANCELLED. */
   close(): Promise<void>;
@@ -91,6 +94,9 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     ...(options.ahead === undefined ? {} : { fence: new RestartFence(time, skewMs, options.ahead) }),
   });
   const results = createResultVerifier({ lattice, signers, time, skewMs, signatures });
+  const unsigned = new UnsignedPairs(config.trust.unsigned, (id, role) =>
+    log.info({ id, role }, 'an id of trust.unsigned signs: in this role it must from now on'),
+  );
   const invoker = new Invoker({
     bus: rpc,
     inbox,
@@ -99,6 +105,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     signer,
     results,
     observer,
+    unsigned,
     maxResultBytes: config.limits.maxResultBytes,
     refusalGraceMs: config.trust.refusalGraceMs,
   });
@@ -114,6 +121,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     adHoc,
     issuers,
     requests,
+    unsigned,
     invoker,
     async close() {
       invoker.close();

@@ -116,7 +116,7 @@ async function serve(settings: ComponentConfig, options: ServeOptions): Promise<
     timeoutMs,
     maxInFlight: settings.maxInstances + settings.maxQueue,
     admission: options.admission,
-    gate: createGate(config.trust.verify, member.requests),
+    gate: createGate(config.trust.verify, member.requests, { pairs: member.unsigned, links: options.links }),
     signer: member.signer,
     limits: {
       maxParamsBytes: config.limits.maxParamsBytes,
@@ -161,10 +161,17 @@ function runnerPorts(types: ComponentTypes, options: ServeOptions): ComponentPor
       const link = call.link ?? 'default';
       const target = links.resolve(call.component, link, call.instance);
       // The guest learns that its import failed, and what its language makes of that; the code is for the operator.
-      const failed = (code: ErrorCode, detail: string): void => {
+      const failed = (code: ErrorCode, detail: string, correlation?: string): void => {
         const operation = `${call.instance}/${call.func}`;
         log.warn(
-          { code, detail, component: call.component, operation, ...(target === undefined ? {} : { target }) },
+          {
+            code,
+            detail,
+            component: call.component,
+            operation,
+            ...(target === undefined ? {} : { target }),
+            ...(correlation === undefined ? {} : { correlation }),
+          },
           'import failed',
         );
         events.fail(`${code}: ${detail}`);

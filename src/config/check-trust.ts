@@ -1,6 +1,7 @@
 import { ProblemList, remoteServers } from './check-context.ts';
 import type { CheckContext } from './check-context.ts';
 import { showValue } from './problems.ts';
+import type { HostConfig } from './schema.ts';
 import type { Problem } from './problems.ts';
 import { readSecretFile } from './secret-files.ts';
 
@@ -27,6 +28,7 @@ export function checkTrust(context: CheckContext): Problem[] {
       fix: 'Write it to a file (mode 0600) and set trust.clusterSeedFile (WASMCLOUD_CLUSTER_SEED_FILE).',
     });
   }
+  checkUnsigned(context, problems);
   const own = ownKey(context, problems);
   let valid = 0;
   for (const [i, issuer] of trust.clusterIssuers.entries()) {
@@ -67,6 +69,33 @@ export function checkTrust(context: CheckContext): Problem[] {
     });
   }
   return problems.found;
+}
+
+/** START-14: pairs that may stay unsigned although they sign, or that nothing would come of. */
+function checkUnsigned({ config }: CheckContext, problems: ProblemList): void {
+  for (const [i, { source, target, interface: wit }] of config.trust.unsigned.entries()) {
+    const setting = `trust.unsigned[${i}]`;
+    if (config.components.some(({ id }) => id === source) && config.components.some(({ id }) => id === target)) {
+      problems.add('START-14', setting, {
+        summary: 'A pair that may stay unsigned runs on this host, which signs for both.',
+        value: `${source} → ${target}`,
+        why: 'The entry would only let strangers call as that component.',
+        fix: 'Remove the entry.',
+      });
+    } else if (!config.links.some((link) => link.source === source && link.target === target && names(link, wit))) {
+      problems.add('START-14', setting, {
+        warning: true,
+        summary: 'No link names a pair that may stay unsigned.',
+        value: `${source} → ${target} ${wit}`,
+        why: 'Without a link it is refused all the same.',
+        fix: 'Add the link, or remove the entry.',
+      });
+    }
+  }
+}
+
+function names(link: HostConfig['links'][number], wit: string): boolean {
+  return link.interfaces.some((name) => `${link.namespace}:${link.package}/${name}` === wit);
 }
 
 function checkVerify({ config }: CheckContext, problems: ProblemList, remote: readonly string[]): void {

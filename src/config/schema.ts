@@ -142,6 +142,22 @@ const trustSchema = z.strictObject({
     z.array(token('a component or caller id', 128)).default([]),
     'Signed origins that may call without a link, such as a command line or a gateway.',
   ),
+  unsigned: setting(
+    z
+      .array(
+        z.strictObject({
+          source: setting(token('a component id', 128), 'The caller, by its exact id.'),
+          target: setting(token('a component id', 128), 'The component or provider it calls, by its exact id.'),
+          interface: setting(
+            z.string().regex(/^[a-z][a-z0-9-]*:[a-z][a-z0-9-]*\/[a-z][a-z0-9-]*$/, { error: 'must look like ns:pkg/iface' }),
+            'The interface, without a version.',
+          ),
+        }),
+      )
+      .max(1_000)
+      .default([]),
+    'Pairs that may stay unsigned under `enforce` while a lattice migrates. Each is a hole: whoever can publish may call as that source, and answer as that target.',
+  ),
   batch: setting(z.boolean().default(true), 'Let one signature cover all tokens of one turn of the event loop.'),
 });
 

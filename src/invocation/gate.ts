@@ -1,15 +1,20 @@
-import type { Denial } from '../trust/denial.ts';
+import { quote } from '../ids.ts';
+import { type Denial, deny } from '../trust/denial.ts';
+import type { LinkTable } from '../trust/links.ts';
 import type { PendingInvocation, RequestVerifier, VerifiedInvocation } from '../trust/verify-request.ts';
 import type { OpenedInvocation } from './open.ts';
+import type { UnsignedPairs } from './unsigned-pairs.ts';
 
 /** How strict a host is: refuse, log, or look away (development and benchmarks on loopback only). */
 export type VerifyMode = 'enforce' | 'observe' | 'off';
 
 declare const unverified: unique symbol;
 
-/** An invocation that the operator's mode lets through without proof. Only {@link createGate} makes one. */
+/** An invocation that the operator lets through without proof. Only {@link createGate} makes one. */
 export interface UnverifiedInvocation {
   readonly [unverified]: true;
+  /** `mode`: nothing is enforced here. `listed`: this pair alone may stay unsigned. */
+  readonly why: 'mode' | 'listed';
   /** The caller by its own word; for logs only. */
   readonly claimedOrigin: string;
 }
@@ -52,16 +57,41 @@ export interface Gate {
   admit(pending: PendingInvocation, root: readonly Uint8Array[]): Admitted | Denial;
 }
 
-function letThrough(claimedOrigin: string | undefined): UnverifiedInvocation {
-  return { claimedOrigin: claimedOrigin ?? '<unknown>' } as UnverifiedInvocation;
+function letThrough(claimedOrigin: string | undefined, why: UnverifiedInvocation['why']): UnverifiedInvocation {
+  return { why, claimedOrigin: claimedOrigin ?? '<unknown>' } as UnverifiedInvocation;
 }
 
-/** The gate for a mode. `off` never looks at tokens; `observe` reports what `enforce` would refuse and lets it through. */
-export function createGate(mode: VerifyMode, verifier: RequestVerifier): Gate {
+/** True for an invocation that came unsigned under `enforce` and is let through for its pair. */
+export function isListed(runnable: Runnable): boolean {
+  return 'why' in runnable && runnable.why === 'listed';
+}
+
+/** What the gate needs to let listed pairs through. */
+export interface UnsignedRules {
+  readonly pairs: UnsignedPairs;
+  readonly links: LinkTable;
+}
+
+/**
+ * The gate for a mode. `off` never looks at tokens; `observe` reports what `enforce` would refuse and lets it through; `enforce`
+ * lets through what carries no token at all, if its pair is listed and a link names it.
+ */
+export function createGate(mode: VerifyMode, verifier: RequestVerifier, { pairs, links }: UnsignedRules): Gate {
+  function listed({ sourceId, linkName = 'default' }: OpenedInvocation, { target, instance }: Addressee): Passed | Denial {
+    if (sourceId === undefined || !pairs.mayCall(sourceId, target, instance)) return deny('TRELLIS_VERIFY_UNSIGNED', 'no token');
+    if (!links.allows(sourceId, linkName, instance, target)) {
+      const detail = `${quote(sourceId)} may call unsigned, but has no link ${quote(linkName)} to ${quote(target)} for ${quote(instance)}`;
+      return deny('TRELLIS_VERIFY_LINK', detail);
+    }
+    return { ok: true, pending: undefined, runnable: letThrough(sourceId, 'listed'), denied: undefined };
+  }
+
   return {
     mode,
     check(opened, message, to) {
-      if (mode === 'off') return { ok: true, pending: undefined, runnable: letThrough(opened.sourceId), denied: undefined };
+      if (mode === 'off')
+        return { ok: true, pending: undefined, runnable: letThrough(opened.sourceId, 'mode'), denied: undefined };
+      if (mode === 'enforce' && opened.token === undefined) return listed(opened, to);
       const verdict = verifier.verify({
         token: opened.token,
         subject: message.subject,
@@ -74,13 +104,16 @@ export function createGate(mode: VerifyMode, verifier: RequestVerifier): Gate {
         params: message.payload,
       });
       if (verdict.ok || mode === 'enforce') return verdict;
-      return { ok: true, pending: undefined, runnable: letThrough(opened.sourceId), denied: verdict };
+      return { ok: true, pending: undefined, runnable: letThrough(opened.sourceId, 'mode'), denied: verdict };
     },
     admit(pending, root) {
       const verdict = verifier.admit(pending, root);
-      if (verdict.ok) return { ok: true, runnable: verdict.invocation };
+      if (verdict.ok) {
+        pairs.signs(pending.claims.org, 'caller');
+        return { ok: true, runnable: verdict.invocation };
+      }
       if (mode === 'enforce') return verdict;
-      return { ok: true, runnable: letThrough(pending.claims.org), denied: verdict };
+      return { ok: true, runnable: letThrough(pending.claims.org, 'mode'), denied: verdict };
     },
   };
 }

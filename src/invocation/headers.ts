@@ -17,6 +17,8 @@ export const HEADER = {
   result: 'Lattice-Result',
   /** Bytes of all root parameters, decimal; lets a server start an unsigned call without waiting for the end marker. */
   length: 'Lattice-Length',
+  /** On a refusal: the id under which the refusing host explains it. Unsigned, and no part of any decision. */
+  correlation: 'Lattice-Correlation',
   /** How many components deep the call chain is, decimal. */
   depth: 'Lattice-Depth',
 } as const;

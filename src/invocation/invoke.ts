@@ -2,11 +2,13 @@ import type { ErrorCode } from '../errors.ts';
 import type { SentRequest } from '../trust/signer.ts';
 import { prepareCall, type OutgoingCall, type OutgoingEvents, type PathFrame } from '../wrpc/client.ts';
 import { invocationSubject } from '../wrpc/subjects.ts';
+import { correlationIn } from './correlation.ts';
 import { answeredFailure, printableStatus, refusalFailure } from './failure-codes.ts';
 import { GatheredBytes } from './gathered-bytes.ts';
 import type { VerifyMode } from './gate.ts';
 import { HEADER } from './headers.ts';
 import type { Invocation, InvocationEvents, InvocationHandle, InvokerOptions } from './outbound.ts';
+import { pairName } from './unsigned-pairs.ts';
 import { keptFrame, MAX_EARLY_FRAMES, ParamFrames } from './value-frames.ts';
 
 const EMPTY = new Uint8Array(0);
@@ -55,6 +57,8 @@ class Call implements OutgoingEvents, InvocationHandle {
   /** The refusal that is held back. */
   #refusal: { readonly code: ErrorCode; readonly detail: string } | undefined;
   #sent: SentRequest | undefined;
+  /** Under this id the host that refused explains why, by its own word. */
+  #correlation: string | undefined;
   readonly #root = new GatheredBytes();
   /** Bytes of the result's streams and futures so far. */
   #pathBytes = 0;
@@ -129,7 +133,9 @@ class Call implements OutgoingEvents, InvocationHandle {
   /** The acknowledgement. Under `enforce` the rest of the parameters goes only to an inbox that a trusted host signed for. */
   accepted(header: (name: string) => string | undefined, inbox: string): boolean {
     if (this.#o.mode !== 'enforce') return true;
-    const verdict = this.#sent === undefined ? undefined : this.#o.results.accept(this.#sent, header(HEADER.accept));
+    const proof = header(HEADER.accept);
+    if (proof === undefined && this.#mayAnswerUnsigned()) return true;
+    const verdict = this.#sent === undefined ? undefined : this.#o.results.accept(this.#sent, proof);
     if (verdict?.ok && verdict.inbox === inbox) return true;
     this.#drop('unsigned acknowledgement');
     return false;
@@ -142,6 +148,7 @@ class Call implements OutgoingEvents, InvocationHandle {
 
   refused(status: number, text: string, header: (name: string) => string | undefined): void {
     const proof = header(HEADER.result);
+    this.#correlation ??= correlationIn(header(HEADER.correlation));
     // After the root, a refusal says that its streams and futures end here.
     if (!this.#answered && proof !== undefined && this.#judge([], EMPTY, proof, true)) return;
     const [code, detail] = refusalFailure(status, text);
@@ -210,6 +217,7 @@ class Call implements OutgoingEvents, InvocationHandle {
     if (this.#o.mode === 'off') return this.#judgeUnsigned(result, proof, refusal);
     const verdict = this.#sent === undefined ? undefined : this.#o.results.result(this.#sent, proof, root);
     if (verdict?.ok) {
+      this.#o.unsigned.signs(this.#invocation.target, 'server');
       const code = answeredFailure(verdict.status);
       if (code === undefined) this.#finish(result);
       else this.fail(code, `the target answered ${verdict.status}`);
@@ -221,8 +229,19 @@ class Call implements OutgoingEvents, InvocationHandle {
       if (verdict !== undefined) this.#o.observer.wouldDeny(verdict.code, 'answer', target, `${instance}/${func}`);
       return this.#judgeUnsigned(result, proof, refusal);
     }
+    if (proof === undefined && this.#mayAnswerUnsigned()) {
+      const { origin, target, instance } = this.#invocation;
+      this.#o.observer.unsigned('out', pairName(origin, target, instance));
+      return this.#judgeUnsigned(result, proof, refusal);
+    }
     this.#drop(reason);
     return false;
+  }
+
+  /** True if an operator listed this call: what comes without any signature then counts, a bad signature still does not. */
+  #mayAnswerUnsigned(): boolean {
+    const { origin, target, instance } = this.#invocation;
+    return this.#o.unsigned.mayAnswer(origin, target, instance);
   }
 
   /** The answer of a peer that cannot sign, or whose signature is not asked for. */
@@ -250,7 +269,7 @@ class Call implements OutgoingEvents, InvocationHandle {
   fail(code: ErrorCode, detail: string): void {
     if (!this.#end()) return;
     if (this.#answered) this.#events.cut?.(code, detail);
-    else this.#events.fail(code, detail);
+    else this.#events.fail(code, detail, this.#correlation);
   }
 
   sendPath(path: string, bytes: Uint8Array, eof: boolean): void {

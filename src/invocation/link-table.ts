@@ -18,7 +18,7 @@ export interface Link {
 }
 
 /** `ns:pkg/iface` of an instance name: links do not name versions (wasmCloud 1.x link semantics). */
-function withoutVersion(instance: string): string {
+export function withoutVersion(instance: string): string {
   const at = instance.indexOf('@');
   return at < 0 ? instance : instance.slice(0, at);
 }

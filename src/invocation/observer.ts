@@ -15,6 +15,12 @@ export interface InvocationEnd {
   readonly detail?: string;
   /** The caller, signed or by its own word. */
   readonly origin: string | undefined;
+  /** Of a refusal, and of nothing else: the id that the caller was given. */
+  readonly correlation?: string;
+  /** Of a refusal: the public key that the token named, if it could be read. */
+  readonly signer?: string | undefined;
+  /** Let in without a signature, because the operator listed the pair in `trust.unsigned`. */
+  readonly unsigned?: boolean;
   /** True if the invocation was proven authentic. */
   readonly verified: boolean;
   readonly durationMs: number;
@@ -26,6 +32,8 @@ export interface PathObserver {
   ended(end: InvocationEnd): void;
   /** `observe` let through what `enforce` would have refused. */
   wouldDeny(code: ErrorCode, detail: string, component: string, operation: string): void;
+  /** An invocation of a listed pair ran here unsigned (`in`), or its unsigned answer was taken (`out`). */
+  unsigned(direction: 'in' | 'out', pair: string): void;
   /** A reply, or a part of one or of parameters, was dropped because it was not authentic. */
   dropped(reason: string, code?: ErrorCode): void;
 }
@@ -45,6 +53,9 @@ export function createObserver(log: Logger, metrics: Metrics): PathObserver {
     wouldDeny(code, detail, component, operation) {
       metrics.observed(code);
       log.warn({ code, detail, component, operation }, 'enforce would deny this invocation');
+    },
+    unsigned(direction, pair) {
+      metrics.unsigned(direction, pair);
     },
     dropped(reason, code = 'TRELLIS_INVOKE_UNAUTHENTICATED') {
       metrics.denied(code);

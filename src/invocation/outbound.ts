@@ -6,6 +6,7 @@ import type { Bus } from '../wrpc/bus.ts';
 import type { Inbox } from '../wrpc/inbox.ts';
 import type { VerifyMode } from './gate.ts';
 import type { PathObserver } from './observer.ts';
+import type { UnsignedPairs } from './unsigned-pairs.ts';
 
 /** One outbound invocation. */
 export interface Invocation {
@@ -31,7 +32,8 @@ export interface Invocation {
  */
 export interface InvocationEvents {
   done(result: Uint8Array): void;
-  fail(code: ErrorCode, detail: string): void;
+  /** `correlation`: under this id the host that refused explains why; by that host's own word. */
+  fail(code: ErrorCode, detail: string, correlation?: string): void;
   path?(path: string, bytes: Uint8Array, eof: boolean): void;
   cut?(code: ErrorCode, detail: string): void;
 }
@@ -53,6 +55,8 @@ export interface InvokerOptions {
   readonly signer: TokenSigner;
   readonly results: ResultVerifier;
   readonly observer: PathObserver;
+  /** Which targets may answer which calls unsigned, also under `enforce`. */
+  readonly unsigned: UnsignedPairs;
   readonly maxResultBytes: number;
   /**
    * How long an unsigned refusal is held back for a signed answer to overtake it. Nobody signs that there are no

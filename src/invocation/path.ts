@@ -6,18 +6,20 @@ import type { ComponentId } from '../ids.ts';
 import type { InvocationOutcome } from '../telemetry/metrics.ts';
 import type { TokenSigner } from '../trust/signer.ts';
 import type { ResultStatus } from '../trust/result-token.ts';
-import type { Denial } from '../trust/denial.ts';
+import type { Denial, TokenFacts } from '../trust/denial.ts';
 import { requestDigest } from '../trust/token.ts';
 import type { PendingInvocation } from '../trust/verify-request.ts';
 import type { PathFrame } from '../wrpc/client.ts';
 import type { IncomingInvocation } from '../wrpc/server.ts';
 import type { Admission, Permit } from './admit.ts';
-import type { Addressee, Gate, Runnable } from './gate.ts';
+import { correlationOf } from './correlation.ts';
+import { isListed, type Addressee, type Gate, type Runnable } from './gate.ts';
 import { HEADER } from './headers.ts';
 import type { PathObserver } from './observer.ts';
 import { openInvocation, type OpenedInvocation } from './open.ts';
 import { ParamsCollector } from './params.ts';
 import { replyFailure, replyResult, type ReplyContext } from './reply.ts';
+import { pairName } from './unsigned-pairs.ts';
 import { keptFrame, MAX_EARLY_FRAMES, ResultFrames } from './value-frames.ts';
 
 /** Sizes and times that bound one invocation. */
@@ -54,6 +56,9 @@ export interface ServedFunction extends Addressee {
 
 type Failure = Exclude<ResultStatus, 'ok'>;
 
+/** The one reason that is told: it teaches an attacker nothing, and an unmodified peer what it is missing. */
+const NOT_SIGNED = 'invocation not signed';
+
 /** The path's own code for each way a component can fail a call. */
 const RUN_FAILURE: Readonly<Record<CallFailure, readonly [Failure, ErrorCode]>> = {
   trap: ['trap', 'TRELLIS_INVOKE_TRAP'],
@@ -87,6 +92,10 @@ class Passage implements CallEvents {
   #permit: Permit | undefined;
   #opened: OpenedInvocation | undefined;
   #origin: string | undefined;
+  /** What the token says of itself, once it could be read. */
+  #claims: TokenFacts | undefined;
+  /** Let in unsigned, because an operator listed this pair. */
+  #listed = false;
   #verified = false;
   /** The gate has let it through: whatever is answered from here on is about this request and no copy of it. */
   #admitted = false;
@@ -136,7 +145,8 @@ class Passage implements CallEvents {
       return;
     }
     if (verdict.pending !== undefined) {
-      this.#origin = verdict.pending.claims.org;
+      this.#claims = verdict.pending.claims;
+      this.#origin = this.#claims.org;
       this.#verifyParams(verdict.pending);
       return;
     }
@@ -183,15 +193,18 @@ class Passage implements CallEvents {
     this.#run(verdict.runnable, params, true);
   }
 
-  #run(_proof: Runnable, params: Uint8Array, complete: boolean): void {
+  #run(proof: Runnable, params: Uint8Array, complete: boolean): void {
     this.#admitted = true;
+    this.#listed = isListed(proof);
+    if (this.#listed) this.#path.observer.unsigned('in', pairName(this.#origin ?? '', this.#fn.target, this.#fn.instance));
     const opened = this.#opened;
     const depth = opened?.depth ?? 0;
     if (depth > this.#path.limits.maxCallDepth) {
       this.#leave('error', 'error', 'TRELLIS_CALL_DEPTH', `call depth ${depth}`);
       return;
     }
-    const enforced = this.#path.gate.mode === 'enforce';
+    const strict = this.#path.gate.mode === 'enforce';
+    const enforced = strict && !this.#listed;
     // A 1.x caller sends nothing more until it has its acknowledgement.
     if (!this.#message.unary || !complete || (this.#fn.asyncParams && !enforced)) {
       if (this.#params === undefined) {
@@ -208,7 +221,7 @@ class Passage implements CallEvents {
         complete,
         timeoutMs: this.#path.timeoutMs,
         depth,
-        pending: enforced ? 'refuse' : 'allow',
+        pending: strict ? 'refuse' : 'allow',
         ...(opened?.traceparent === undefined ? {} : { trace: opened.traceparent }),
       },
       this,
@@ -269,6 +282,8 @@ class Passage implements CallEvents {
   /** To the caller every denial reads alike; only a full replay window says busy, because trying again later helps. */
   #deny(denial: Denial): void {
     const outcome = denial.code === 'TRELLIS_VERIFY_REPLAY_FULL' ? 'busy' : 'denied';
+    this.#claims ??= denial.said;
+    this.#origin = this.#claims?.org ?? this.#origin;
     this.#leave(outcome, outcome, denial.code, denial.detail);
   }
 
@@ -283,10 +298,15 @@ class Passage implements CallEvents {
     // What is refused before it runs may be a stranger's copy of a request that is running. A signature on that refusal would
     // let the stranger end somebody else's call, and buy cryptography with a flood.
     const reply = this.#admitted ? this.#reply : { ...this.#reply, token: undefined };
-    replyFailure(this.#message, reply, failure, () => this.#close(outcome, code, detail));
+    const refused = this.#handle === undefined || outcome === 'denied';
+    const correlation = refused ? correlationOf(this.#claims) : undefined;
+    const text = code === 'TRELLIS_VERIFY_UNSIGNED' ? { text: NOT_SIGNED } : {};
+    replyFailure(this.#message, reply, failure, correlation === undefined ? undefined : { correlation, ...text }, () =>
+      this.#close(outcome, code, detail, correlation),
+    );
   }
 
-  #close(outcome: InvocationOutcome, code?: ErrorCode, detail?: string): void {
+  #close(outcome: InvocationOutcome, code?: ErrorCode, detail?: string, correlation?: string): void {
     this.#permit?.release();
     this.#message.close();
     this.#path.observer.ended({
@@ -299,6 +319,8 @@ class Passage implements CallEvents {
       traceparent: this.#opened?.traceparent,
       ...(code === undefined ? {} : { code }),
       ...(detail === undefined ? {} : { detail }),
+      ...(this.#listed ? { unsigned: true } : {}),
+      ...(correlation === undefined ? {} : { correlation, signer: this.#claims?.iss }),
     });
   }
 }

@@ -8,7 +8,7 @@ import { HEADER } from './headers.ts';
 
 /**
  * The last two steps of the path: sign and reply. Every exit answers exactly once. To the caller all denials read alike;
- * which check refused is for the host's own log.
+ * which check refused is for the host's own log, where the correlation id of the answer finds it.
  */
 const STATUS_LINE: Readonly<Record<Exclude<ResultStatus, 'ok'>, readonly [code: number, text: string]>> = {
   denied: [401, 'invocation denied'],
@@ -23,6 +23,14 @@ const STATUS_LINE: Readonly<Record<Exclude<ResultStatus, 'ok'>, readonly [code: 
 };
 
 const EMPTY = new Uint8Array(0);
+
+/** What is told of a refusal beside its status. */
+export interface RefusalNote {
+  /** Under this id the host explains it. */
+  readonly correlation: string;
+  /** In place of the status' own text. */
+  readonly text?: string;
+}
 
 /** What a reply needs to know of the invocation it answers. */
 export interface ReplyContext {
@@ -69,13 +77,15 @@ export function replyFailure(
   message: IncomingInvocation,
   context: ReplyContext,
   status: Exclude<ResultStatus, 'ok'>,
+  note: RefusalNote | undefined,
   done: () => void,
 ): void {
   signed(context, status, EMPTY, (proof) => {
     const [code, text] = STATUS_LINE[status];
-    const entries: BusHeaders['entries'] = [[HEADER.result, proof]];
+    const entries: [string, string][] = [[HEADER.result, proof]];
+    if (note !== undefined) entries.push([HEADER.correlation, note.correlation]);
     if (message.accepted && !message.unary) message.sendRoot(EMPTY, { entries });
-    else message.refuse(code, text, { entries });
+    else message.refuse(code, note?.text ?? text, { entries });
     done();
   });
 }

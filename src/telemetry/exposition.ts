@@ -54,6 +54,18 @@ export function createExposition(counts: Counts): () => Promise<string> {
     'code',
     counts.observations,
   );
+  labelled(
+    'trellis_unsigned_invocations_total',
+    'Invocations that ran unsigned because trust.unsigned lists their pair.',
+    'pair',
+    counts.unsigned.in,
+  );
+  labelled(
+    'trellis_unsigned_answers_total',
+    'Unsigned answers that were taken because trust.unsigned lists their pair.',
+    'pair',
+    counts.unsigned.out,
+  );
   add(
     new Gauge({
       name: 'trellis_in_flight',

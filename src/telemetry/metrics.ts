@@ -30,6 +30,8 @@ export interface Metrics {
   denied(code: ErrorCode): void;
   /** `observe` let something through that `enforce` would have refused. */
   observed(code: ErrorCode): void;
+  /** An invocation of a pair listed in `trust.unsigned` ran here (`in`), or its unsigned answer was taken here (`out`). */
+  unsigned(direction: 'in' | 'out', pair: string): void;
   /** Has the value read at each scrape, e.g. invocations in flight. */
   inFlight(read: () => number): void;
   runnerRestarted(component: string): void;
@@ -57,6 +59,8 @@ export interface Counts {
   /** By code. */
   readonly denials: ReadonlyMap<string, number>;
   readonly observations: ReadonlyMap<string, number>;
+  /** By pair. */
+  readonly unsigned: Readonly<Record<'in' | 'out', ReadonlyMap<string, number>>>;
   /** By component. */
   readonly restarts: ReadonlyMap<string, number>;
   /** By partition. */
@@ -98,6 +102,7 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
   const durations = new Map<string, DurationHistogram>();
   const denials = new Map<string, number>();
   const observations = new Map<string, number>();
+  const unsigned = { in: new Map<string, number>(), out: new Map<string, number>() };
   const restarts = new Map<string, number>();
   const reconnects = new Map<string, number>([
     ['ctl', 0],
@@ -120,6 +125,7 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
     durations,
     denials,
     observations,
+    unsigned,
     restarts,
     reconnects,
     inFlight: () => readInFlight(),
@@ -141,6 +147,7 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
     },
     denied: (code) => count(denials, code),
     observed: (code) => count(observations, code),
+    unsigned: (direction, pair) => count(unsigned[direction], pair),
     inFlight: (read) => void (readInFlight = read),
     runnerRestarted: (component) => count(restarts, component),
     natsReconnected: (partition) => count(reconnects, partition),

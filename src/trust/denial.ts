@@ -13,6 +13,18 @@ export interface Denial {
   readonly code: DenialCode;
   /** One printable line of bounded length; never payload, never a token. */
   readonly detail: string;
+  /** What the refused token says of itself, if its claims could be read; true or not. */
+  readonly said?: TokenFacts;
+}
+
+/** What names a request token and its maker: public, and no more than log and audit need. */
+export interface TokenFacts {
+  /** The token's id. */
+  readonly jti: string;
+  /** Public key of the signer it names. */
+  readonly iss: string;
+  /** The calling component it names. */
+  readonly org: string;
 }
 
 /** A refusal as a value. */

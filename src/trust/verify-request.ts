@@ -8,7 +8,7 @@ import { readRequestClaims, type RequestClaims } from './request-token.ts';
 import { RestartFence } from './restart-fence.ts';
 import { SignatureChecker } from './signatures.ts';
 import { MAX_LIFETIME_MS } from './signer.ts';
-import { openToken, paramsDigest } from './token.ts';
+import { type OpenToken, openToken, paramsDigest } from './token.ts';
 import type { TrustedTime } from './trusted-time.ts';
 
 /** An invocation as it came in, beside the tuple of the subscription that received it. */
@@ -178,6 +178,12 @@ export function createRequestVerifier(options: RequestVerifierOptions): RequestV
     }
     const claims = readRequestClaims(token.claimsText);
     if (claims === undefined) return deny('TRELLIS_VERIFY_MALFORMED', 'claims are not in their one spelling');
+    const judged = judge(r, token, claims);
+    if ('ok' in judged) return { ...judged, said: claims };
+    return { ok: true, pending: new PendingInvocation(seal, r.token, claims, judged.complete ? r.params : undefined) };
+  }
+
+  function judge(r: ReceivedRequest, token: OpenToken, claims: RequestClaims): { readonly complete: boolean } | Denial {
     const signer = signers.find(claims.iss, claims.kid);
     if ('ok' in signer) return signer;
     const nowMs = time.nowMs();
@@ -194,7 +200,7 @@ export function createRequestVerifier(options: RequestVerifierOptions): RequestV
     if (!signatures.check(token, claims.iss, signer.key, nowMs)) {
       return deny('TRELLIS_VERIFY_SIGNATURE', `not signed by ${quote(claims.iss)}`);
     }
-    return { ok: true, pending: new PendingInvocation(seal, r.token, claims, complete ? r.params : undefined) };
+    return { complete };
   }
 
   function admit(pending: PendingInvocation, root: readonly Uint8Array[]): { ok: true; invocation: VerifiedInvocation } | Denial {

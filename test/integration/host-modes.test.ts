@@ -50,7 +50,7 @@ describe.each(MODES)('verify: %s', (mode) => {
     const runs = test.runs('echo');
     const call = peer.call(`default.echo.wrpc.0.0.1.${VALUES}.echo-string`, '026869');
     if (mode === 'enforce') {
-      expect(await call.refused()).toBe('401 invocation denied');
+      expect(await call.refused()).toBe('401 invocation not signed');
       expect(call.frames).toHaveLength(1);
       expect(test.runs('echo')).toBe(runs);
       expect(await denials('TRELLIS_VERIFY_UNSIGNED')).toBe(1);

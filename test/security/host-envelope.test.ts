@@ -36,12 +36,13 @@ describe('a host under forged envelopes', () => {
       metric: await test.metric('trellis_denials_total', `code="${code}"`),
       lines: test.logged.length,
     };
-    const answer = await sendText(forged);
-    expect(answer).toBe('401 invocation denied');
-    answers.add(answer);
+    const { text: answer, correlation } = await attacker.send(forged);
+    expect(answer).toBe(forged.token === undefined ? '401 invocation not signed' : '401 invocation denied');
+    if (forged.token !== undefined) answers.add(answer);
     expect(await test.metric('trellis_denials_total', `code="${code}"`)).toBe(before.metric + 1);
     const lines = test.logged.slice(before.lines).filter((line) => line['msg'] === 'invocation denied');
-    expect(lines).toMatchObject([{ code, outcome: 'denied', verified: false, component: VICTIM.target }]);
+    expect(lines).toMatchObject([{ code, outcome: 'denied', verified: false, component: VICTIM.target, correlation }]);
+    expect(correlation).toMatch(/^[A-Za-z0-9_-]{22}$/);
     expect(test.runs(VICTIM.target)).toBe(before.runs);
   }
   const sendText = async (forged: Forged): Promise<string> => (await attacker.send(forged)).text;
@@ -212,5 +213,17 @@ describe('a host under forged envelopes', () => {
     await expect.poll(() => test.logged.slice(before).some((line) => line['code'] === 'TRELLIS_VERIFY_PAYLOAD')).toBe(true);
     expect(test.runs(VICTIM.target)).toBe(runs);
   });
-  it('ENV-33 tells every attacker the same', () => expect([...answers]).toEqual(['401 invocation denied']));
+  it('ENV-33 tells everybody who sends a token the same, whichever check refused it', () =>
+    expect([...answers]).toEqual(['401 invocation denied']));
+
+  it('names a refusal by the id of its token, if that could be read, and else by a new one', async () => {
+    const reply = attacker.reply();
+    const claims = attacker.claims(SigningKey.generate('cluster'), clock, { rpl: reply });
+    const { correlation } = await attacker.send({ token: sealClaims(key, writeRequestClaims(claims)), reply });
+    expect(correlation).toBe(claims.jti);
+    expect(test.logged.findLast((line) => line['correlation'] === claims.jti)).toMatchObject({ signer: claims.iss });
+    const first = (await attacker.send({ token: 'garbage' })).correlation;
+    expect(first).toMatch(/^[A-Za-z0-9_-]{22}$/);
+    expect((await attacker.send({ token: 'garbage' })).correlation).not.toBe(first);
+  });
 });

@@ -36,6 +36,8 @@ export class ShiftedClock implements Clock {
 export interface Reply {
   readonly kind: 'status' | 'result' | 'accepted' | 'nothing';
   readonly text: string;
+  /** Id under which the host explains a refusal. */
+  readonly correlation?: string | undefined;
 }
 
 /** One function that the attacks are aimed at. */
@@ -126,7 +128,10 @@ export class Attacker {
 }
 
 function replyOf(message: BusMessage): Reply {
-  if (message.status !== 0) return { kind: 'status', text: `${message.status} ${message.statusText}` };
+  if (message.status !== 0) {
+    const correlation = message.header('Lattice-Correlation');
+    return { kind: 'status', text: `${message.status} ${message.statusText}`, correlation };
+  }
   if (message.reply !== '') return { kind: 'accepted', text: message.reply };
   return { kind: 'result', text: Buffer.from(message.payload).toString('latin1') };
 }

@@ -123,6 +123,18 @@ describe('checkStart', () => {
     expect(check({ admin: { listen: '0.0.0.0:8080' } }).codes).toEqual(['(START-14)']);
   });
 
+  it('START-14 looks at pairs that may stay unsigned', () => {
+    const link = { source: 'a', target: 'b', namespace: 'n', package: 'p', interfaces: ['i', 'j'] };
+    const pair = { source: 'a', target: 'b', interface: 'n:p/j' };
+    const component = (id: string) => ({ id, file: import.meta.filename });
+    expect(check({ links: [link], trust: { unsigned: [pair] }, components: [component('a')] }).codes).toEqual([]);
+    expect(check({ links: [link], trust: { unsigned: [{ ...pair, interface: 'n:p/k' }] } }).codes).toEqual(['(START-14)']);
+    expect(check({ links: [link], trust: { unsigned: [pair] }, components: [component('a'), component('b')] }).codes).toEqual([
+      'START-14',
+    ]);
+    expect(() => parseConfig({ trust: { unsigned: [{ ...pair, interface: 'n:p/j@1.0.0' }] } })).toThrow('ns:pkg/iface');
+  });
+
   it('START-18 and START-19 look at the process, outside development', () => {
     expect(check({}, { uid: 0, inspectorOpen: true }).codes).toEqual(['(START-18)', 'START-19']);
     expect(check({ dev: true }, { uid: 0, inspectorOpen: true }).codes).toEqual([]);

@@ -1,12 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { createGate, type VerifyMode } from '../../../src/invocation/gate.ts';
+import { LinkTable } from '../../../src/invocation/link-table.ts';
 import type { OpenedInvocation } from '../../../src/invocation/open.ts';
+import { UnsignedPairs } from '../../../src/invocation/unsigned-pairs.ts';
 import { CALL, createTrustWorld, signCalls } from '../../support/trust.ts';
 
 /** What the gate says of complete parameters when no further id can be remembered. */
 function admitWhenFull(mode: VerifyMode) {
   const world = createTrustWorld({ maxEntries: 1 });
-  const gate = createGate(mode, world.verifier);
+  const gate = createGate(mode, world.verifier, { pairs: new UnsignedPairs([], () => {}), links: new LinkTable([]) });
   let last;
   for (const { token } of signCalls(world.signer, 2)) {
     const opened: OpenedInvocation = {

@@ -1,0 +1,61 @@
+import { withoutVersion } from './link-table.ts';
+
+/** A source that may call an interface of a target without signatures, while a lattice migrates. */
+export interface UnsignedPair {
+  /** Exact id of the calling component, by its own word: whoever may publish can say it. */
+  readonly source: string;
+  /** Exact id of the called component or provider. */
+  readonly target: string;
+  /** `ns:pkg/iface`, without a version. */
+  readonly interface: string;
+}
+
+/** Callers sign calls, servers sign answers. */
+type Role = 'caller' | 'server';
+
+/**
+ * The holes that an operator leaves by choice (`trust.unsigned`). They close by themselves: once a listed id has proven that it
+ * signs, what claims to be it without a signature is a downgrade, in that role and for as long as the process lives.
+ */
+export class UnsignedPairs {
+  readonly #pairs: ReadonlyMap<string, UnsignedPair>;
+  readonly #listed: Readonly<Record<Role, ReadonlySet<string>>>;
+  readonly #signing: Readonly<Record<Role, Set<string>>> = { caller: new Set(), server: new Set() };
+  readonly #onSigning: (id: string, role: Role) => void;
+
+  /** @param onSigning told once for each listed id that has begun to sign in a role */
+  constructor(pairs: readonly UnsignedPair[], onSigning: (id: string, role: Role) => void) {
+    this.#pairs = new Map(pairs.map((pair) => [keyOf(pair.source, pair.target, pair.interface), pair]));
+    this.#listed = {
+      caller: new Set(pairs.map(({ source }) => source)),
+      server: new Set(pairs.map(({ target }) => target)),
+    };
+    this.#onSigning = onSigning;
+  }
+
+  /** True if this call by `source` may come unsigned. */
+  mayCall(source: string, target: string, instance: string): boolean {
+    return this.#pairs.size > 0 && !this.#signing.caller.has(source) && this.#pairs.has(keyOf(source, target, instance));
+  }
+
+  /** True if `target` may answer this call unsigned. */
+  mayAnswer(source: string, target: string, instance: string): boolean {
+    return this.#pairs.size > 0 && !this.#signing.server.has(target) && this.#pairs.has(keyOf(source, target, instance));
+  }
+
+  /** Takes note that something `id` signed in this role was verified. */
+  signs(id: string, role: Role): void {
+    if (!this.#listed[role].has(id) || this.#signing[role].has(id)) return;
+    this.#signing[role].add(id);
+    this.#onSigning(id, role);
+  }
+}
+
+/** How metrics and log name the pair of a call. */
+export function pairName(source: string, target: string, instance: string): string {
+  return `${source} → ${target} ${withoutVersion(instance)}`;
+}
+
+function keyOf(source: string, target: string, instance: string): string {
+  return `${source} ${target} ${withoutVersion(instance)}`;
+}
