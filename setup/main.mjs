@@ -7,7 +7,7 @@ import { DIST, MODULES, ROOT } from './tree.mjs';
 
 const CLI = join(DIST, 'cli/main.js');
 // Commands that run a lattice of their own; the others work without a nats-server.
-const NEEDS_SERVER = new Set(['up', 'demo', 'bench']);
+const NEEDS_SERVER = new Set(['up', 'demo', 'bench', 'bench-flood']);
 
 const COMMANDS = {
   setup: { quiet: false, withNatsServer: true, run: () => {} },
@@ -19,6 +19,7 @@ const COMMANDS = {
   },
   demo: { quiet: true, withNatsServer: true, run: (node, args) => handOver(node, [CLI, 'demo', ...args]) },
   bench: { quiet: true, withNatsServer: true, run: (node, args) => handOver(node, [CLI, 'bench', ...args]) },
+  'bench-flood': { quiet: true, withNatsServer: true, run: (node, args) => handOver(node, [CLI, 'bench-flood', ...args]) },
   // A file named on the command line is meant from where the person is, not from npm's folder.
   trellis: {
     quiet: true,

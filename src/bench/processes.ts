@@ -4,7 +4,6 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { TrellisError } from '../errors.ts';
-import type { LoadCase, LoadResult, LoadSetup } from './messages.ts';
 
 /**
  * Where programs are started from: the build, which is what people run, also when the benchmark itself runs from sources and the
@@ -58,24 +57,29 @@ async function end(child: ChildProcess): Promise<void> {
   await gone;
 }
 
-/** The load process. */
-export class LoadProcess {
+/** A program of the benchmark in a process of its own: it answers each message with one of its own. */
+export class BenchChild<Ask, Answer> {
+  readonly pid: number;
+  readonly #name: string;
   readonly #child: ChildProcess;
 
-  private constructor(child: ChildProcess) {
+  private constructor(name: string, child: ChildProcess) {
+    this.#name = name;
     this.#child = child;
+    this.pid = child.pid ?? 0;
   }
 
-  static async start(setup: LoadSetup): Promise<LoadProcess> {
-    const child = fork(program('bench/load'), [JSON.stringify(setup)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-    await nextMessage(child, 'load process');
-    return new LoadProcess(child);
+  /** Starts `name` (`bench/load`) with its set-up and waits until it is ready. */
+  static async start<Ask, Answer>(name: string, setup: object): Promise<BenchChild<Ask, Answer>> {
+    const child = fork(program(name), [JSON.stringify(setup)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    await nextMessage(child, name);
+    return new BenchChild(name, child);
   }
 
-  /** Runs one case. */
-  run(test: LoadCase): Promise<LoadResult> {
-    this.#child.send(test);
-    return nextMessage<LoadResult>(this.#child, 'load process');
+  /** Sends one message and resolves with the answer. */
+  ask(message: Ask): Promise<Answer> {
+    this.#child.send(message as object);
+    return nextMessage<Answer>(this.#child, this.#name);
   }
 
   stop(): Promise<void> {
@@ -99,8 +103,8 @@ export async function startBareHandler(url: string, subject: string): Promise<Be
   return { pid: child.pid ?? 0, startMs: performance.now() - begin, stop: () => end(child) };
 }
 
-/** Starts a host, the real daemon, with a configuration file and waits until it says it is ready. */
-export async function startHostProcess(configFile: string): Promise<BenchProcess> {
+/** Starts a host, the real daemon, with a configuration file and waits until it says it is ready; `onLog` gets what it logs. */
+export async function startHostProcess(configFile: string, onLog?: (text: string) => void): Promise<BenchProcess> {
   const begin = performance.now();
   const child = spawn(process.execPath, [program('daemon/main'), '--config', configFile], {
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -111,6 +115,7 @@ export async function startHostProcess(configFile: string): Promise<BenchProcess
       reject(new TrellisError('TRELLIS_HOST_START', { message: `the benchmark's host did not start: ${said.slice(-2000)}` }));
     child.once('exit', fail);
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      onLog?.(text);
       said = (said + text).slice(-20_000);
       if (!/"msg":"ready"/.test(said)) return;
       child.off('exit', fail);

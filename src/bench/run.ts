@@ -7,8 +7,8 @@ import { COMMAND_LINE_ORIGIN, sampleFile } from '../development.ts';
 import { startNatsServer } from '../nats/server.ts';
 import { SigningKey } from '../trust/nkey.ts';
 import { BARE, CASES, LOADS, type BenchCase } from './cases.ts';
-import type { LoadCase } from './messages.ts';
-import { LoadProcess, programForm, startBareHandler, startHostProcess, type BenchProcess } from './processes.ts';
+import type { LoadCase, LoadResult, LoadSetup } from './messages.ts';
+import { BenchChild, programForm, startBareHandler, startHostProcess, type BenchProcess } from './processes.ts';
 import { childrenOf, processRssBytes } from './process-usage.ts';
 import { median, medianRow, type BenchRow, type IdleFigures } from './report.ts';
 import { judgeTargets, type TargetVerdict } from './targets.ts';
@@ -81,7 +81,8 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
     verified: await started(startHost('verified', 'verified', [...tiny, ...quickjs])),
     plain: await started(startHost('plain', 'plain', [...tiny, component('echo', 'fresh')])),
   };
-  const load = await LoadProcess.start({ url: server.url, clusterSeedFile, bareSubject: BARE_SUBJECT });
+  const setup: LoadSetup = { url: server.url, clusterSeedFile, bareSubject: BARE_SUBJECT };
+  const load = await BenchChild.start<LoadCase, LoadResult>('bench/load', setup);
   stack.defer(() => load.stop());
 
   const rows: BenchRow[] = [];
@@ -91,8 +92,8 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
   // A host that has served for a while is what is measured: one call at a time would take minutes to get its code optimised.
   options.onProgress?.('warming up');
   const warm = { ...WARM_UP, watch: { host: [], runners: [] } };
-  await load.run({ ...warm, ...none, kind: 'bare' });
-  for (const test of chosen) await load.run({ ...warm, ...test, kind: 'lattice', verify: verifyOf(test) });
+  await load.ask({ ...warm, ...none, kind: 'bare' });
+  for (const test of chosen) await load.ask({ ...warm, ...test, kind: 'lattice', verify: verifyOf(test) });
   for (const { payloadBytes, inFlight, quickjs: withQuickjs } of LOADS) {
     if (options.inFlight !== undefined && options.inFlight !== inFlight) continue;
     if (options.payloadBytes !== undefined && options.payloadBytes !== payloadBytes) continue;
@@ -146,13 +147,13 @@ function hostConfig(dir: string, url: string, lattice: Lattice, components: read
 }
 
 async function measure(
-  load: LoadProcess,
+  load: BenchChild<LoadCase, LoadResult>,
   server: BenchProcess,
   name: string,
   test: Omit<LoadCase, 'watch'>,
   bareRps: number | undefined,
 ): Promise<BenchRow> {
-  const result = await load.run({ ...test, watch: { host: [server.pid], runners: childrenOf(server.pid) } });
+  const result = await load.ask({ ...test, watch: { host: [server.pid], runners: childrenOf(server.pid) } });
   const rps = (result.calls / result.elapsedMs) * 1000;
   return {
     case: name,
@@ -190,7 +191,8 @@ async function measureIdle(start: (name: string) => Promise<BenchProcess>): Prom
   };
 }
 
-function machine(): BenchReport['machine'] {
+/** What the benchmark runs on. */
+export function machine(): BenchReport['machine'] {
   const all = cpus();
   return {
     cpu: all[0]?.model ?? 'unknown',

@@ -47,6 +47,11 @@ const COMMANDS: readonly CommandEntry[] = [
   { name: 'wire', summary: 'encode, decode and check values as wRPC writes them', load: () => import('./commands/wire.ts') },
   { name: 'keys', summary: 'make and show keys', load: () => import('./commands/keys.ts') },
   { name: 'bench', summary: 'measure speed and memory', load: () => import('./commands/bench.ts') },
+  {
+    name: 'bench-flood',
+    summary: 'measure valid calls while forged ones arrive',
+    load: () => import('./commands/bench-flood.ts'),
+  },
 ];
 
 // A reader that has seen enough (`trellis inspect X | head`) is no error.
