@@ -99,6 +99,13 @@ export function parsePublicKey(text: string): ParsedPublicKey {
   }
 }
 
+/** The kind of a public key in its one spelling, or `undefined`; for where the key itself is not needed. Never throws. */
+export function publicKeyKind(text: string): KeyKind | undefined {
+  const body = decodeNkey(text, PUBLIC_CHARS);
+  const kind = body === undefined ? undefined : KIND_OF.get(body[0]!);
+  return body === undefined || (kind !== 'curve' && isSmallOrder(body.subarray(1))) ? undefined : kind;
+}
+
 /** The kind a seed was made for, or `undefined` if `text` is no well-formed seed. Says nothing else about the seed. */
 export function seedKind(text: string): KeyKind | undefined {
   const body = typeof text === 'string' ? decodeNkey(text, SEED_CHARS) : undefined;

@@ -2,7 +2,7 @@ import { bytesDigest, decodeBase64url, decodeBase64urlText, textDigest } from '.
 import { MAX_BATCH, pathLength } from './merkle.ts';
 
 /**
- * The frame that all tokens share: `header.claims.proof`. The header is one of six constant words and says what the token is
+ * The frame that all tokens share: `header.claims.proof`. The header is one of a few constant words and says what the token is
  * for and how it is proved; there is no algorithm to choose and nothing in it to parse. Claims and proof are base64url.
  *
  * A single proof is an Ed25519 signature over the token's leaf. A batched proof is one over the root of a Merkle tree of
@@ -11,6 +11,9 @@ import { MAX_BATCH, pathLength } from './merkle.ts';
 
 /** What a token is for. */
 export type TokenKind = 'request' | 'result' | 'accept';
+
+/** What issuers and hosts sign about keys. Rare, so each has a signature of its own: there is no batched form to read. */
+export type DocumentKind = 'delegation' | 'issuers' | 'revocation';
 
 /** Longest token text, characters. */
 export const MAX_TOKEN_CHARS = 4096;
@@ -23,10 +26,14 @@ const HASH_BYTES = 32;
 const HEADER_CHARS = 5;
 
 /** The header words of each kind. All have the same length, so the first dot has a fixed place. */
-export const HEADERS: Readonly<Record<TokenKind, { readonly single: string; readonly batched: string }>> = {
+export const HEADERS: Readonly<Record<TokenKind, { readonly single: string; readonly batched: string }>> &
+  Readonly<Record<DocumentKind, { readonly single: string }>> = {
   request: { single: 'inv2s', batched: 'inv2b' },
   result: { single: 'res2s', batched: 'res2b' },
   accept: { single: 'acc2s', batched: 'acc2b' },
+  delegation: { single: 'dlg2s' },
+  issuers: { single: 'iss2s' },
+  revocation: { single: 'rev2s' },
 };
 
 /** How a token is proved. */
@@ -71,11 +78,12 @@ function openProof(bytes: Buffer, batched: boolean): TokenProof | TokenFault {
 }
 
 /** Takes a token apart: size, shape, header word, one spelling of each part. Costs no cryptography and never throws. */
-export function openToken(text: string, kind: TokenKind): OpenToken | TokenFault {
+export function openToken(text: string, kind: TokenKind | DocumentKind): OpenToken | TokenFault {
   if (text.length > MAX_TOKEN_CHARS) return fault(`${text.length} characters, at most ${MAX_TOKEN_CHARS} are read`);
   const header = text.slice(0, HEADER_CHARS);
-  const batched = header === HEADERS[kind].batched;
-  if ((!batched && header !== HEADERS[kind].single) || text[HEADER_CHARS] !== '.') {
+  const words = HEADERS[kind];
+  const batched = 'batched' in words && header === words.batched;
+  if ((!batched && header !== words.single) || text[HEADER_CHARS] !== '.') {
     return { fault: 'form', reason: `is no ${kind} token of version 2` };
   }
   const claimsAt = HEADER_CHARS + 1;
