@@ -402,6 +402,13 @@ export const CATALOGUE = {
     'The plain headers source-id or link-name contradict the envelope.',
     'Send the same values in both, or leave the plain headers out.',
   ),
+  TRELLIS_VERIFY_FIELDS: entry(
+    'denied',
+    EXIT.denied,
+    false,
+    'A field of a wasmCloud 0.82 message contradicts its token, or has no place there.',
+    'Send what was signed: the id, the caller, and neither contract nor link with an actor key.',
+  ),
   TRELLIS_VERIFY_LINK: entry(
     'denied',
     EXIT.denied,

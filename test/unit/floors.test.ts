@@ -15,7 +15,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['served-component'],
   ['member', 'state-dir'],
   ['invocation', 'control'],
-  ['trust', 'nats', 'wrpc', 'component', 'provider', 'lattice'],
+  ['trust', 'nats', 'wrpc', 'wasmbus', 'component', 'provider', 'lattice'],
   ['config', 'telemetry'],
   ['wit'],
   ['ids'],
