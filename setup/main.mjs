@@ -27,6 +27,12 @@ const COMMANDS = {
     run: (node, args) => handOver(node, [CLI, ...args], { cwd: process.env.INIT_CWD ?? ROOT }),
   },
   docs: { quiet: true, withNatsServer: false, run: (node) => handOver(node, [join(ROOT, 'setup/generate-docs.mjs')]) },
+  mutation: {
+    quiet: true,
+    withNatsServer: false,
+    run: (node, args) =>
+      handOver(node, [join(MODULES, '@stryker-mutator/core/bin/stryker.js'), 'run', 'test/mutation/stryker.config.mjs', ...args]),
+  },
   check: { quiet: true, withNatsServer: false, run: check },
 };
 
