@@ -9,6 +9,7 @@ import { readRequestClaims, type RequestClaims, writeRequestClaims } from '../..
 import { HEADERS, paramsDigest, sealBatched, signedTextOf, singleMessage } from '../../src/trust/token.ts';
 import { createRequestVerifier, type PendingInvocation, type ReceivedRequest } from '../../src/trust/verify-request.ts';
 import { CALL, claimsOf, createTrustWorld, forge, LATTICE, messageOf, run, sealClaims, signCalls } from '../support/trust.ts';
+import { publicText } from '../support/nkeys.ts';
 import { createRandom } from '../support/random.ts';
 
 const key = SigningKey.generate('cluster');
@@ -32,15 +33,8 @@ const withProof = (token: string, proof: Buffer): string =>
   `${token.split('.').slice(0, 2).join('.')}.${proof.toString('base64url')}`;
 
 /** A cluster key text whose point has these first, middle and last bytes; its checksum fits. */
-function clusterText(first: string, middle: string, last: string): string {
-  const body = Buffer.from(`10${first}${middle.repeat(30)}${last}`, 'hex');
-  let crc = 0;
-  for (const byte of body) {
-    crc ^= byte << 8;
-    for (let bit = 0; bit < 8; bit++) crc = ((crc << 1) ^ (crc & 0x8000 ? 0x1021 : 0)) & 0xffff;
-  }
-  return encodeBase32(Buffer.concat([body, Buffer.from([crc & 0xff, crc >> 8])]));
-}
+const clusterText = (first: string, middle: string, last: string): string =>
+  publicText(Buffer.from(first + middle.repeat(30) + last, 'hex'));
 
 describe('the good envelope', () => {
   it('runs once in both forms, and says what was signed', () => {
