@@ -18,6 +18,7 @@ const COMMANDS = {
     run: (node, args) => handOver(node, [join(MODULES, 'vitest/vitest.mjs'), 'run', ...args]),
   },
   demo: { quiet: true, withNatsServer: true, run: (node, args) => handOver(node, [CLI, 'demo', ...args]) },
+  'demo-attacks': { quiet: true, withNatsServer: true, run: (node, args) => handOver(node, [CLI, 'demo', 'attacks', ...args]) },
   bench: { quiet: true, withNatsServer: true, run: (node, args) => handOver(node, [CLI, 'bench', ...args]) },
   'bench-flood': { quiet: true, withNatsServer: true, run: (node, args) => handOver(node, [CLI, 'bench-flood', ...args]) },
   // A file named on the command line is meant from where the person is, not from npm's folder.

@@ -133,7 +133,7 @@ describe('README.md', () => {
 
   const blocks = blocksIn(textOf('README.md'));
   for (const block of blocks) {
-    it(block.commands.trim().split('\n').join('; ').slice(0, 120), async () => {
+    it(block.commands.trim().split('\n').join('; ').slice(0, 120), { timeout: 180_000 }, async () => {
       const server = SERVERS.find(({ starts }) => block.commands.startsWith(starts));
       if (server !== undefined) return start(block, server);
       const { text, ended } = run(block.commands);

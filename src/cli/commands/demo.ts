@@ -4,14 +4,15 @@ import { EXIT } from '../../errors.ts';
 import { createLogger } from '../../telemetry/log.ts';
 import { tableLines } from '../output.ts';
 import { examples, outputOf } from '../program.ts';
+import { registerAttacks } from './demo-attacks.ts';
 
-/** `trellis demo`: the main job once, and five attacks. */
+/** `trellis demo`: the main job once, and five attacks; and below it the attacks of the plan. */
 export function register(program: Command): void {
-  program
+  const demo = program
     .command('demo')
     .description('play the main job and five attacks once, on free ports, and print what happened')
     .option('--log-level <level>', 'least level that is logged', 'error')
-    .addHelpText('after', examples('trellis demo', 'trellis demo --output json'))
+    .addHelpText('after', examples('trellis demo', 'trellis demo --output json', 'trellis demo attacks'))
     .action(async (options: { logLevel: 'debug' | 'info' | 'warn' | 'error' }, command: Command) => {
       const output = outputOf(command);
       const rows = await runDemo({
@@ -39,4 +40,5 @@ export function register(program: Command): void {
       });
       if (surprises.length > 0) process.exitCode = EXIT.unexpected;
     });
+  registerAttacks(demo);
 }

@@ -1,0 +1,22 @@
+/** An attack of the plan that cannot be carried out over the wire, and where it is tested instead. */
+export interface Elsewhere {
+  readonly id: string;
+  /** Why it is not in the table. */
+  readonly why: string;
+  readonly test: string;
+}
+
+/** The attacks that the table leaves out. */
+export const ELSEWHERE: readonly Elsewhere[] = [
+  { id: 'ENV-32', why: 'faults inside the verifier', test: 'test/security/envelope.test.ts' },
+  { id: 'RPL-03', why: 'the same call on a second host of the queue group', test: 'test/security/host-replay.test.ts' },
+  { id: 'RPL-06', why: 'a million ids', test: 'test/security/replay.test.ts' },
+  { id: 'RSP-07', why: 'no attack: error codes of an honest lattice', test: 'test/security/host-response.test.ts' },
+  { id: 'FRM-03', why: 'the msgpack messages of 0.82', test: 'test/unit/wasmbus/messages.test.ts' },
+  { id: 'FRM-07', why: 'a runner that dies in the middle of a stream', test: 'test/security/frames.test.ts' },
+  { id: 'FRM-10', why: 'values beside the signed bytes', test: 'test/security/host-frames.test.ts' },
+  { id: 'FRM-11', why: 'values beside the signed bytes', test: 'test/security/frames.test.ts' },
+  { id: 'FRM-13', why: 'memory of a host under an endless stream', test: 'test/security/frames.test.ts' },
+  { id: 'FRM-14', why: 'memory of a host whose reader stalls', test: 'test/security/frames.test.ts' },
+  { id: 'FRM-15', why: 'a thousand calls given up', test: 'test/security/frames.test.ts' },
+];
