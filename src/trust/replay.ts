@@ -43,12 +43,10 @@ class Shard {
     return this.#table[this.#find(key, start) + 4]! > nowTick;
   }
 
-  /** False if the key is there and has not expired. */
-  add(key: Uint32Array, start: number, tick: number, nowTick: number): boolean {
+  /** Takes the key in, which is not there or has expired. */
+  add(key: Uint32Array, start: number, tick: number, nowTick: number): void {
     let at = this.#find(key, start);
-    const held = this.#table[at + 4]!;
-    if (held > nowTick) return false;
-    if (held === 0) {
+    if (this.#table[at + 4] === 0) {
       if (this.count + 1 > (this.#mask + 1) * MAX_LOAD) {
         this.sweep(nowTick);
         at = this.#find(key, start);
@@ -58,7 +56,6 @@ class Shard {
     this.#table.set(key, at);
     this.#table[at + 4] = tick;
     if (tick < this.earliestTick) this.earliestTick = tick;
-    return true;
   }
 
   /** Drops what has expired and fits the size to what is left. */

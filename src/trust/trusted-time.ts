@@ -39,7 +39,7 @@ export class TrustedTime {
     const monotonicMs = this.#clock.monotonicMs();
     const passedMs = Math.max(0, monotonicMs - this.#monotonicMs);
     const leadMs = this.#trustedMs + passedMs - wallMs;
-    const rate = leadMs > 0 && leadMs <= GIVE_BACK_UP_TO_MS ? SLOW_RATE : 1;
+    const rate = leadMs <= GIVE_BACK_UP_TO_MS ? SLOW_RATE : 1;
     this.#monotonicMs = Math.max(this.#monotonicMs, monotonicMs);
     this.#trustedMs = Math.max(wallMs, this.#trustedMs + passedMs * rate);
     return this.#trustedMs;

@@ -24,6 +24,17 @@ describe('trusted time', () => {
     expect(time.leadMs()).toBe(3_600_000);
   });
 
+  it.each([
+    [5_000, 1_500],
+    [5_001, 1_600],
+  ])('after a step back of %i ms moves %i ms in 1,600', (backMs, movedMs) => {
+    const clock = new ManualClock(1_000_000);
+    const time = new TrustedTime(clock);
+    clock.setBy(-backMs);
+    clock.pass(1_600);
+    expect(time.nowMs()).toBe(1_000_000 + movedMs);
+  });
+
   it('gives small corrections back instead of adding them up', () => {
     const clock = new ManualClock();
     const time = new TrustedTime(clock);
@@ -92,6 +103,18 @@ describe('restart fence', () => {
     for (let n = 1; n <= 4_000; n++) fence.admit(1_000_000 + n, 1_000_000);
     expect(store.writes).toBeLessThanOrEqual(4_000 / RESERVE_MS + 1);
     expect(store.aheadMs).toBeGreaterThanOrEqual(1_004_000);
+  });
+
+  it('writes nothing for the last time that it has reserved, and the next one after that', () => {
+    const clock = new ManualClock(1_000_000);
+    const store = new MemoryAheadStore();
+    const fence = new RestartFence(new TrustedTime(clock), 5_000, store);
+    fence.admit(1_000_001, 1_000_000);
+    expect([store.writes, store.aheadMs]).toEqual([1, 1_000_001 + RESERVE_MS]);
+    fence.admit(1_000_001 + RESERVE_MS, 1_000_000);
+    expect(store.writes).toBe(1);
+    fence.admit(1_000_002 + RESERVE_MS, 1_000_000);
+    expect([store.writes, store.aheadMs]).toEqual([2, 1_000_002 + 2 * RESERVE_MS]);
   });
 
   it('is not locked out by a damaged store', () => {
