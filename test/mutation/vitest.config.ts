@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 // run again for every change that survives, and find nothing that the others do not.
 export default defineConfig({
   test: {
-    include: ['test/unit/trust/**/*.test.ts', 'test/security/{envelope,replay,response}.test.ts'],
+    include: ['test/unit/trust/**/*.test.ts', 'test/security/{delegations,envelope,replay,response,wasmbus-envelope}.test.ts'],
     testNamePattern: /^(?!.*(?:100,000|a million ids))/,
     testTimeout: 60_000,
     pool: 'forks',

@@ -61,8 +61,8 @@ describe('domain-separated digests', () => {
       { numRuns: 60 },
     );
     expect(textDigest('leaf')('text', 'binary')).toBe(digest('leaf', Buffer.from('text')).toString('latin1'));
-    const long = 'x'.repeat(20_000);
-    expect(textDigest('leaf')(long, 'base64url')).toBe(digest('leaf', Buffer.from(long)).toString('base64url'));
+    const long = 'x\xff'.repeat(10_000);
+    expect(textDigest('leaf')(long, 'base64url')).toBe(digest('leaf', Buffer.from(long, 'latin1')).toString('base64url'));
     const pair = pairDigest('node', 2, 3)('\xffa', 'bcd');
     expect(pair).toBe(digest('node', Buffer.from('\xffa', 'latin1'), Buffer.from('bcd')).toString('latin1'));
   });
@@ -123,5 +123,33 @@ describe('claims reader', () => {
     }
     expect(read('{"a":"x","n":9007199254740991}')).toEqual(['x', Number.MAX_SAFE_INTEGER]);
     expect(read('{"a":"","n":0}')).toEqual(['', 0]);
+  });
+
+  it('gives no value of what has no end, or comes after a fault', () => {
+    for (const text of ['{"a":"', '{"a":"xyz']) {
+      const open = new ClaimsReader(text);
+      open.literal('{"a":"');
+      expect(open.value()).toBe('');
+      expect(open.end()).toBe(false);
+    }
+    const failed = new ClaimsReader('{"a":"x"}');
+    failed.literal('{"b":"');
+    expect(failed.value()).toBe('');
+    expect(failed.integer()).toBe(0);
+    expect(failed.optional('{"a":"')).toBe(false);
+    expect(failed.end()).toBe(false);
+  });
+
+  it('steps over an optional part only where it stands', () => {
+    const reader = new ClaimsReader('{"a":"x","b":"y"}');
+    expect(reader.optional('","b":"')).toBe(false);
+    reader.literal('{"a":"');
+    expect(reader.optional('"}')).toBe(false);
+    expect(reader.value()).toBe('x');
+    expect(reader.optional('","b":"')).toBe(true);
+    expect(reader.value()).toBe('y');
+    expect(reader.optional('"}')).toBe(true);
+    expect(reader.optional('"}')).toBe(false);
+    expect(reader.end()).toBe(true);
   });
 });

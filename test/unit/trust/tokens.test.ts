@@ -1,5 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { checkWritable } from '../../../src/trust/claim-values.ts';
 import { readRequestClaims, type RequestClaims, writeRequestClaims } from '../../../src/trust/request-token.ts';
 import {
   type AcceptClaims,
@@ -9,21 +10,34 @@ import {
   writeAcceptClaims,
   writeResultClaims,
 } from '../../../src/trust/result-token.ts';
-import { HEADERS, MAX_TOKEN_CHARS, openToken, sealBatched, sealSingle, signedTextOf } from '../../../src/trust/token.ts';
+import { MAX_CLAIMS_CHARS } from '../../../src/trust/token.ts';
 
 const base64url = (bytes: number) =>
   fc.uint8Array({ minLength: bytes, maxLength: bytes }).map((b) => Buffer.from(b).toString('base64url'));
 const name = fc.stringMatching(/^[A-Za-z0-9_-]{1,20}$/);
 const plain = fc.stringMatching(/^[!#-[\]-~]{1,40}$/);
-const status = fc.constantFrom('ok', 'denied', 'busy', 'trap', 'timeout', 'too-large', 'bad-params', 'unavailable', 'error');
+const kid = fc.option(base64url(32), { nil: undefined });
+const status = fc.constantFrom(
+  'ok',
+  'denied',
+  'busy',
+  'trap',
+  'timeout',
+  'too-large',
+  'bad-params',
+  'unsigned-values',
+  'unavailable',
+  'error',
+);
 
-const requestClaims: fc.Arbitrary<RequestClaims> = fc.record({
+const requestClaims = fc.record({
   v: fc.constant(2),
   jti: base64url(16),
   iat: fc.maxSafeNat(),
   exp: fc.maxSafeNat(),
   lat: name,
   iss: plain,
+  kid,
   org: name,
   lnk: name,
   tgt: name,
@@ -33,13 +47,14 @@ const requestClaims: fc.Arbitrary<RequestClaims> = fc.record({
   rpl: plain,
   len: fc.maxSafeNat(),
   dig: base64url(32),
-});
+}) as fc.Arbitrary<RequestClaims>;
 const resultClaims = fc.record({
   v: fc.constant(2),
   req: base64url(32),
   iat: fc.maxSafeNat(),
   lat: name,
   iss: plain,
+  kid,
   srv: name,
   st: status,
   len: fc.maxSafeNat(),
@@ -51,6 +66,7 @@ const acceptClaims = fc.record({
   iat: fc.maxSafeNat(),
   lat: name,
   iss: plain,
+  kid,
   srv: name,
   rs: fc.stringMatching(/^[A-Za-z0-9_]{1,12}(\.[A-Za-z0-9_]{1,12}){0,3}$/),
 }) as fc.Arbitrary<AcceptClaims>;
@@ -101,58 +117,95 @@ describe('claims', () => {
     expect(readAcceptClaims(writeAcceptClaims(claims))).toBeUndefined();
     expect(readAcceptClaims(writeAcceptClaims({ ...claims, rs: '_INBOX.a1' }))).toMatchObject({ rs: '_INBOX.a1' });
   });
-});
 
-describe('token frame', () => {
-  const signature = Buffer.alloc(64, 3);
-  const path = ['x'.repeat(32), 'y'.repeat(32)];
-  const claims = '{"any":"thing"}';
-  const single = sealSingle(signedTextOf(HEADERS.request.single, claims), signature);
-  const batched = sealBatched(signedTextOf(HEADERS.request.batched, claims), signature, 2, 4, path);
+  const id = 'AAAAAAAAAAAAAAAAAAAAAA';
+  const digest = 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA';
+  const opening = { v: 2, req: digest, iat: 1, lat: 'default', iss: 'C', srv: 'echo' } as const;
+  const request: RequestClaims = {
+    v: 2,
+    jti: id,
+    iat: 1,
+    exp: 2,
+    lat: 'default',
+    iss: 'C',
+    org: 'a',
+    lnk: 'b',
+    tgt: 'c',
+    ins: '',
+    fun: 'f',
+    sub: 's',
+    rpl: 'r',
+    len: 0,
+    dig: digest,
+  };
+  const readable: Record<string, (change: object) => unknown> = {
+    request: (change) => readRequestClaims(writeRequestClaims({ ...request, ...change })),
+    result: (change) => readResultClaims(writeResultClaims({ ...opening, st: 'ok', len: 0, dig: digest, ...change })),
+    accept: (change) => readAcceptClaims(writeAcceptClaims({ ...opening, rs: '_INBOX.a', ...change })),
+  };
+  const noDigest = [digest.slice(1), `${digest}A`, `${digest.slice(1)}B`, `${digest.slice(1)}=`, `.${digest.slice(1)}`, ''];
+  const noToken = ['', 'a.b', 'a b', '*', '>', 'gr\u00fcn'];
 
-  it('opens both forms', () => {
-    expect(openToken(single, 'request')).toMatchObject({ claimsText: claims, proof: { signature, place: undefined } });
-    expect(openToken(batched, 'request')).toMatchObject({
-      claimsText: claims,
-      proof: { signature, place: { index: 2, count: 4, path: path.join('') } },
-    });
+  it.each<[string, string, readonly string[], readonly string[]]>([
+    ['request', 'jti', [`${id.slice(1)}g`], [id.slice(1), `${id}A`, `A${id}`, `${id.slice(1)}B`, '', '018dbf3c-0a4b-7c00-8000']],
+    ['request', 'lat', ['x'.repeat(64)], [...noToken, 'x'.repeat(65)]],
+    ['request', 'org', ['x'.repeat(128)], [...noToken, 'x'.repeat(129)]],
+    ['request', 'lnk', ['x'.repeat(64)], [...noToken, 'x'.repeat(65)]],
+    ['request', 'tgt', ['x'.repeat(128)], [...noToken, 'x'.repeat(129)]],
+    ['request', 'fun', ['[method]a.b'], ['']],
+    ['request', 'sub', ['a.b'], ['']],
+    ['request', 'rpl', ['a.b'], ['']],
+    ['request', 'dig', [`${digest.slice(1)}8`], noDigest],
+    ['request', 'kid', [`${digest.slice(1)}8`], noDigest],
+    ['result', 'req', [`${digest.slice(1)}8`], noDigest],
+    ['result', 'lat', ['x'.repeat(64)], [...noToken, 'x'.repeat(65)]],
+    ['result', 'kid', [`${digest.slice(1)}8`], noDigest],
+    ['result', 'srv', ['x'.repeat(128)], [...noToken, 'x'.repeat(129)]],
+    ['result', 'st', ['trap'], ['', 'OK', 'ok ', 'constructor']],
+    ['result', 'dig', [`${digest.slice(1)}8`], noDigest],
+    ['accept', 'req', [`${digest.slice(1)}8`], noDigest],
+    ['accept', 'lat', ['x'.repeat(64)], [...noToken, 'x'.repeat(65)]],
+    ['accept', 'kid', [`${digest.slice(1)}8`], noDigest],
+    ['accept', 'srv', ['x'.repeat(128)], [...noToken, 'x'.repeat(129)]],
+    ['accept', 'rs', [`_INBOX.${'a'.repeat(505)}`, 'a$b'], [`_INBOX.${'a'.repeat(506)}`]],
+  ])('of a %s say in %s what has the form of that, and nothing else', (kind, name, good, bad) => {
+    for (const value of good) expect(readable[kind]!({ [name]: value }), value).toMatchObject({ [name]: value });
+    for (const value of bad) expect(readable[kind]!({ [name]: value }), value).toBeUndefined();
   });
 
   it.each([
-    ['index as large as the count', 4, 4, 2],
-    ['count of one', 0, 1, 0],
-    ['count of none', 0, 0, 0],
-    ['count over the limit', 0, 1025, 11],
-    ['path too short', 2, 4, 1],
-    ['path too long', 2, 4, 3],
-    ['path of a promoted leaf too long', 4, 5, 3],
-  ])('refuses a proof with %s', (_, index, count, steps) => {
-    const token = sealBatched(
-      signedTextOf(HEADERS.request.batched, claims),
-      signature,
-      index,
-      count,
-      Array(steps).fill('z'.repeat(32)),
-    );
-    expect(openToken(token, 'request')).toMatchObject({ fault: 'malformed' });
-  });
-
-  it('refuses one form under the header of the other, and each kind as another', () => {
-    expect(openToken(HEADERS.request.batched + single.slice(5), 'request')).toMatchObject({ fault: 'malformed' });
-    expect(openToken(HEADERS.request.single + batched.slice(5), 'request')).toMatchObject({ fault: 'malformed' });
-    for (const kind of ['result', 'accept'] as const) {
-      expect(openToken(single, kind)).toMatchObject({ fault: 'form' });
-      expect(openToken(batched, kind)).toMatchObject({ fault: 'form' });
+    ['request', writeRequestClaims(request), readRequestClaims],
+    ['result', writeResultClaims({ ...opening, st: 'ok', len: 0, dig: digest }), readResultClaims],
+    ['accept', writeAcceptClaims({ ...opening, rs: '_INBOX.a' }), readAcceptClaims],
+  ] as const)('of a %s end where they end, and have a key for a delegation only if there is one', (_, text, read) => {
+    expect(read(text)).toBeDefined();
+    expect(Object.keys(read(text)!)).not.toContain('kid');
+    for (const changed of [`${text} `, `${text}}`, text.slice(0, -1), text.slice(1), `${text}${text}`]) {
+      expect(read(changed)).toBeUndefined();
     }
   });
+});
 
-  it('never throws, whatever comes', () => {
-    const text = fc.oneof(
-      fc.string({ unit: 'binary', maxLength: 60 }),
-      fc.tuple(fc.constantFrom('inv2s', 'inv2b', 'res2s'), fc.base64String(), fc.base64String()).map((parts) => parts.join('.')),
-      fc.nat(batched.length).map((length) => batched.slice(0, length)),
-    );
-    fc.assert(fc.property(text, (t) => 'fault' in openToken(t, 'request') || openToken(t, 'request') !== undefined));
-    expect(openToken('inv2s.'.padEnd(MAX_TOKEN_CHARS + 1, 'A'), 'request')).toMatchObject({ fault: 'malformed' });
+describe('what is too much for claims, or cannot stand in them', () => {
+  const failure = (text: string, ...values: string[]): unknown => {
+    try {
+      return checkWritable(text, ...values);
+    } catch (error) {
+      return error;
+    }
+  };
+
+  it('is said before anything is signed', () => {
+    expect(failure('x'.repeat(MAX_CLAIMS_CHARS), 'plain', '', ' ~!')).toBeUndefined();
+    expect(failure('x'.repeat(MAX_CLAIMS_CHARS + 1))).toMatchObject({
+      code: 'TRELLIS_TRUST_CLAIMS_INVALID',
+      message: 'The names and subjects of this call are too long to sign (2601 characters, at most 2600)',
+    });
+    for (const value of ['"', '\\', '\x1f', '\x7f', 'a\n', '\u00e9']) {
+      expect(failure('{}', 'plain', value, 'plain')).toMatchObject({
+        code: 'TRELLIS_TRUST_CLAIMS_INVALID',
+        message: 'A name or subject of this call holds a quote, a backslash or a character outside printable ASCII',
+      });
+    }
   });
 });
