@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { rootFromPath } from '../../../src/trust/merkle.ts';
 import { SigningKey, parsePublicKey } from '../../../src/trust/nkey.ts';
 import { SignatureChecker } from '../../../src/trust/signatures.ts';
-import { openToken, type OpenToken } from '../../../src/trust/token.ts';
+import { batchMessage, leafHash, openToken, type OpenToken } from '../../../src/trust/token.ts';
 import { createTrustWorld, signCalls } from '../../support/trust.ts';
 
 const key = SigningKey.generate('cluster');
@@ -58,5 +59,36 @@ describe('signature checker', () => {
     const checker = new SignatureChecker(10);
     for (let n = 0; n < 30; n++) checker.check(batchOf(2)[0]!, key.publicKey, keyOf(key), n);
     expect(checker.size).toBeLessThanOrEqual(10);
+  });
+
+  it('forgets in the order in which roots were proved last', () => {
+    const checker = new SignatureChecker(10);
+    const [renewed, other, third] = [batchOf(2), batchOf(2), batchOf(2)].map(([token]) => token!);
+    const check = (token: OpenToken, nowMs: number): void => {
+      expect(checker.check(token, key.publicKey, keyOf(key), nowMs)).toBe(true);
+    };
+    check(renewed!, 0);
+    check(other!, 5);
+    check(renewed!, 11);
+    check(third!, 16);
+    // The second one had no more to give; the first one, proved again later, has.
+    expect(checker.size).toBe(2);
+    check(renewed!, 20);
+    expect(checker.stats).toEqual({ checks: 4, remembered: 1 });
+  });
+
+  it('remembers 4,096 roots, and drops the oldest for another', () => {
+    const checker = new SignatureChecker(10);
+    const proved = (n: number): boolean => {
+      const signedText = `inv2b.${n}`;
+      const path = 'x'.repeat(32);
+      const message = batchMessage(rootFromPath(leafHash(signedText, 'binary'), 0, 2, path), 2);
+      const proof = { signature: key.sign(Buffer.from(message, 'latin1')), place: { index: 0, count: 2, path } };
+      return checker.check({ signedText, claimsText: '', proof }, key.publicKey, keyOf(key), 0);
+    };
+    for (let n = 0; n < 4_097; n++) if (!proved(n)) expect.unreachable();
+    expect(checker.size).toBe(4_096);
+    expect(proved(1) && checker.stats.remembered).toBe(1);
+    expect(proved(0) && checker.stats.remembered).toBe(1);
   });
 });

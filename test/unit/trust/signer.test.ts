@@ -4,7 +4,7 @@ import { TrellisError } from '../../../src/errors.ts';
 import { MAX_BATCH } from '../../../src/trust/merkle.ts';
 import { SigningKey } from '../../../src/trust/nkey.ts';
 import { createTokenSigner, newTokenId } from '../../../src/trust/signer.ts';
-import { MAX_TOKEN_CHARS, openToken, requestDigest } from '../../../src/trust/token.ts';
+import { MAX_TOKEN_CHARS, type OpenToken, openToken, requestDigest, type TokenKind } from '../../../src/trust/token.ts';
 import { CALL, createTrustWorld, ECHO, LATTICE, ManualClock, messageOf, run, signCalls } from '../../support/trust.ts';
 
 const key = SigningKey.generate('cluster');
@@ -63,7 +63,10 @@ describe('token signer', () => {
       throw new Error('receiver');
     });
     signer.request(CALL, (token) => got.push(token));
-    expect(() => signer.flush()).toThrow('receiver');
+    signer.request(CALL, () => {
+      throw new Error('another');
+    });
+    expect(() => signer.flush()).toThrow(new Error('receiver'));
     expect(got).toHaveLength(1);
   });
 
@@ -98,12 +101,63 @@ describe('token signer', () => {
     ]) {
       expect(() => signer.request({ ...CALL, ...change }, () => undefined)).toThrow(TrellisError);
     }
-    signer.flush();
-    expect(signer.stats.tokens).toBe(0);
-    const clock = new ManualClock();
-    for (const lifetimeMs of [0, -1, 60_001, 1.5, Number.NaN]) {
-      expect(() => createTokenSigner({ key, lattice: LATTICE, clock, lifetimeMs })).toThrow(TrellisError);
+    const answer = { request: 'A'.repeat(43), server: ECHO, status: 'ok', result: CALL.params, inbox: '_INBOX.a' } as const;
+    for (const change of [{ request: 'a"b' }, { server: 'a"b' as typeof ECHO }, { inbox: 'a"b' }]) {
+      expect(() => signer.accept({ ...answer, ...change }, () => undefined)).toThrow(TrellisError);
+      if (!('inbox' in change)) expect(() => signer.result({ ...answer, ...change }, () => undefined)).toThrow(TrellisError);
     }
+    signer.flush();
+    expect(signer.stats).toEqual({ tokens: 0, signatures: 0 });
+  });
+
+  it('makes tokens that live from a millisecond to a minute, half of one unless told', () => {
+    const clock = new ManualClock();
+    const lifeOf = (lifetimeMs?: number): number => {
+      const signer = createTokenSigner({ key, lattice: LATTICE, clock, ...(lifetimeMs === undefined ? {} : { lifetimeMs }) });
+      const { sent } = signCalls(signer, 1)[0]!;
+      return sent.expiresAtMs - sent.issuedAtMs;
+    };
+    expect([lifeOf(), lifeOf(1), lifeOf(60_000)]).toEqual([30_000, 1, 60_000]);
+    for (const lifetimeMs of [0, -1, 60_001, 1.5, Number.NaN]) {
+      expect(() => lifeOf(lifetimeMs)).toThrow(
+        expect.objectContaining({
+          code: 'TRELLIS_TRUST_CLAIMS_INVALID',
+          message: `A token cannot live ${lifetimeMs} ms`,
+          remedy: 'Set trust.tokenLifetimeMs between 1 and 60000.',
+        }),
+      );
+    }
+  });
+
+  it('delivers turn after turn', async () => {
+    const { signer } = createTrustWorld({ key });
+    for (let n = 0; n < 3; n++) {
+      let token = '';
+      signer.request(CALL, (t) => (token = t));
+      await turn();
+      expect(token).toMatch(/^inv2s\./);
+    }
+    expect(signer.stats).toEqual({ tokens: 3, signatures: 3 });
+  });
+
+  it('names the delegation of the moment in everything it signs, and none without one', () => {
+    const clock = new ManualClock();
+    let kid: string | undefined = 'K'.repeat(42) + 'A';
+    const signer = createTokenSigner({ key, lattice: LATTICE, clock, kid: () => kid });
+    const claims: string[] = [];
+    const signAll = (): void => {
+      const take = (kind: TokenKind) => (token: string) => claims.push((openToken(token, kind) as OpenToken).claimsText);
+      signer.request(CALL, take('request'));
+      signer.result({ request: 'A'.repeat(43), server: ECHO, status: 'ok', result: CALL.params }, take('result'));
+      signer.accept({ request: 'A'.repeat(43), server: ECHO, inbox: '_INBOX.a' }, take('accept'));
+      signer.flush();
+    };
+    signAll();
+    for (const text of claims.splice(0)) expect(text).toContain(`"iss":"${key.publicKey}","kid":"${kid}",`);
+    kid = undefined;
+    signAll();
+    for (const text of claims) expect(text).not.toContain('kid');
+    expect(claims).toHaveLength(3);
   });
 
   it('keeps the largest token that it makes below what a verifier reads', () => {
