@@ -36,7 +36,9 @@ export interface CallRequest {
   readonly onPath?: (path: string, bytes: Uint8Array, eof: boolean) => void;
   /** Told when those frames break off: what came of them is not the whole. */
   readonly onCut?: (error: TrellisError) => void;
-  /** Gets the handle, for those who send async parameters. */
+  /** True if streams or futures of the parameters follow through the handle. */
+  readonly pendingParams?: boolean;
+  /** Gets the handle, for those who send async parameters or give the call up. */
   readonly onHandle?: (handle: InvocationHandle) => void;
 }
 
@@ -85,6 +87,7 @@ export class Caller implements AsyncDisposable {
           timeoutMs: request.timeoutMs,
           depth: 0,
           asyncResult: onPath !== undefined,
+          pendingParams: request.pendingParams === true,
           ...(request.traceparent === undefined ? {} : { traceparent: request.traceparent }),
         },
         {

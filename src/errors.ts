@@ -444,6 +444,13 @@ export const CATALOGUE = {
     'The signature does not fit the envelope and its issuer.',
     'Check that the sender signs with the key it names.',
   ),
+  TRELLIS_VERIFY_FRAME: entry(
+    'denied',
+    EXIT.denied,
+    true,
+    'A frame of a stream or future was lost, altered or not sent by the peer.',
+    'Call again; if it happens often, look for whoever else may publish to the inboxes of this lattice (trellis_denials_total counts such frames).',
+  ),
   TRELLIS_VERIFY_UNRELATED: entry(
     'denied',
     EXIT.denied,
@@ -618,7 +625,7 @@ export const CATALOGUE = {
     'denied',
     EXIT.denied,
     false,
-    'A stream or future would travel outside the signed bytes, which verify: enforce refuses.',
+    'A stream or future would travel outside the signed bytes, and the peer offers no session that would prove it.',
     'Send the value inline (a non-empty list in the root), or set trust.verify to observe.',
   ),
   TRELLIS_INVOKE_DENIED: entry(

@@ -53,8 +53,7 @@ export async function callTyped(call: TypedCall): Promise<TypedResult> {
     throw new TrellisError('TRELLIS_WIT_VALUE', { message: 'a future among the arguments has no value' });
 
   const until = performance.now() + timeoutMs;
-  // What is not in the signed bytes, nobody vouches for.
-  const results = new PendingResults({ refuse: caller.member.invoker.mode === 'enforce' });
+  const results = new PendingResults();
   let handle: InvocationHandle | undefined;
   const root = await caller.call({
     target: call.target,
@@ -69,6 +68,7 @@ export async function callTyped(call: TypedCall): Promise<TypedResult> {
           onCut: (error: TrellisError) => results.cut(error),
         }
       : {}),
+    pendingParams: encoded.pending.length > 0,
     onHandle: (opened) => {
       handle = opened;
       // A stream that could not travel inline is an empty one: its end is all there is to send.
@@ -79,6 +79,8 @@ export async function callTyped(call: TypedCall): Promise<TypedResult> {
     // All that a 1.x peer can say of a trap (wRPC over NATS, errors); no result is as short as this one.
     if (root.length === 0 && fn.result !== null)
       throw new TrellisError('TRELLIS_INVOKE_TRAP', { message: 'the target ended the call without a result' });
+    // Nobody vouches for anything beyond the root, or nothing follows it.
+    if (handle?.open !== true) results.refuse();
     const decoded = codec.decodeResult(root, results);
     if (results.refused) throw new TrellisError('TRELLIS_PATH_UNSIGNED_VALUES');
     if (!decoded.ok)

@@ -15,13 +15,16 @@ export class PendingResults implements AsyncSource {
   readonly #known = new Map<unknown, ReadyStream | ReadyFuture>();
   readonly #collecting: Promise<void>[] = [];
   readonly #cut = Promise.withResolvers<never>();
-  readonly #refuse: boolean;
+  #refuse = false;
   #refused = false;
 
-  /** @param options `refuse`: nothing but inline values may be in the result. */
-  constructor(options: { readonly refuse: boolean }) {
-    this.#refuse = options.refuse;
+  constructor() {
     this.#cut.promise.catch(() => {}); // nobody has to wait for it
+  }
+
+  /** From now on a value that is not inline is refused. */
+  refuse(): void {
+    this.#refuse = true;
   }
 
   /** True once a value was refused for not being inline. */

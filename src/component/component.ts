@@ -34,8 +34,6 @@ export interface ComponentSpec {
   readonly startTimeoutMs?: number;
   /** Imports one call may make; 1,000 if left out. */
   readonly maxImportsPerCall?: number;
-  /** `refuse`: streams and futures in parameters of imports travel in the root, or the import fails. `allow` if left out. */
-  readonly pendingImports?: 'allow' | 'refuse';
   readonly env: Readonly<Record<string, string>>;
   readonly args: readonly string[];
   readonly config: Readonly<Record<string, string>>;
@@ -61,10 +59,10 @@ export interface OutboundImport {
   readonly link?: string;
 }
 
-/** How an import is answered: `result` or `fail`, once; after a `result` any number of `path`. */
+/** How an import is answered: `result` or `fail`, once; after a `result` with `open` any number of `path`. */
 export interface ImportEvents {
-  /** Root result, whole. */
-  result(root: Uint8Array): void;
+  /** Root result, whole. Unless it is `open`, what is pending in it stays so, and is refused. */
+  result(root: Uint8Array, open: boolean): void;
   /** Async values of the result. */
   path(path: string, bytes: Uint8Array, eof: boolean): void;
   /** The import traps in the guest; `message` goes to the log. */

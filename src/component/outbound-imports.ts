@@ -100,12 +100,13 @@ export class OutboundImports {
     this.#open.get(id)?.cancel();
   }
 
-  answer(id: number, root: Uint8Array): void {
+  answer(id: number, root: Uint8Array, open: boolean): void {
     if (this.#writer.backlogBytes > MAX_BACKLOG_BYTES) {
       this.#fail(id, 'answers come faster than the component takes them');
       return;
     }
-    this.#writer.open(FRAME.importResult, id, root.length);
+    this.#writer.open(FRAME.importResult, id, 1 + root.length);
+    this.#writer.u8(open ? 0 : FLAG.eof);
     this.#writer.bytes(root.length < 16_384 ? root : new Uint8Array(root));
   }
 
@@ -147,11 +148,12 @@ class Import implements ImportEvents, OpenImport {
     if (!this.#over) this.#handle = handle;
   }
 
-  result(root: Uint8Array): void {
+  result(root: Uint8Array, open: boolean): void {
     if (this.#over || this.#answered) return;
     this.#answered = true;
-    this.#owner.answer(this.#id, root);
-    if (!this.#asyncResult) this.#end();
+    const goesOn = open && this.#asyncResult;
+    this.#owner.answer(this.#id, root, goesOn);
+    if (!goesOn) this.#end();
   }
 
   path(path: string, bytes: Uint8Array, eof: boolean): void {

@@ -53,7 +53,6 @@ export function supervisorOptions(spec: ComponentSpec, ports: ComponentPorts): S
       callsPerInstance: CALLS_PER_INSTANCE,
       maxParamsBytes: maxParamsBytes(spec),
       maxResultBytes,
-      inlineImports: spec.pendingImports === 'refuse',
       env,
       args,
       config,

@@ -1,3 +1,4 @@
+import type { CallFailure } from '../component/runner/frames.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { ResultStatus } from '../trust/result-token.ts';
 
@@ -9,6 +10,7 @@ const FAILURE: Readonly<Record<Exclude<ResultStatus, 'ok'>, ErrorCode>> = {
   'too-large': 'TRELLIS_PATH_TOO_LARGE',
   'bad-params': 'TRELLIS_INVOKE_BAD_PARAMS',
   'unsigned-values': 'TRELLIS_PATH_UNSIGNED_VALUES',
+  frames: 'TRELLIS_VERIFY_FRAME',
   unavailable: 'TRELLIS_INVOKE_FAILED',
   error: 'TRELLIS_INVOKE_FAILED',
 };
@@ -35,3 +37,18 @@ export function refusalFailure(status: number, text: string): [ErrorCode, string
 export function printableStatus(text: string): string {
   return text.replace(/[^\x20-\x7e]/g, '?').slice(0, 80);
 }
+
+/** A failure as a caller is told of it. */
+export type Failure = Exclude<ResultStatus, 'ok'>;
+
+/** The path's own code for each way a component can fail a call. */
+export const RUN_FAILURE: Readonly<Record<CallFailure, readonly [Exclude<Failure, 'frames'>, ErrorCode]>> = {
+  trap: ['trap', 'TRELLIS_INVOKE_TRAP'],
+  timeout: ['timeout', 'TRELLIS_INVOKE_TARGET_TIMEOUT'],
+  busy: ['busy', 'TRELLIS_PATH_BUSY'],
+  'too-large': ['too-large', 'TRELLIS_PATH_TOO_LARGE'],
+  'bad-params': ['bad-params', 'TRELLIS_INVOKE_BAD_PARAMS'],
+  unavailable: ['unavailable', 'TRELLIS_INVOKE_FAILED'],
+  'unsigned-values': ['unsigned-values', 'TRELLIS_PATH_UNSIGNED_VALUES'],
+  error: ['error', 'TRELLIS_INVOKE_FAILED'],
+};

@@ -11,8 +11,10 @@ export const HEADER = {
   traceparent: 'traceparent',
   /** The signed request token. */
   invocation: 'Lattice-Invocation',
-  /** The signed answer to the first message, when parameters follow. */
+  /** The signed acknowledgement: parameters or frames may follow, or the call runs and takes its time. */
   accept: 'Lattice-Accept',
+  /** Number and tag of a frame of a stream or future. */
+  frame: 'Lattice-Frame',
   /** The signed result, on the one-message reply or on the end of `.results`. */
   result: 'Lattice-Result',
   /** Bytes of all root parameters, decimal; lets a server start an unsigned call without waiting for the end marker. */

@@ -24,14 +24,17 @@ export interface Invocation {
   readonly traceparent?: string;
   /** True if the result type holds streams or futures: the call then stays open after `done` until `cancel` or its deadline. */
   readonly asyncResult?: boolean;
+  /** True if streams or futures of the parameters follow through `sendPath`. */
+  readonly pendingParams?: boolean;
 }
 
 /**
- * How an outbound invocation ends: exactly one of `done` and `fail`, once. After `done`, `path` carries unsigned async
- * results, and `cut` says, once, that the rest of them will not come.
+ * How an outbound invocation ends: exactly one of `done` and `fail`, once. After `done` with `open`, `path` carries async
+ * results, and `cut` says, once, that the rest of them will not come. Without `open` nothing follows the result, so what is
+ * pending in it stays so: nobody vouches for it.
  */
 export interface InvocationEvents {
-  done(result: Uint8Array): void;
+  done(result: Uint8Array, open: boolean): void;
   /** `correlation`: under this id the host that refused explains why; by that host's own word. */
   fail(code: ErrorCode, detail: string, correlation?: string): void;
   path?(path: string, bytes: Uint8Array, eof: boolean): void;
@@ -40,7 +43,9 @@ export interface InvocationEvents {
 
 /** A call in flight. */
 export interface InvocationHandle {
-  /** Sends bytes of an async parameter (never under `enforce`: they would not be signed). */
+  /** After the result: true if its streams and futures come, or came, on their paths. */
+  readonly open: boolean;
+  /** Sends bytes of an async parameter, of a call with `pendingParams`. */
   sendPath(path: string, bytes: Uint8Array, eof: boolean): void;
   /** Forgets the call; no event follows. */
   cancel(): void;

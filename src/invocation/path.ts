@@ -1,75 +1,28 @@
-import type { Clock } from '../clock.ts';
-import type { CallEvents, CallHandle, RunningComponent } from '../component/component.ts';
+import type { CallEvents, CallHandle } from '../component/component.ts';
 import type { CallFailure } from '../component/runner/frames.ts';
 import type { ErrorCode } from '../errors.ts';
-import type { ComponentId } from '../ids.ts';
 import type { InvocationOutcome } from '../telemetry/metrics.ts';
-import type { TokenSigner } from '../trust/signer.ts';
-import type { ResultStatus } from '../trust/result-token.ts';
-import type { Denial, TokenFacts } from '../trust/denial.ts';
-import { requestDigest } from '../trust/token.ts';
+import { type Denial, deny, type TokenFacts } from '../trust/denial.ts';
 import type { PendingInvocation } from '../trust/verify-request.ts';
-import type { PathFrame } from '../wrpc/client.ts';
+import type { PathFrame } from '../wrpc/chunks.ts';
+import type { HeaderLookup } from '../wrpc/client.ts';
 import type { IncomingInvocation } from '../wrpc/server.ts';
-import type { Admission, Permit } from './admit.ts';
+import { Acceptance } from './acceptance.ts';
+import type { Permit } from './admit.ts';
 import { correlationOf } from './correlation.ts';
-import { isListed, type Addressee, type Gate, type Runnable } from './gate.ts';
+import { type Failure, RUN_FAILURE } from './failure-codes.ts';
+import { judgeFrame } from './frame-proof.ts';
+import { isListed, type Runnable } from './gate.ts';
 import { HEADER } from './headers.ts';
-import type { PathObserver } from './observer.ts';
 import { openInvocation, type OpenedInvocation } from './open.ts';
 import { ParamsCollector } from './params.ts';
+import type { PathOptions, ServedFunction } from './path-options.ts';
 import { replyFailure, replyResult, type ReplyContext } from './reply.ts';
 import { pairName } from './unsigned-pairs.ts';
 import { keptFrame, MAX_EARLY_FRAMES, ResultFrames } from './value-frames.ts';
 
-/** Sizes and times that bound one invocation. */
-export interface PathLimits {
-  readonly maxParamsBytes: number;
-  /** Longest chain of components calling components. */
-  readonly maxCallDepth: number;
-  /** Time for a caller to send the parameters it announced. */
-  readonly paramsTimeoutMs: number;
-}
-
-/** What the path of one component is made of. */
-export interface PathOptions {
-  readonly id: ComponentId;
-  readonly component: RunningComponent;
-  readonly timeoutMs: number;
-  /** Invocations of this component in flight at once: its instances and its queue. */
-  readonly maxInFlight: number;
-  readonly admission: Admission;
-  readonly gate: Gate;
-  readonly signer: TokenSigner;
-  readonly limits: PathLimits;
-  readonly observer: PathObserver;
-  readonly clock: Clock;
-}
-
-/** One function of the component, as the lattice addresses it. */
-export interface ServedFunction extends Addressee {
-  readonly exportIndex: number;
-  readonly asyncParams: boolean;
-  /** `instance/function` for metrics and log. */
-  readonly operation: string;
-}
-
-type Failure = Exclude<ResultStatus, 'ok'>;
-
 /** The one reason that is told: it teaches an attacker nothing, and an unmodified peer what it is missing. */
 const NOT_SIGNED = 'invocation not signed';
-
-/** The path's own code for each way a component can fail a call. */
-const RUN_FAILURE: Readonly<Record<CallFailure, readonly [Failure, ErrorCode]>> = {
-  trap: ['trap', 'TRELLIS_INVOKE_TRAP'],
-  timeout: ['timeout', 'TRELLIS_INVOKE_TARGET_TIMEOUT'],
-  busy: ['busy', 'TRELLIS_PATH_BUSY'],
-  'too-large': ['too-large', 'TRELLIS_PATH_TOO_LARGE'],
-  'bad-params': ['bad-params', 'TRELLIS_INVOKE_BAD_PARAMS'],
-  unavailable: ['unavailable', 'TRELLIS_INVOKE_FAILED'],
-  'unsigned-values': ['unsigned-values', 'TRELLIS_PATH_UNSIGNED_VALUES'],
-  error: ['error', 'TRELLIS_INVOKE_FAILED'],
-};
 
 /**
  * The path of every invocation of one component:
@@ -88,7 +41,7 @@ class Passage implements CallEvents {
   readonly #fn: ServedFunction;
   readonly #message: IncomingInvocation;
   readonly #startedMs: number;
-  readonly #reply: ReplyContext;
+  readonly #token: string | undefined;
   #permit: Permit | undefined;
   #opened: OpenedInvocation | undefined;
   #origin: string | undefined;
@@ -101,6 +54,8 @@ class Passage implements CallEvents {
   #admitted = false;
   #handle: CallHandle | undefined;
   #params: ParamsCollector | undefined;
+  /** The signed acknowledgement, once one was needed. */
+  #acceptance: Acceptance | undefined;
   /** Bytes of parameters so far, streams and futures included. */
   #paramBytes = 0;
   /** Streams and futures whose root is still being gathered. */
@@ -115,7 +70,7 @@ class Passage implements CallEvents {
     this.#fn = fn;
     this.#message = message;
     this.#startedMs = path.clock.monotonicMs();
-    this.#reply = { signer: path.signer, server: path.id, token: message.header(HEADER.invocation) };
+    this.#token = message.header(HEADER.invocation);
   }
 
   admit(): void {
@@ -175,11 +130,20 @@ class Passage implements CallEvents {
       if (complete === undefined) this.#leave('bad', 'timeout', 'TRELLIS_PATH_PARAMS_TIMEOUT', 'parameters did not arrive');
       else this.#admitParams(pending, [complete], complete);
     });
-    this.#message.onParams((path, bytes, eof) => this.#onParams(path, bytes, eof));
-    this.#path.signer.accept(
-      { request: requestDigest(pending.token), server: this.#path.id, inbox: this.#message.inbox() },
-      (proof) => this.#message.accept({ entries: [[HEADER.accept, proof]] }),
-    );
+    this.#accept(pending);
+  }
+
+  /** Acknowledges, signed: further parameters may come, and streams and futures too if the caller has offered a session. */
+  #accept(pending: PendingInvocation): void {
+    const { signer, id: server } = this.#path;
+    const withSession = this.#fn.asyncParams || this.#fn.asyncResult;
+    this.#acceptance = new Acceptance({ signer, server, message: this.#message, pending }, withSession);
+    if (!this.#acceptance.usable) {
+      this.#deny(deny('TRELLIS_VERIFY_MALFORMED', 'epk is no X25519 key'));
+      return;
+    }
+    this.#message.onParams((path, bytes, eof, header) => this.#onParams(path, bytes, eof, header));
+    this.#acceptance.send(this.#admitted);
   }
 
   #admitParams(pending: PendingInvocation, root: readonly Uint8Array[], params: Uint8Array): void {
@@ -190,7 +154,10 @@ class Passage implements CallEvents {
     }
     if (verdict.denied === undefined) this.#verified = true;
     else this.#path.observer.wouldDeny(verdict.denied.code, verdict.denied.detail, this.#path.id, this.#fn.operation);
-    this.#run(verdict.runnable, params, true);
+    this.#admitted = true;
+    const offered = pending.claims.epk !== undefined && (this.#fn.asyncParams || this.#fn.asyncResult);
+    if (offered && this.#acceptance === undefined) this.#accept(pending);
+    if (!this.#ended) this.#run(verdict.runnable, params, true);
   }
 
   #run(proof: Runnable, params: Uint8Array, complete: boolean): void {
@@ -206,12 +173,11 @@ class Passage implements CallEvents {
     const strict = this.#path.gate.mode === 'enforce';
     const enforced = strict && !this.#listed;
     // A 1.x caller sends nothing more until it has its acknowledgement.
-    if (!this.#message.unary || !complete || (this.#fn.asyncParams && !enforced)) {
-      if (this.#params === undefined) {
-        this.#paramBytes = params.length;
-        // Under `enforce` all that may come is here, and whoever sends more is a stranger.
-        if (!enforced) this.#message.onParams((path, bytes, eof) => this.#onParams(path, bytes, eof));
-      }
+    const plain = this.#acceptance === undefined;
+    if (plain && (!this.#message.unary || !complete || (this.#fn.asyncParams && !enforced))) {
+      this.#paramBytes = params.length;
+      // Under `enforce` all that may come is here, and whoever sends more is a stranger.
+      if (!enforced) this.#message.onParams((path, bytes, eof, header) => this.#onParams(path, bytes, eof, header));
       this.#message.accept();
     }
     this.#handle = this.#path.component.call(
@@ -221,7 +187,7 @@ class Passage implements CallEvents {
         complete,
         timeoutMs: this.#path.timeoutMs,
         depth,
-        pending: strict ? 'refuse' : 'allow',
+        pending: strict && this.#acceptance?.withSession !== true ? 'refuse' : 'allow',
         ...(opened?.traceparent === undefined ? {} : { trace: opened.traceparent }),
       },
       this,
@@ -230,12 +196,21 @@ class Passage implements CallEvents {
     this.#early = undefined;
   }
 
-  #onParams(path: string, bytes: Uint8Array, eof: boolean): void {
+  #onParams(path: string, bytes: Uint8Array, eof: boolean, header: HeaderLookup): void {
     if (this.#ended) return;
-    const enforced = this.#path.gate.mode === 'enforce';
-    if (enforced && (path !== '' || this.#verified)) {
-      // Nothing signs it and anybody could have sent it, so it reaches no component and ends no call either.
-      this.#path.observer.dropped('a value outside the signed parameters', 'TRELLIS_PATH_UNSIGNED_VALUES');
+    const acceptance = this.#acceptance;
+    if (path !== '' && acceptance?.withSession === true) {
+      const judged = judgeFrame(acceptance.session, { path, bytes, header }, this.#path.observer);
+      if (judged === 'drop') return;
+      if (judged === 'end') {
+        this.#leave('denied', 'frames', 'TRELLIS_VERIFY_FRAME', `a frame of the parameters is missing, before one of ${path}`);
+        return;
+      }
+    } else if (this.#outsideSigned(path)) {
+      // Nothing signs it and anybody could have sent it, so it reaches no component and ends no call either. The end of
+      // parameters that are all there comes with every acknowledgement.
+      if (path !== '' || !eof)
+        this.#path.observer.dropped('a value outside the signed parameters', 'TRELLIS_PATH_UNSIGNED_VALUES');
       return;
     }
     this.#paramBytes += bytes.length;
@@ -243,7 +218,18 @@ class Passage implements CallEvents {
       this.#leave('bad', 'too-large', 'TRELLIS_PATH_TOO_LARGE', 'parameters larger than limits.maxParamsBytes');
     } else if (this.#params !== undefined && path === '') this.#params.push(bytes, eof);
     else if (this.#handle !== undefined) this.#handle.params(path, bytes, eof);
-    else if (!enforced && (this.#early ??= []).length < MAX_EARLY_FRAMES) this.#early.push(keptFrame(path, bytes, eof));
+    else this.#keepEarly(path, bytes, eof);
+  }
+
+  /** True for bytes that belong to nothing signed. */
+  #outsideSigned(path: string): boolean {
+    return path === '' ? this.#verified : this.#path.gate.mode === 'enforce';
+  }
+
+  /** A piece less would be a shorter stream, and look whole. */
+  #keepEarly(path: string, bytes: Uint8Array, eof: boolean): void {
+    if ((this.#early ??= []).length < MAX_EARLY_FRAMES) this.#early.push(keptFrame(path, bytes, eof));
+    else this.#leave('bad', 'too-large', 'TRELLIS_PATH_TOO_LARGE', 'too many frames came before their root');
   }
 
   /** The component's result; what remains is sign and reply. */
@@ -251,7 +237,7 @@ class Passage implements CallEvents {
     if (this.#ended) return;
     if (hasPending) {
       const frames = (this.#frames = new ResultFrames(this.#message));
-      replyResult(this.#message, this.#reply, root, true, () => {
+      replyResult(this.#message, this.#replyContext, root, true, () => {
         if (this.#ended) return;
         frames.release();
         if (this.#lastFrame) this.done();
@@ -259,7 +245,7 @@ class Passage implements CallEvents {
       return;
     }
     this.#ended = true;
-    replyResult(this.#message, this.#reply, root, false, () => this.#close('ok'));
+    replyResult(this.#message, this.#replyContext, root, false, () => this.#close('ok'));
   }
 
   path(path: string, bytes: Uint8Array, eof: boolean): void {
@@ -287,6 +273,10 @@ class Passage implements CallEvents {
     this.#leave(outcome, outcome, denial.code, denial.detail);
   }
 
+  get #replyContext(): ReplyContext {
+    return { signer: this.#path.signer, server: this.#path.id, token: this.#token, inbox: this.#acceptance?.inbox };
+  }
+
   /** Leaves the path by a side exit. */
   #leave(outcome: InvocationOutcome, failure: Failure, code: ErrorCode, detail: string): void {
     if (this.#ended) return;
@@ -297,7 +287,7 @@ class Passage implements CallEvents {
     if (!this.#message.unary) this.#frames?.cut();
     // What is refused before it runs may be a stranger's copy of a request that is running. A signature on that refusal would
     // let the stranger end somebody else's call, and buy cryptography with a flood.
-    const reply = this.#admitted ? this.#reply : { ...this.#reply, token: undefined };
+    const reply = this.#admitted ? this.#replyContext : { ...this.#replyContext, token: undefined };
     const refused = this.#handle === undefined || outcome === 'denied';
     const correlation = refused ? correlationOf(this.#claims) : undefined;
     const text = code === 'TRELLIS_VERIFY_UNSIGNED' ? { text: NOT_SIGNED } : {};

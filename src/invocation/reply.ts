@@ -18,6 +18,7 @@ const STATUS_LINE: Readonly<Record<Exclude<ResultStatus, 'ok'>, readonly [code: 
   'too-large': [413, 'too large'],
   'bad-params': [400, 'parameters not understood'],
   'unsigned-values': [422, 'a stream or future outside the signed bytes'],
+  frames: [400, 'a frame of a stream is missing'],
   unavailable: [503, 'component unavailable'],
   error: [500, 'invocation failed'],
 };
@@ -38,6 +39,8 @@ export interface ReplyContext {
   readonly server: ComponentId;
   /** The request's token; replies are signed exactly when there is one (a peer without tokens cannot check one). */
   readonly token: string | undefined;
+  /** The inbox of the signed accept, once one is under way. */
+  readonly inbox: string | undefined;
 }
 
 function signed(context: ReplyContext, status: ResultStatus, result: Uint8Array, done: (value: string) => void): void {
@@ -45,7 +48,8 @@ function signed(context: ReplyContext, status: ResultStatus, result: Uint8Array,
     done(`unsigned ${status}`);
     return;
   }
-  context.signer.result({ request: requestDigest(context.token), server: context.server, status, result }, done);
+  const { token, server, inbox } = context;
+  context.signer.result({ request: requestDigest(token), server, status, result, inbox }, done);
 }
 
 /**

@@ -4,7 +4,7 @@ import type { Bus, BusSubscription } from '../wrpc/bus.ts';
 import type { Inbox } from '../wrpc/inbox.ts';
 import { serveFunction, type IncomingInvocation } from '../wrpc/server.ts';
 import { invocationSubject, queueGroup } from '../wrpc/subjects.ts';
-import type { ServedFunction } from './path.ts';
+import type { ServedFunction } from './path-options.ts';
 
 /** What subscribing one component takes. */
 export interface SubscribeOptions {
@@ -45,6 +45,7 @@ export function subscribeComponent(options: SubscribeOptions): BusSubscription[]
         func,
         exportIndex: entry.index,
         asyncParams: entry.asyncParams,
+        asyncResult: entry.asyncResult,
         operation,
       };
       const subject = invocationSubject({ lattice, component: id, instance, func });

@@ -1,4 +1,5 @@
-import type { OutgoingCall, PathFrame } from '../wrpc/client.ts';
+import type { PathFrame } from '../wrpc/chunks.ts';
+import type { LateAcceptance, OutgoingCall } from '../wrpc/client.ts';
 import type { IncomingInvocation } from '../wrpc/server.ts';
 
 /** Most frames of streams and futures kept for a root that has not come: small ones cost more than their bytes. */
@@ -87,13 +88,13 @@ export class ParamFrames {
 
   /**
    * Ends the call, and with it what is open. The wire knows no cancellation, but a server that waits must neither go on
-   * waiting nor take what it has for the whole.
+   * waiting nor take what it has for the whole. `late` judges an acknowledgement that comes after this.
    */
-  cancel(): void {
+  cancel(late: LateAcceptance): void {
     const last = this.#open && [...this.#open].map((path): PathFrame => ({ path, bytes: CUT, eof: true }));
     this.#open = undefined;
     if (last !== undefined && this.#wire.paramsAllowed)
       for (const { path, bytes, eof } of last) this.#wire.sendPath(path, bytes, eof);
-    this.#wire.cancel(last);
+    this.#wire.cancel(last, late);
   }
 }

@@ -38,6 +38,21 @@ export function isKid(kid: string | undefined): boolean {
   return kid === undefined || isDigest(kid);
 }
 
+/** The `epk` claim as it stands at the end of a request, and behind `rs` in an accept: absent without streams. */
+export function epkText(epk: string | undefined): string {
+  return epk === undefined ? '' : `,"epk":"${epk}"`;
+}
+
+/** Reads what {@link epkText} writes, from before the quote that ends the value in front of it. */
+export function readEpk(reader: ClaimsReader): string | undefined {
+  return reader.optional('","epk":"') ? reader.value() : undefined;
+}
+
+/** True for an absent `epk`, and for 32 bytes in their one spelling. */
+export function isEpk(epk: string | undefined): boolean {
+  return epk === undefined || isDigest(epk);
+}
+
 /**
  * Refuses what could not be read back: `values` are the strings a caller put into claims, `text` the finished claims.
  * @throws TRELLIS_TRUST_CLAIMS_INVALID

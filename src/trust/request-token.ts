@@ -1,6 +1,6 @@
 import { isToken } from '../ids.ts';
 import { ClaimsReader } from './canonical.ts';
-import { isDigest, isKid, isTokenId, kidText, readKid } from './claim-values.ts';
+import { epkText, isDigest, isEpk, isKid, isTokenId, kidText, readEpk, readKid } from './claim-values.ts';
 
 /** What a caller signs: one call, to one function of one component, with these parameter bytes, once. */
 export interface RequestClaims {
@@ -35,6 +35,8 @@ export interface RequestClaims {
   readonly len: number;
   /** D("params", parameter bytes). */
   readonly dig: string;
+  /** The caller's X25519 key for this call, 43 characters; present if streams or futures may travel outside the signed bytes. */
+  readonly epk?: string;
 }
 
 /** The one spelling of request claims. The caller has checked that the strings can be written. */
@@ -42,7 +44,7 @@ export function writeRequestClaims(c: RequestClaims): string {
   return (
     `{"v":2,"jti":"${c.jti}","iat":${c.iat},"exp":${c.exp},"lat":"${c.lat}","iss":"${c.iss}"${kidText(c.kid)},` +
     `"org":"${c.org}","lnk":"${c.lnk}","tgt":"${c.tgt}","ins":"${c.ins}","fun":"${c.fun}","sub":"${c.sub}","rpl":"${c.rpl}",` +
-    `"len":${c.len},"dig":"${c.dig}"}`
+    `"len":${c.len},"dig":"${c.dig}"${epkText(c.epk)}}`
   );
 }
 
@@ -78,10 +80,12 @@ export function readRequestClaims(text: string): RequestClaims | undefined {
   const len = reader.integer();
   reader.literal(',"dig":"');
   const dig = reader.value();
+  const epk = readEpk(reader);
   reader.literal('"}');
   if (!reader.end()) return undefined;
-  if (!isTokenId(jti) || !isDigest(dig) || !isKid(kid)) return undefined;
+  if (!isTokenId(jti) || !isDigest(dig) || !isKid(kid) || !isEpk(epk)) return undefined;
   if (!isToken(lat, 64) || !isToken(org) || !isToken(lnk, 64) || !isToken(tgt)) return undefined;
   if (fun === '' || sub === '' || rpl === '') return undefined;
-  return { v: 2, jti, iat, exp, lat, iss, ...(kid === undefined ? {} : { kid }), org, lnk, tgt, ins, fun, sub, rpl, len, dig };
+  const names = { lat, iss, ...(kid === undefined ? {} : { kid }), org, lnk, tgt, ins, fun, sub, rpl };
+  return { v: 2, jti, iat, exp, ...names, len, dig, ...(epk === undefined ? {} : { epk }) };
 }

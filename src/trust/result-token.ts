@@ -1,6 +1,6 @@
 import { isToken } from '../ids.ts';
 import { ClaimsReader } from './canonical.ts';
-import { isDigest, isKid, isPlainSubject, kidText, readKid } from './claim-values.ts';
+import { epkText, isDigest, isEpk, isKid, isPlainSubject, kidText, readEpk, readKid } from './claim-values.ts';
 
 const STATUSES = [
   'ok',
@@ -11,6 +11,7 @@ const STATUSES = [
   'too-large',
   'bad-params',
   'unsigned-values',
+  'frames',
   'unavailable',
   'error',
 ] as const;
@@ -38,9 +39,11 @@ export interface ResultClaims {
   readonly len: number;
   /** D("result", result bytes). */
   readonly dig: string;
+  /** The inbox of the accept that came before it, if one did: the answer then belongs to that accept and no other. */
+  readonly rs?: string;
 }
 
-/** What a server signs when it takes a call whose parameters are still to come. */
+/** What a server signs when it takes a call before it can answer it. */
 export interface AcceptClaims {
   readonly v: 2;
   readonly req: string;
@@ -50,8 +53,12 @@ export interface AcceptClaims {
   /** Thumbprint of the delegation that lets it sign; absent when a cluster issuer signs itself. */
   readonly kid?: string;
   readonly srv: string;
-  /** The inbox for the rest of the parameters. */
+  /** The inbox for the rest of the parameters, and what tells this accept from any other. */
   readonly rs: string;
+  /** The server's X25519 key for this call, if it opens a session. */
+  readonly epk?: string;
+  /** 1 if the invocation has been admitted and runs; absent while its parameters are awaited. */
+  readonly run?: 1;
 }
 
 function isStatus(value: string): value is ResultStatus {
@@ -62,13 +69,16 @@ function isStatus(value: string): value is ResultStatus {
 export function writeResultClaims(c: ResultClaims): string {
   return (
     `{"v":2,"req":"${c.req}","iat":${c.iat},"lat":"${c.lat}","iss":"${c.iss}"${kidText(c.kid)},"srv":"${c.srv}","st":"${c.st}",` +
-    `"len":${c.len},"dig":"${c.dig}"}`
+    `"len":${c.len},"dig":"${c.dig}"${c.rs === undefined ? '' : `,"rs":"${c.rs}"`}}`
   );
 }
 
 /** The one spelling of accept claims. */
 export function writeAcceptClaims(c: AcceptClaims): string {
-  return `{"v":2,"req":"${c.req}","iat":${c.iat},"lat":"${c.lat}","iss":"${c.iss}"${kidText(c.kid)},"srv":"${c.srv}","rs":"${c.rs}"}`;
+  return (
+    `{"v":2,"req":"${c.req}","iat":${c.iat},"lat":"${c.lat}","iss":"${c.iss}"${kidText(c.kid)},"srv":"${c.srv}","rs":"${c.rs}"` +
+    `${epkText(c.epk)}${c.run === undefined ? '' : ',"run":1'}}`
+  );
 }
 
 type Opening = Pick<ResultClaims, 'v' | 'req' | 'iat' | 'lat' | 'iss' | 'kid' | 'srv'>;
@@ -102,10 +112,11 @@ export function readResultClaims(text: string): ResultClaims | undefined {
   const len = reader.integer();
   reader.literal(',"dig":"');
   const dig = reader.value();
+  const rs = reader.optional('","rs":"') ? reader.value() : undefined;
   reader.literal('"}');
   if (!reader.end()) return undefined;
-  if (!isOpening(opening) || !isDigest(dig) || !isStatus(st)) return undefined;
-  return { ...opening, st, len, dig };
+  if (!isOpening(opening) || !isDigest(dig) || !isStatus(st) || (rs !== undefined && !isPlainSubject(rs))) return undefined;
+  return { ...opening, st, len, dig, ...(rs === undefined ? {} : { rs }) };
 }
 
 /** Accept claims from their text, or `undefined` unless it is exactly what {@link writeAcceptClaims} writes. */
@@ -114,7 +125,10 @@ export function readAcceptClaims(text: string): AcceptClaims | undefined {
   const opening = readOpening(reader);
   reader.literal('","rs":"');
   const rs = reader.value();
-  reader.literal('"}');
-  if (!reader.end() || !isOpening(opening) || !isPlainSubject(rs)) return undefined;
-  return { ...opening, rs };
+  const epk = readEpk(reader);
+  reader.literal('"');
+  const run = reader.optional(',"run":1');
+  reader.literal('}');
+  if (!reader.end() || !isOpening(opening) || !isPlainSubject(rs) || !isEpk(epk)) return undefined;
+  return { ...opening, rs, ...(epk === undefined ? {} : { epk }), ...(run ? { run: 1 } : {}) };
 }

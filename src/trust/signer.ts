@@ -48,6 +48,8 @@ export interface RequestToSign {
   readonly reply: string;
   /** The whole root parameter bytes, in one piece or several. Read during the call only. */
   readonly params: ByteParts;
+  /** The public half of an X25519 key for the streams of this call. */
+  readonly epk?: string | undefined;
 }
 
 /** An answer to sign. `request` is the digest of the request token. */
@@ -57,6 +59,8 @@ export interface ResultToSign {
   readonly status: ResultStatus;
   /** The whole root result bytes. Read during the call only. */
   readonly result: ByteParts;
+  /** The inbox of the accept that came before, if one did. */
+  readonly inbox?: string | undefined;
 }
 
 /** An accept to sign. */
@@ -65,6 +69,10 @@ export interface AcceptToSign {
   readonly server: ComponentId;
   /** Where the rest of the parameters should be sent. */
   readonly inbox: string;
+  /** True once the invocation has been admitted. */
+  readonly running?: boolean;
+  /** The public half of an X25519 key for the streams of this call. */
+  readonly epk?: string | undefined;
 }
 
 /** Signs everything one host (or one caller) says. */
@@ -218,6 +226,7 @@ export function createTokenSigner(options: TokenSignerOptions): TokenSigner {
         rpl: r.reply,
         len: byteLengthOf(r.params),
         dig: paramsDigest(r.params),
+        ...(r.epk === undefined ? {} : { epk: r.epk }),
       });
       checkWritable(claimsText, r.origin, r.link, r.target, r.instance, r.func, r.subject, r.reply);
       enqueue('request', claimsText, (token) =>
@@ -235,13 +244,23 @@ export function createTokenSigner(options: TokenSignerOptions): TokenSigner {
         st: r.status,
         len: byteLengthOf(r.result),
         dig: resultDigest(r.result),
+        ...(r.inbox === undefined ? {} : { rs: r.inbox }),
       });
-      checkWritable(claimsText, r.request, r.server);
+      checkWritable(claimsText, r.request, r.server, r.inbox ?? '');
       enqueue('result', claimsText, done);
     },
     accept(r, done) {
-      const claims = { v: 2, req: r.request, iat: nowMs(), lat: lattice, ...identity(), srv: r.server, rs: r.inbox } as const;
-      const claimsText = writeAcceptClaims(claims);
+      const claimsText = writeAcceptClaims({
+        v: 2,
+        req: r.request,
+        iat: nowMs(),
+        lat: lattice,
+        ...identity(),
+        srv: r.server,
+        rs: r.inbox,
+        ...(r.epk === undefined ? {} : { epk: r.epk }),
+        ...(r.running === true ? { run: 1 } : {}),
+      });
       checkWritable(claimsText, r.request, r.server, r.inbox);
       enqueue('accept', claimsText, done);
     },

@@ -151,6 +151,13 @@ export function requestDigest(token: string): string {
   return overRequest(token, 'base64url');
 }
 
+const overAccept = textDigest('acc');
+
+/** D("acc", the accept token's text), 43 characters: with the request's digest it names the session that a server opened. */
+export function acceptDigest(token: string): string {
+  return overAccept(token, 'base64url');
+}
+
 const overParams = bytesDigest('params');
 const overResult = bytesDigest('result');
 

@@ -8,16 +8,30 @@ import { MAX_LIFETIME_MS, type SentRequest } from './signer.ts';
 import { openToken, type OpenToken, resultDigest } from './token.ts';
 import type { TrustedTime } from './trusted-time.ts';
 
+/** A signed answer that counts. */
+export interface VerifiedResult {
+  readonly ok: true;
+  readonly status: ResultStatus;
+  /** The inbox of the accept that it belongs to; absent if the server had sent none. */
+  readonly inbox: string | undefined;
+}
+
+/** A signed accept that counts. */
+export interface VerifiedAccept {
+  readonly ok: true;
+  readonly inbox: string;
+  /** The server's key for streams, if it opens a session. */
+  readonly epk: string | undefined;
+  /** True if the invocation runs: whoever refuses it from now on speaks of something else. */
+  readonly running: boolean;
+}
+
 /** Judges what comes back for a request. Neither function ever throws. */
 export interface ResultVerifier {
   /** The signed end of a call; `root` is the whole root result, in one piece or several. */
-  result(
-    sent: SentRequest,
-    token: string | undefined,
-    root: ByteParts,
-  ): { readonly ok: true; readonly status: ResultStatus } | Denial;
+  result(sent: SentRequest, token: string | undefined, root: ByteParts): VerifiedResult | Denial;
   /** The signed invitation to send the rest of the parameters to `inbox`. */
-  accept(sent: SentRequest, token: string | undefined): { readonly ok: true; readonly inbox: string } | Denial;
+  accept(sent: SentRequest, token: string | undefined): VerifiedAccept | Denial;
   /** Signature checks done, and tokens that a remembered batch root spared one. */
   readonly stats: { readonly checks: number; readonly remembered: number };
 }
@@ -81,7 +95,7 @@ export function createResultVerifier(options: ResultVerifierOptions): ResultVeri
     return deny('TRELLIS_VERIFY_SIGNATURE', `not signed by ${quote(c.iss)}`);
   }
 
-  function result(sent: SentRequest, text: string | undefined, root: ByteParts): { ok: true; status: ResultStatus } | Denial {
+  function result(sent: SentRequest, text: string | undefined, root: ByteParts): VerifiedResult | Denial {
     const opened = open(text, 'result', readResultClaims);
     if (!('claims' in opened)) return opened;
     const { token, claims } = opened;
@@ -96,10 +110,10 @@ export function createResultVerifier(options: ResultVerifierOptions): ResultVeri
         : deny('TRELLIS_VERIFY_PAYLOAD', `${length} result bytes came, ${claims.len} were signed`)) ??
       (resultDigest(root) === claims.dig ? undefined : deny('TRELLIS_VERIFY_PAYLOAD', 'digest of the result differs')) ??
       checkSigned(token, claims, signer, nowMs);
-    return denial ?? { ok: true, status: claims.st };
+    return denial ?? { ok: true, status: claims.st, inbox: claims.rs };
   }
 
-  function accept(sent: SentRequest, text: string | undefined): { ok: true; inbox: string } | Denial {
+  function accept(sent: SentRequest, text: string | undefined): VerifiedAccept | Denial {
     const opened = open(text, 'accept', readAcceptClaims);
     if (!('claims' in opened)) return opened;
     const { token, claims } = opened;
@@ -107,7 +121,7 @@ export function createResultVerifier(options: ResultVerifierOptions): ResultVeri
     if ('ok' in signer) return signer;
     const nowMs = time.nowMs();
     const denial = checkClaims(claims, sent, nowMs) ?? checkSigned(token, claims, signer, nowMs);
-    return denial ?? { ok: true, inbox: claims.rs };
+    return denial ?? { ok: true, inbox: claims.rs, epk: claims.epk, running: claims.run === 1 };
   }
 
   return {

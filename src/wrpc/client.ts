@@ -1,5 +1,5 @@
 import type { Bus, BusHeaders, BusMessage } from './bus.ts';
-import { firstMessageLimit, sendChunks } from './chunks.ts';
+import { firstMessageLimit, type FrameSealer, type PathFrame, sendChunks, sendFrames } from './chunks.ts';
 import type { Inbox, InboxReceiver } from './inbox.ts';
 import { REPLY_HEADER, REPLY_UNARY } from './server.ts';
 import { framePath, frameSuffix, isInboxSubject } from './subjects.ts';
@@ -36,12 +36,11 @@ export interface OutgoingMessage {
   readonly unary: boolean;
 }
 
-/** Bytes of a pending value, with its end or without. */
-export interface PathFrame {
-  readonly path: string;
-  readonly bytes: Uint8Array;
-  readonly eof: boolean;
-}
+/**
+ * What is to be done with an acknowledgement that comes when the call has been given up: the sealer for the ends of pending
+ * values, `undefined` to send them without, `null` to do nothing, because it is not the server's.
+ */
+export type LateAcceptance = (header: HeaderLookup, rs: string) => FrameSealer | undefined | null;
 
 const EMPTY = new Uint8Array(0);
 const NO_HEADER: HeaderLookup = () => undefined;
@@ -72,6 +71,10 @@ export class OutgoingCall implements InboxReceiver {
   #queue: PathFrame[] | undefined;
   #queuedBytes = 0;
   #repeat: NodeJS.Timeout | undefined;
+  #sealer: FrameSealer | undefined;
+  #late: LateAcceptance | undefined;
+  /** Goes with the end of the root parameters. */
+  #endHeaders: BusHeaders | undefined;
 
   constructor(bus: Bus, inbox: Inbox) {
     this.#bus = bus;
@@ -104,32 +107,45 @@ export class OutgoingCall implements InboxReceiver {
     }
   }
 
+  /** True if the first message held all root parameters. */
+  get paramsSent(): boolean {
+    return this.#sentBytes >= this.#params.length;
+  }
+
   /** True once parameters may flow: an acknowledgement was accepted. */
   get paramsAllowed(): boolean {
     return this.#rs !== undefined;
   }
 
+  /** From now on frames of pending parameters carry their proof; call before parameters are allowed. */
+  sealFrames(sealer: FrameSealer): void {
+    this.#sealer = sealer;
+  }
+
   /**
    * Sends the remaining root parameters, their end and what {@link sendPath} queued to `rs`: for acknowledgements that were
    * proven authentic after the event. The first `rs` stands. False if `rs` is not an inbox.
+   *
+   * @param endHeaders go with the end of the root parameters
    */
-  allowParams(rs: string): boolean {
+  allowParams(rs: string, endHeaders?: BusHeaders): boolean {
     if (this.#rs !== undefined) return this.#rs === rs;
     if (!isInboxSubject(rs)) {
       this.#inbox.stats.malformed++;
       return false;
     }
     this.#rs = rs;
+    this.#endHeaders = endHeaders;
     const subject = `${rs}.params`;
     sendChunks(this.#params, this.#sentBytes, this.#bus.maxPayloadBytes, (piece) => this.#publish(subject, piece));
     this.#sentBytes = this.#params.length;
     this.#params = EMPTY;
     // Always the end, even when the first message held everything: a Rust server with no parameters waits for it.
-    this.#publish(subject, EMPTY);
+    this.#publish(subject, EMPTY, endHeaders);
     if (this.#events !== undefined) this.#repeatEnd(subject, REPEAT_END_MS);
     const queued = this.#queue;
     this.#queue = undefined;
-    if (queued !== undefined) for (const { path, bytes, eof } of queued) this.#sendFrames(rs, path, bytes, eof);
+    if (queued !== undefined) for (const frame of queued) this.#sendFrames(rs, frame);
     return true;
   }
 
@@ -138,7 +154,7 @@ export class OutgoingCall implements InboxReceiver {
    * copied and kept, up to 4 MiB; false when there is no more room, or `path` is none.
    */
   sendPath(path: string, bytes: Uint8Array, eof: boolean): boolean {
-    if (this.#rs !== undefined) return this.#sendFrames(this.#rs, path, bytes, eof);
+    if (this.#rs !== undefined) return this.#sendFrames(this.#rs, { path, bytes, eof });
     if (this.#events === undefined || this.#queuedBytes + bytes.length > MAX_QUEUED_BYTES) return false;
     this.#queuedBytes += bytes.length;
     // Not `bytes.slice()`: of a Buffer that is a view.
@@ -149,13 +165,14 @@ export class OutgoingCall implements InboxReceiver {
   /**
    * Closes the call; no event comes afterwards. There is no cancellation on the wire. But a call given up before its
    * acknowledgement still answers one with the end of the parameters, because a Rust server serves nobody else with this
-   * function until it has it; and with `last`, the ends of pending values that the server would wait for.
+   * function until it has it; and with `last`, the ends of pending values that the server would wait for, if `late` has them sent.
    */
-  cancel(last?: readonly PathFrame[]): void {
+  cancel(last?: readonly PathFrame[], late?: LateAcceptance): void {
     const waiting = this.#events !== undefined && !this.#answered && this.#rs === undefined;
     this.#events = undefined;
     this.#stopRepeating();
     this.#queue = waiting && last !== undefined ? [...last] : undefined;
+    this.#late = late;
     this.#params = EMPTY;
     this.#sentBytes = 0;
     if (waiting) this.#inbox.closeLater(this.reply, ABANDONED_MS);
@@ -187,7 +204,7 @@ export class OutgoingCall implements InboxReceiver {
    */
   #repeatEnd(subject: string, delayMs: number): void {
     this.#repeat = setTimeout(() => {
-      this.#publish(subject, EMPTY);
+      this.#publish(subject, EMPTY, this.#endHeaders);
       this.#repeatEnd(subject, delayMs * 2);
     }, delayMs).unref();
   }
@@ -201,12 +218,12 @@ export class OutgoingCall implements InboxReceiver {
   #onAnswer(message: BusMessage): void {
     const { reply, status } = message;
     const events = this.#events;
+    const header: HeaderLookup = (name) => message.header(name);
     const refused = status !== 0 && (status < 200 || status > 299);
     if (events === undefined) {
-      this.#onLateAnswer(refused, reply);
+      this.#onLateAnswer(refused, reply, header);
       return;
     }
-    const header: HeaderLookup = (name) => message.header(name);
     if (refused) {
       this.#answered = true;
       events.refused(status, message.statusText, header);
@@ -222,27 +239,32 @@ export class OutgoingCall implements InboxReceiver {
   }
 
   /** The call was given up. Whoever acknowledges it now shall not wait for parameters. */
-  #onLateAnswer(refused: boolean, reply: string): void {
+  #onLateAnswer(refused: boolean, reply: string, header: HeaderLookup): void {
     this.#inbox.stats.late++;
-    if (!refused && reply !== '') this.allowParams(reply);
+    if (!refused && reply !== '') {
+      const sealer = this.#late?.(header, reply);
+      // Some stranger's acknowledgement: the server's may follow.
+      if (sealer === null) return;
+      this.#sealer = sealer;
+      this.allowParams(reply);
+    }
     this.#inbox.close(this.reply);
   }
 
-  #sendFrames(rs: string, path: string, bytes: Uint8Array, eof: boolean): boolean {
-    const suffix = frameSuffix('.params', path);
+  #sendFrames(rs: string, frame: PathFrame): boolean {
+    const suffix = frameSuffix('.params', frame.path);
     if (suffix === undefined) {
       this.#inbox.stats.malformed++;
       return false;
     }
     const subject = rs + suffix;
-    sendChunks(bytes, 0, this.#bus.maxPayloadBytes, (piece) => this.#publish(subject, piece));
-    if (eof) this.#publish(subject, EMPTY);
+    sendFrames(frame, this.#sealer, this.#bus.maxPayloadBytes, (bytes, headers) => this.#publish(subject, bytes, headers));
     return true;
   }
 
-  #publish(subject: string, payload: Uint8Array): void {
+  #publish(subject: string, payload: Uint8Array, headers?: BusHeaders): void {
     try {
-      this.#bus.publish(subject, payload);
+      this.#bus.publish(subject, payload, headers === undefined ? undefined : { headers });
     } catch {
       this.#inbox.stats.undeliverable++;
     }

@@ -1,6 +1,6 @@
 import type { Bus, BusHeaders, BusMessage, BusSubscription } from './bus.ts';
 import { headerBlockBytes } from './bus.ts';
-import { sendChunks } from './chunks.ts';
+import { type FrameSealer, sendChunks, sendFrames } from './chunks.ts';
 import type { Inbox, InboxReceiver } from './inbox.ts';
 import { framePath, frameSuffix, isInboxSubject } from './subjects.ts';
 
@@ -37,8 +37,16 @@ export function serveFunction(options: ServeOptions): BusSubscription {
   });
 }
 
-/** Gets parameter bytes that did not fit the first message; `path` `''` is the root. An empty payload is the end of its path; the root's comes once. */
-export type ParamsListener = (path: string, payload: Uint8Array, eof: boolean) => void;
+/**
+ * Gets parameter bytes that did not fit the first message; `path` `''` is the root. An empty payload is the end of its path; the
+ * root's comes once, unless it carries headers: those may tell a genuine one from one that a stranger made up.
+ */
+export type ParamsListener = (
+  path: string,
+  payload: Uint8Array,
+  eof: boolean,
+  header: (name: string) => string | undefined,
+) => void;
 
 /**
  * One invocation as the server sees it. Nothing is sent until one of the sending methods is called, and none of them throws:
@@ -57,6 +65,7 @@ export class IncomingInvocation implements InboxReceiver {
   #rs: string | undefined;
   #accepted = false;
   #rootEnded = false;
+  #sealer: FrameSealer | undefined;
   #onParams: ParamsListener | undefined;
   #onGone: (() => void) | undefined;
 
@@ -93,9 +102,12 @@ export class IncomingInvocation implements InboxReceiver {
     return (this.#rs ??= this.#inbox.open(this));
   }
 
-  /** Acknowledges: an empty message to the caller with `Rs` as its reply subject. Further calls do nothing. */
+  /**
+   * Acknowledges: an empty message to the caller with `Rs` as its reply subject. Further calls without headers do nothing; with
+   * headers they say more to a Trellis caller.
+   */
   accept(headers?: BusHeaders): void {
-    if (this.#accepted) return;
+    if (this.#accepted && headers === undefined) return;
     this.#accepted = true;
     this.#publish(this.reply, EMPTY, headers, this.inbox());
   }
@@ -130,7 +142,14 @@ export class IncomingInvocation implements InboxReceiver {
    * `bytes` with an end is what a function without results sends, and what a failed call looks like to a 1.x caller.
    */
   sendRoot(bytes: Uint8Array, eofHeaders?: BusHeaders): void {
-    this.#sendFrames('', bytes, true, eofHeaders);
+    const subject = `${this.reply}.results`;
+    sendChunks(bytes, 0, this.#bus.maxPayloadBytes, (piece) => this.#publish(subject, piece));
+    this.#publish(subject, EMPTY, eofHeaders);
+  }
+
+  /** From now on frames of pending results carry their proof. */
+  sealFrames(sealer: FrameSealer): void {
+    this.#sealer = sealer;
   }
 
   /**
@@ -138,7 +157,15 @@ export class IncomingInvocation implements InboxReceiver {
    * dropped and counted (it may come from a component).
    */
   sendPath(path: string, bytes: Uint8Array, eof: boolean): void {
-    this.#sendFrames(path, bytes, eof);
+    const suffix = frameSuffix('.results', path);
+    if (suffix === undefined) {
+      this.#inbox.stats.malformed++;
+      return;
+    }
+    const subject = this.reply + suffix;
+    const frame = { path, bytes, eof };
+    const sealer = path === '' ? undefined : this.#sealer;
+    sendFrames(frame, sealer, this.#bus.maxPayloadBytes, (piece, headers) => this.#publish(subject, piece, headers));
   }
 
   /** Ends the invocation on this side: later parameters are dropped and counted. */
@@ -151,12 +178,11 @@ export class IncomingInvocation implements InboxReceiver {
   /** @internal A message on `Rs` or below it. */
   onInboxMessage(tail: string, message: BusMessage): void {
     const path = framePath(tail, '.params');
-    if (path !== undefined && this.#onParams !== undefined && !(path === '' && this.#rootEnded)) {
+    if (path !== undefined && this.#onParams !== undefined && !(path === '' && this.#rootEnded && message.headerCount === 0)) {
       const { payload } = message;
-      const eof = payload.length === 0;
       // Callers may repeat the end; nothing can follow it.
-      if (eof && path === '') this.#rootEnded = true;
-      this.#onParams(path, payload, eof);
+      if (payload.length === 0 && path === '' && message.headerCount === 0) this.#rootEnded = true;
+      this.#onParams(path, payload, payload.length === 0, (name) => message.header(name));
     } else if (path !== undefined) {
       this.#inbox.stats.late++;
     } else if (tail === '' && message.status === 503) {
@@ -164,17 +190,6 @@ export class IncomingInvocation implements InboxReceiver {
     } else {
       this.#inbox.stats.malformed++;
     }
-  }
-
-  #sendFrames(path: string, bytes: Uint8Array, end: boolean, endHeaders?: BusHeaders): void {
-    const suffix = frameSuffix('.results', path);
-    if (suffix === undefined) {
-      this.#inbox.stats.malformed++;
-      return;
-    }
-    const subject = this.reply + suffix;
-    sendChunks(bytes, 0, this.#bus.maxPayloadBytes, (piece) => this.#publish(subject, piece));
-    if (end) this.#publish(subject, EMPTY, endHeaders);
   }
 
   #publish(subject: string, payload: Uint8Array, headers?: BusHeaders, reply?: string): void {

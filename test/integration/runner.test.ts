@@ -295,7 +295,7 @@ describe('imports', () => {
           pending: 'refuse',
         },
         {
-          result: (root) => events.result(root),
+          result: (root) => events.result(root, true),
           path: () => {},
           done: () => {},
           fail: (status, detail) => events.fail(`${status}: ${detail}`),
@@ -340,7 +340,7 @@ describe('imports', () => {
 
   it('that answer what does not fit trap the guest', async () => {
     const invokeImport = (_call: OutboundImport, events: ImportEvents) => {
-      events.result(Buffer.from('0561', 'hex'));
+      events.result(Buffer.from('0561', 'hex'), false);
       return { sendPath: () => {}, cancel: () => {} };
     };
     await using test = await runComponent(hostileComponent('hostile-calls'), {}, { invokeImport });
@@ -366,7 +366,7 @@ describe('imports', () => {
     }
     expect(cancelled).toBe(4);
     // Answers that come now reach nobody.
-    for (const events of open) events.result(sized('late'));
+    for (const events of open) events.result(sized('late'), false);
     await delay(400);
     expect(test.component.pids).toEqual([pid]);
     expect(test.component.stats.restarts).toBe(0);

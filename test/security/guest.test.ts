@@ -185,7 +185,7 @@ describe('calls out', () => {
     let sent = 0;
     const invokeImport = (call: OutboundImport, events: ImportEvents) => {
       sent += 1;
-      setImmediate(() => events.result(sized(`Hello, ${Buffer.from(call.params).subarray(1).toString()}!`)));
+      setImmediate(() => events.result(sized(`Hello, ${Buffer.from(call.params).subarray(1).toString()}!`), false));
       return NO_HANDLE;
     };
     await using test = await runComponent(hostileComponent('hostile-calls'), { maxImportsPerCall: 2_000 }, { invokeImport });
@@ -209,7 +209,9 @@ describe('calls out', () => {
         return NO_HANDLE;
       }
       const { outcome, handle } = test.begin('bounce.bounce', call.params, { depth: call.depth });
-      void outcome.then((answer) => (answer.failure === undefined ? events.result(answer.root) : events.fail(answer.detail)));
+      void outcome.then((answer) =>
+        answer.failure === undefined ? events.result(answer.root, false) : events.fail(answer.detail),
+      );
       return { sendPath: () => {}, cancel: () => handle.cancel() };
     };
     await using test = await runComponent(hostileComponent('hostile-calls'), { maxInstances: 32 }, { invokeImport });

@@ -201,7 +201,12 @@ describe('accepts', () => {
   it('pass, and name the inbox', () => {
     const { results, signer, call } = setUp();
     const inbox = '_INBOX_RPC.default.n7.k1';
-    expect(results.accept(call.sent, accept(signer, call.sent.digest, inbox))).toEqual({ ok: true, inbox });
+    expect(results.accept(call.sent, accept(signer, call.sent.digest, inbox))).toEqual({
+      ok: true,
+      inbox,
+      epk: undefined,
+      running: false,
+    });
   });
 
   it('RSP-01 forged ones, and ones that lead parameters elsewhere, do not', () => {

@@ -90,6 +90,16 @@ export class RawPeer implements AsyncDisposable {
     return call.result();
   }
 
+  /** Publishes one message. */
+  publish(subject: string, payload: Uint8Array, headers: HeaderList = []): void {
+    this.connection.publish(subject, payload, headers.length === 0 ? {} : { headers: headerBlock(headers) });
+  }
+
+  /** Sends somebody's inbox a status line. */
+  refuse(inbox: string, code: number, text: string): void {
+    this.connection.publish(inbox, EMPTY, { headers: natsHeaders(code, text) });
+  }
+
   /** Answers a subject as `serve` says. Flushed: later calls reach it. */
   async serve(subject: string, serve: (call: RawService) => void): Promise<void> {
     this.connection.subscribe(subject, { callback: (_error, message) => serve(new RawService(this.connection, message)) });

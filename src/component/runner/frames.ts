@@ -17,7 +17,7 @@ export const FRAME = {
   params: 3,
   /** The host forgets a call; answered with `ended`. */
   cancel: 4,
-  /** Answer to an import: root result. */
+  /** Answer to an import: `u8` flags, root result. With `FLAG.eof` nothing follows it. */
   importResult: 5,
   /** Async value of an import's answer: `u8` flags, path, bytes. */
   importPath: 6,

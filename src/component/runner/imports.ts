@@ -1,7 +1,5 @@
 import { AsyncValues } from '../../wit/async-values.ts';
 import { compileFunction, type CodecOptions, type FunctionCodec } from '../../wit/codec.ts';
-import type { PendingValue } from '../../wit/encode-async.ts';
-import { encodeInline } from '../../wit/inline.ts';
 import { camelCase, type WitFunction } from '../../wit/types.ts';
 import { RootSource, sendPending } from './async-values.ts';
 import { className, holdsHandle } from './exports.ts';
@@ -88,19 +86,19 @@ export class LinkImports {
   }
 
   /** Takes an `importResult` frame. */
-  onResult(id: number, body: Uint8Array): void {
+  onResult(id: number, frame: Uint8Array): void {
     const waiting = this.#waiting.get(id);
     if (waiting === undefined || waiting.values !== undefined) return;
     const { linked } = waiting;
     const values =
-      linked.asyncResult && !this.#start.inlineImports
+      linked.asyncResult && (frame[0]! & FLAG.eof) === 0
         ? new AsyncValues({
             onFault: (reason) => this.onBroken(waiting.callId, `the answer of ${linked.fn.wireName}: ${reason}`),
           })
         : undefined;
     this.#taker = waiting.instance;
     const source = linked.asyncResult ? new RootSource(values) : undefined;
-    const decoded = linked.codec.decodeResult(body, source);
+    const decoded = linked.codec.decodeResult(frame.subarray(1), source);
     this.#taker = undefined;
     if (!decoded.ok) {
       this.#waiting.delete(id);
@@ -155,9 +153,11 @@ export class LinkImports {
     const { callId } = instance;
     const name = `${linked.instance}.${linked.fn.wireName}`;
     if (callId === 0) throw new Error(`${name} was called outside of a call`);
-    const { bytes, pending } = await this.#encode(instance, linked, name, given);
-    // Encoding may have waited for a stream.
-    if (instance.callId !== callId) throw new Error('the call has ended');
+    this.#handles.giver = instance;
+    const encoded = linked.codec.encodeParams(given);
+    this.#handles.giver = undefined;
+    if (!encoded.ok) throw new Error(`parameters for ${name}: ${encoded.reason}`);
+    const { bytes, pending } = encoded;
     if (bytes.length > this.#start.maxParamsBytes) throw new Error(`parameters for ${name} are too large: ${bytes.length} bytes`);
     do this.#lastId = (this.#lastId + 1) >>> 0;
     while (this.#waiting.has(this.#lastId));
@@ -179,28 +179,6 @@ export class LinkImports {
       });
     }
     return promise;
-  }
-
-  async #encode(
-    instance: Instance,
-    linked: LinkedFunction,
-    name: string,
-    values: unknown[],
-  ): Promise<{ bytes: Uint8Array; pending: readonly PendingValue[] }> {
-    if (linked.asyncParams && this.#start.inlineImports) {
-      const encoded = await encodeInline(linked.codec, 'params', values, this.#start.maxParamsBytes);
-      if (!encoded.ok) {
-        const reason = `parameters for ${name}: ${encoded.reason}`;
-        if (encoded.why === 'cannot-inline') this.onBroken(instance.callId, reason, 'unsigned-values');
-        throw new Error(reason);
-      }
-      return { bytes: encoded.bytes, pending: [] };
-    }
-    this.#handles.giver = instance;
-    const encoded = linked.codec.encodeParams(values);
-    this.#handles.giver = undefined;
-    if (!encoded.ok) throw new Error(`parameters for ${name}: ${encoded.reason}`);
-    return encoded;
   }
 }
 

@@ -16,8 +16,6 @@ export interface RunnerStart {
   readonly maxParamsBytes: number;
   /** Largest result of a call, its streams included, bytes. */
   readonly maxResultBytes: number;
-  /** Pending values in parameters of imports are collected into the root, or the import fails. */
-  readonly inlineImports: boolean;
   readonly env: Readonly<Record<string, string>>;
   readonly args: readonly string[];
   readonly config: Readonly<Record<string, string>>;

@@ -26,6 +26,7 @@ const status = fc.constantFrom(
   'too-large',
   'bad-params',
   'unsigned-values',
+  'frames',
   'unavailable',
   'error',
 );
@@ -48,6 +49,10 @@ const requestClaims = fc.record({
   len: fc.maxSafeNat(),
   dig: base64url(32),
 }) as fc.Arbitrary<RequestClaims>;
+const withEpk = fc
+  .tuple(requestClaims, base64url(32), fc.boolean())
+  .map(([claims, epk, present]): RequestClaims => (present ? { ...claims, epk } : claims));
+const inbox = fc.stringMatching(/^[A-Za-z0-9_]{1,12}(\.[A-Za-z0-9_]{1,12}){0,3}$/);
 const resultClaims = fc.record({
   v: fc.constant(2),
   req: base64url(32),
@@ -60,6 +65,9 @@ const resultClaims = fc.record({
   len: fc.maxSafeNat(),
   dig: base64url(32),
 }) as fc.Arbitrary<ResultClaims>;
+const withInbox = fc
+  .tuple(resultClaims, inbox, fc.boolean())
+  .map(([claims, rs, present]): ResultClaims => (present ? { ...claims, rs } : claims));
 const acceptClaims = fc.record({
   v: fc.constant(2),
   req: base64url(32),
@@ -68,14 +76,21 @@ const acceptClaims = fc.record({
   iss: plain,
   kid,
   srv: name,
-  rs: fc.stringMatching(/^[A-Za-z0-9_]{1,12}(\.[A-Za-z0-9_]{1,12}){0,3}$/),
+  rs: inbox,
 }) as fc.Arbitrary<AcceptClaims>;
+const withSession = fc
+  .tuple(acceptClaims, base64url(32), fc.boolean(), fc.boolean())
+  .map(([claims, epk, present, running]): AcceptClaims => ({
+    ...claims,
+    ...(present ? { epk } : {}),
+    ...(running ? { run: 1 } : {}),
+  }));
 
 describe('claims', () => {
   it.each([
-    ['request', requestClaims, writeRequestClaims, readRequestClaims],
-    ['result', resultClaims, writeResultClaims, readResultClaims],
-    ['accept', acceptClaims, writeAcceptClaims, readAcceptClaims],
+    ['request', withEpk, writeRequestClaims, readRequestClaims],
+    ['result', withInbox, writeResultClaims, readResultClaims],
+    ['accept', withSession, writeAcceptClaims, readAcceptClaims],
   ] as const)('of a %s: one text for one value, and it is what JSON.stringify writes', (_, arbitrary, write, read) => {
     fc.assert(
       fc.property(arbitrary as fc.Arbitrary<RequestClaims & ResultClaims & AcceptClaims>, (claims) => {

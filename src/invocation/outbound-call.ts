@@ -1,0 +1,335 @@
+import type { ErrorCode } from '../errors.ts';
+import type { SentRequest } from '../trust/signer.ts';
+import type { PathFrame, FrameSealer } from '../wrpc/chunks.ts';
+import { prepareCall, type HeaderLookup, type OutgoingCall, type OutgoingEvents } from '../wrpc/client.ts';
+import { invocationSubject } from '../wrpc/subjects.ts';
+import { ChosenAccept } from './chosen-accept.ts';
+import { correlationIn } from './correlation.ts';
+import { answeredFailure, printableStatus, refusalFailure } from './failure-codes.ts';
+import { judgeFrame, sealerOf } from './frame-proof.ts';
+import { GatheredBytes } from './gathered-bytes.ts';
+import { HEADER } from './headers.ts';
+import { HeldRefusal } from './held-refusal.ts';
+import type { Invocation, InvocationEvents, InvocationHandle, InvokerOptions } from './outbound.ts';
+import { pairName } from './unsigned-pairs.ts';
+import { keptFrame, MAX_EARLY_FRAMES, ParamFrames } from './value-frames.ts';
+
+const EMPTY = new Uint8Array(0);
+
+/** One invocation from its first message to its last. */
+export class OutboundCall implements OutgoingEvents, InvocationHandle {
+  readonly #o: InvokerOptions;
+  readonly #invocation: Invocation;
+  readonly #events: InvocationEvents;
+  readonly #forget: () => void;
+  readonly #wire: OutgoingCall;
+  readonly #deadline: NodeJS.Timeout;
+  readonly #refusal: HeldRefusal;
+  #sent: SentRequest | undefined;
+  readonly #accept: ChosenAccept;
+  /** Under this id the host that refused explains why, by its own word. */
+  #correlation: string | undefined;
+  readonly #root = new GatheredBytes();
+  /** Bytes of the result's streams and futures so far. */
+  #pathBytes = 0;
+  /** What came of streams and futures before the root. */
+  #early: PathFrame[] | undefined;
+  readonly #frames: ParamFrames;
+  /** Answers that were not believed. */
+  #dropped = 0;
+  /** An acknowledgement lets this call go on, and does not only say that it runs. */
+  #wantsAccept = false;
+  #oneMessage = false;
+  #answered = false;
+  /** Streams and futures of the result may come. */
+  #open = false;
+  #ended = false;
+
+  constructor(options: InvokerOptions, invocation: Invocation, events: InvocationEvents, forget: () => void) {
+    this.#o = options;
+    this.#invocation = invocation;
+    this.#events = events;
+    this.#forget = forget;
+    // The reply subject comes first: the token signs it.
+    this.#wire = prepareCall({ bus: options.bus, inbox: options.inbox });
+    this.#frames = new ParamFrames(this.#wire);
+    const { asyncResult, pendingParams } = invocation;
+    this.#accept = new ChosenAccept(options.results, options.mode !== 'off' && (asyncResult === true || pendingParams === true));
+    this.#refusal = new HeldRefusal(options.refusalGraceMs, (code, detail) => this.fail(code, detail));
+    this.#deadline = setTimeout(() => {
+      if (!this.#refusal.giveUp()) this.#overdue();
+    }, invocation.timeoutMs);
+  }
+
+  /** Signs and sends it. */
+  start(): void {
+    const { lattice, signer, mode } = this.#o;
+    const call = this.#invocation;
+    const subject = invocationSubject({ lattice, component: call.target, instance: call.instance, func: call.func });
+    if (mode === 'off') {
+      this.#send(subject, undefined);
+      return;
+    }
+    signer.request(
+      {
+        origin: call.origin,
+        link: call.link,
+        target: call.target,
+        instance: call.instance,
+        func: call.func,
+        subject,
+        reply: this.#wire.reply,
+        params: call.params,
+        epk: this.#accept.epk,
+      },
+      (token, sent) => {
+        this.#sent = sent;
+        this.#send(subject, token);
+      },
+    );
+  }
+
+  #send(subject: string, token: string | undefined): void {
+    if (this.#ended) return;
+    const call = this.#invocation;
+    const headers: [string, string][] = [
+      [HEADER.sourceId, call.origin],
+      [HEADER.linkName, call.link],
+    ];
+    if (token !== undefined) headers.push([HEADER.invocation, token]);
+    else headers.push([HEADER.length, String(call.params.length)]);
+    if (call.depth > 0) headers.push([HEADER.depth, String(call.depth)]);
+    if (call.traceparent !== undefined) headers.push([HEADER.traceparent, call.traceparent]);
+    try {
+      this.#wire.send({ subject, params: call.params, headers, unary: true }, this);
+      this.#wantsAccept = !this.#wire.paramsSent || this.#accept.epk !== undefined;
+    } catch (error) {
+      this.fail('TRELLIS_INVOKE_FAILED', error instanceof Error ? error.message : 'the connection refused the message');
+    }
+    if (!this.#frames.release()) this.#tooManyFrames();
+  }
+
+  /** The acknowledgement. Under `enforce` the rest of the parameters goes only to an inbox that a trusted host signed for. */
+  accepted(header: HeaderLookup, inbox: string): boolean {
+    const { mode } = this.#o;
+    if (mode === 'off' || this.#sent === undefined) return mode !== 'enforce';
+    const judged = this.#accept.take(this.#sent, header, inbox, this.#wantsAccept);
+    if (judged === 'unproven') {
+      const listed = header(HEADER.accept) === undefined && this.#invocation.pendingParams !== true && this.#mayAnswerUnsigned();
+      if (mode === 'enforce' && listed) return true;
+      if (mode === 'enforce') this.#drop('unsigned acknowledgement');
+      return mode !== 'enforce';
+    }
+    if (judged === 'other') this.#drop('acknowledgement of a copy of the request');
+    if (this.#accept.running) this.#refusal.drop();
+    if (judged !== 'taken') return false;
+    const { session } = this.#accept;
+    if (session !== undefined) this.#wire.sealFrames(sealerOf(session));
+    else if (mode === 'enforce' && this.#invocation.pendingParams === true) {
+      this.fail('TRELLIS_PATH_UNSIGNED_VALUES', 'the target opens no session for streams and futures');
+      return false;
+    }
+    return true;
+  }
+
+  /** An acknowledgement after the end: how the ends of open parameters are proved to whoever waits for them. */
+  readonly #late = (header: HeaderLookup, inbox: string): FrameSealer | undefined | null => {
+    if (this.#o.mode === 'off' || this.#sent === undefined) return undefined;
+    const judged = this.#accept.take(this.#sent, header, inbox, this.#wantsAccept);
+    // A 1.x server waits for the end of the parameters; a call with a session waits for a server that has one.
+    if (judged === 'unproven' && (this.#o.mode !== 'enforce' || this.#accept.epk === undefined)) return undefined;
+    if (judged !== 'taken') return null;
+    const { session } = this.#accept;
+    return session === undefined ? undefined : sealerOf(session);
+  };
+
+  unary(payload: Uint8Array, header: HeaderLookup): void {
+    this.#oneMessage = true;
+    this.#judge([payload], payload, header(HEADER.result));
+  }
+
+  refused(status: number, text: string, header: HeaderLookup): void {
+    const proof = header(HEADER.result);
+    this.#correlation ??= correlationIn(header(HEADER.correlation));
+    if (this.#open && this.#endedBySigned(proof)) return;
+    // After the root, a refusal says that its streams and futures end here.
+    if (!this.#answered && proof !== undefined && this.#judge([], EMPTY, proof, true)) return;
+    const [code, detail] = refusalFailure(status, text);
+    if (this.#o.mode !== 'enforce' && this.#accept.session === undefined) {
+      this.fail(code, detail);
+    } else if (this.#answered || this.#accept.running) {
+      this.#drop('a refusal that the target did not sign');
+    } else this.#refusal.hold(code, detail);
+  }
+
+  /** After the root: the server says, signed, that what is open breaks off. */
+  #endedBySigned(proof: string | undefined): boolean {
+    if (this.#sent === undefined || proof === undefined) return false;
+    const verdict = this.#o.results.result(this.#sent, proof, []);
+    const code = verdict.ok && this.#accept.fits(verdict.inbox) ? answeredFailure(verdict.status) : undefined;
+    if (!verdict.ok || code === undefined) return false;
+    this.fail(code, `the target ended the call with ${verdict.status}`);
+    return true;
+  }
+
+  result(path: string, payload: Uint8Array, eof: boolean, header: HeaderLookup): void {
+    if (path !== '') {
+      this.#onPath(path, payload, eof, header);
+      return;
+    }
+    if (this.#answered) return;
+    if (this.#root.length + payload.length > this.#o.maxResultBytes) {
+      this.#root.take();
+      // Whose bytes these are is not known yet: under enforce a genuine answer may still come.
+      const tooLarge = ['TRELLIS_PATH_TOO_LARGE', 'result larger than limits.maxResultBytes'] as const;
+      if (this.#o.mode === 'enforce') this.#refusal.hold(...tooLarge);
+      else this.fail(...tooLarge);
+      return;
+    }
+    this.#root.push(payload);
+    if (!eof) return;
+    const root = this.#root.take();
+    this.#judge([root], root, header(HEADER.result));
+  }
+
+  /** Bytes of a stream or future. Before the root they are kept: nobody knows yet what they belong to. */
+  #onPath(path: string, bytes: Uint8Array, eof: boolean, header: HeaderLookup): void {
+    const { session } = this.#accept;
+    if (session !== undefined) {
+      const judged = judgeFrame(session, { path, bytes, header }, this.#o.observer);
+      if (judged === 'drop') this.#dropped++;
+      if (judged === 'end') this.fail('TRELLIS_VERIFY_FRAME', `a frame of the result is missing, before one of ${path}`);
+      if (judged !== 'use') return;
+    } else if (this.#o.mode === 'enforce') {
+      // Anybody could have sent it, so it ends no call either.
+      this.#drop('a value outside the signed result', 'TRELLIS_PATH_UNSIGNED_VALUES');
+      return;
+    }
+    this.#pathBytes += bytes.length;
+    if (this.#pathBytes > this.#o.maxResultBytes || (this.#early?.length ?? 0) > MAX_EARLY_FRAMES) {
+      this.fail('TRELLIS_PATH_TOO_LARGE', 'streams of the result are larger than limits.maxResultBytes');
+    } else if (this.#answered) this.#events.path?.(path, bytes, eof);
+    else (this.#early ??= []).push(keptFrame(path, bytes, eof));
+  }
+
+  #drop(reason: string, code?: ErrorCode): void {
+    this.#dropped++;
+    this.#o.observer.dropped(reason, code);
+  }
+
+  /** Nothing decided the call in time. Answers that were not believed are worth naming: waiting longer would not help. */
+  #overdue(): void {
+    const within = `in ${Math.round(this.#invocation.timeoutMs)} ms`;
+    if (this.#answered && this.#dropped > 0)
+      this.fail(
+        'TRELLIS_VERIFY_FRAME',
+        `a stream or future did not end ${within}, ${this.#dropped} frames dropped as not authentic`,
+      );
+    else if (this.#answered) this.fail('TRELLIS_INVOKE_TIMEOUT', `a stream or future of the result did not end ${within}`);
+    else if (this.#dropped === 0) this.fail('TRELLIS_INVOKE_TIMEOUT', `no answer ${within}`);
+    else this.fail('TRELLIS_INVOKE_UNAUTHENTICATED', `no valid answer ${within}, ${this.#dropped} dropped as not authentic`);
+  }
+
+  /** Accepts an answer or drops it; `refusal`: it came with a status line. Returns true if it ended the call. */
+  #judge(root: readonly Uint8Array[], result: Uint8Array, proof: string | undefined, refusal = false): boolean {
+    if (this.#ended || this.#answered) return true;
+    if (this.#o.mode === 'off') return this.#judgeUnsigned(result, proof, refusal);
+    const verdict = this.#sent === undefined ? undefined : this.#o.results.result(this.#sent, proof, root);
+    if (verdict?.ok) {
+      this.#o.unsigned.signs(this.#invocation.target, 'server');
+      if (!this.#accept.fits(verdict.inbox)) {
+        this.#drop('an answer to a copy of the request');
+        return false;
+      }
+      const code = answeredFailure(verdict.status);
+      if (code === undefined) this.#finish(result, this.#accept.opens(verdict.inbox));
+      else this.fail(code, `the target answered ${verdict.status}`);
+      return true;
+    }
+    const reason = verdict?.code ?? 'answer before the request';
+    if (this.#o.mode === 'observe') {
+      const { target, instance, func } = this.#invocation;
+      if (verdict !== undefined) this.#o.observer.wouldDeny(verdict.code, 'answer', target, `${instance}/${func}`);
+      return this.#judgeUnsigned(result, proof, refusal);
+    }
+    if (proof === undefined && this.#mayAnswerUnsigned()) {
+      const { origin, target, instance } = this.#invocation;
+      this.#o.observer.unsigned('out', pairName(origin, target, instance));
+      return this.#judgeUnsigned(result, proof, refusal);
+    }
+    this.#drop(reason);
+    return false;
+  }
+
+  /** True if an operator listed this call: what comes without any signature then counts, a bad signature still does not. */
+  #mayAnswerUnsigned(): boolean {
+    const { origin, target, instance } = this.#invocation;
+    return this.#o.unsigned.mayAnswer(origin, target, instance);
+  }
+
+  /** The answer of a peer that cannot sign, or whose signature is not asked for. */
+  #judgeUnsigned(result: Uint8Array, proof: string | undefined, refusal: boolean): boolean {
+    const status = proof?.startsWith('unsigned ') === true ? proof.slice('unsigned '.length) : 'ok';
+    if (status === 'ok') {
+      // What a status line refuses is no result, whatever else is said beside it.
+      if (refusal) return false;
+      this.#finish(result, false);
+    } else this.fail(answeredFailure(status) ?? 'TRELLIS_INVOKE_FAILED', `the target answered ${printableStatus(status)}`);
+    return true;
+  }
+
+  /** @param proven the session proves what follows this root */
+  #finish(result: Uint8Array, proven: boolean): void {
+    if (this.#answered) return;
+    this.#answered = true;
+    this.#open =
+      this.#invocation.asyncResult === true &&
+      !this.#oneMessage &&
+      (proven || (this.#o.mode !== 'enforce' && this.#accept.session === undefined));
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    if (!this.#open && !this.#end()) return;
+    this.#events.done(result, this.#open);
+    if (this.#open) for (const { path, bytes, eof } of early) if (!this.#ended) this.#events.path?.(path, bytes, eof);
+  }
+
+  fail(code: ErrorCode, detail: string): void {
+    if (!this.#end()) return;
+    if (this.#answered) this.#events.cut?.(code, detail);
+    else this.#events.fail(code, detail, this.#correlation);
+  }
+
+  get open(): boolean {
+    return this.#open;
+  }
+
+  sendPath(path: string, bytes: Uint8Array, eof: boolean): void {
+    if (this.#ended) return;
+    if (this.#o.mode === 'enforce' && this.#accept.epk === undefined) {
+      this.fail('TRELLIS_PATH_UNSIGNED_VALUES', 'no session was offered for streams and futures of the parameters');
+      return;
+    }
+    if (!this.#frames.push(path, bytes, eof)) this.#tooManyFrames();
+  }
+
+  /** A piece less would be a shorter stream, and look whole. */
+  #tooManyFrames(): void {
+    this.fail('TRELLIS_PATH_TOO_LARGE', 'too many bytes of streams wait for the acknowledgement');
+  }
+
+  cancel(): void {
+    this.#end();
+  }
+
+  #end(): boolean {
+    if (this.#ended) return false;
+    this.#ended = true;
+    this.#frames.cancel(this.#late);
+    clearTimeout(this.#deadline);
+    this.#refusal.drop();
+    this.#root.take();
+    this.#early = undefined;
+    this.#forget();
+    return true;
+  }
+}

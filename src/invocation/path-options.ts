@@ -1,0 +1,42 @@
+import type { Clock } from '../clock.ts';
+import type { RunningComponent } from '../component/component.ts';
+import type { ComponentId } from '../ids.ts';
+import type { TokenSigner } from '../trust/signer.ts';
+import type { Admission } from './admit.ts';
+import type { Addressee, Gate } from './gate.ts';
+import type { PathObserver } from './observer.ts';
+
+/** Sizes and times that bound one invocation. */
+export interface PathLimits {
+  readonly maxParamsBytes: number;
+  /** Longest chain of components calling components. */
+  readonly maxCallDepth: number;
+  /** Time for a caller to send the parameters it announced. */
+  readonly paramsTimeoutMs: number;
+}
+
+/** What the path of one component is made of. */
+export interface PathOptions {
+  readonly id: ComponentId;
+  readonly component: RunningComponent;
+  readonly timeoutMs: number;
+  /** Invocations of this component in flight at once: its instances and its queue. */
+  readonly maxInFlight: number;
+  readonly admission: Admission;
+  readonly gate: Gate;
+  readonly signer: TokenSigner;
+  readonly limits: PathLimits;
+  readonly observer: PathObserver;
+  readonly clock: Clock;
+}
+
+/** One function of the component, as the lattice addresses it. */
+export interface ServedFunction extends Addressee {
+  readonly exportIndex: number;
+  /** Whether parameters hold streams or futures. */
+  readonly asyncParams: boolean;
+  /** Whether the result does. */
+  readonly asyncResult: boolean;
+  /** `instance/function` for metrics and log. */
+  readonly operation: string;
+}
