@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { TrellisError } from '../../../src/errors.ts';
-import { IssuerSet } from '../../../src/trust/issuers.ts';
+import { IssuerSet, issuersOnly } from '../../../src/trust/issuers.ts';
 import { SigningKey } from '../../../src/trust/nkey.ts';
 
 const [a, b] = [SigningKey.generate('cluster'), SigningKey.generate('cluster')];
@@ -39,5 +39,42 @@ describe('issuer set', () => {
     expect(error.message).toContain('number 2');
     expect(error.message).toContain(reason);
     if (entry !== '') expect(inspect(error, { depth: 9 })).not.toContain(entry.slice(0, 20));
+  });
+
+  it('says what to do about a seed, and about nothing else', () => {
+    const seed = failure([a.publicKey, a.publicKey, b.exportSeed().reveal()]);
+    expect(seed).toMatchObject({
+      message: 'Cluster issuer number 3 is a secret seed, not a public key',
+      remedy: 'Replace it by its public key, and replace the key itself if this setting is not secret.',
+      details: { position: 3 },
+    });
+    const account = failure([SigningKey.generate('account').publicKey]);
+    expect(account).toMatchObject({
+      message: 'Cluster issuer number 1 is a public key of kind account, not cluster',
+      details: { position: 1 },
+    });
+    expect(account.remedy).toBe(failure(['']).remedy);
+    expect(account.remedy).not.toBe(seed.remedy);
+  });
+});
+
+describe('a directory of issuers alone', () => {
+  const directory = issuersOnly(new IssuerSet([a.publicKey]));
+
+  it('knows them by themselves, for everything', () => {
+    const found = directory.find(a.publicKey, undefined);
+    if ('ok' in found) return expect.unreachable();
+    expect([found.speaksFor('anybody'), found.answersFor('anybody')]).toEqual([true, true]);
+    expect(found.key.asymmetricKeyType).toBe('ed25519');
+  });
+
+  it('knows nobody else, and nobody by a delegation', () => {
+    for (const [key, kid] of [
+      [b.publicKey, undefined],
+      [a.publicKey, 'A'.repeat(43)],
+      [a.publicKey, ''],
+    ] as const) {
+      expect(directory.find(key, kid)).toEqual({ ok: false, code: 'TRELLIS_VERIFY_ISSUER', detail: `signed by "${key}"` });
+    }
   });
 });
