@@ -80,8 +80,7 @@ describe('the list of attacks', () => {
       ...numbered('ENV', 33),
       ...numbered('RPL', 9),
       ...numbered('RSP', 7),
-      // 08 and 09 are about streams outside the signed bytes, which a host that enforces refuses altogether.
-      ...numbered('FRM', 16).filter((id) => id !== 'FRM-08' && id !== 'FRM-09'),
+      ...numbered('FRM', 16),
       ...numbered('INJ', 5),
       'CRD-09',
       'CRD-10',

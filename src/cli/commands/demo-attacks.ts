@@ -8,6 +8,7 @@ import { EXIT } from '../../errors.ts';
 import { fieldLines, tableLines } from '../output.ts';
 import { examples, outputOf } from '../program.ts';
 
+const SHOWN_CODES = 2;
 const DEFAULT_SUMMARY = '.trellis/attacks-summary.json';
 
 /** `trellis demo attacks` and `trellis demo verify`: below `trellis demo`. */
@@ -28,7 +29,7 @@ export function registerAttacks(demo: Command): void {
           row.id,
           row.attack,
           row.answers.join(', '),
-          row.codes.join(', ') || '-',
+          shortList(row.codes),
           row.guestRan ? 'YES' : 'no',
           row.expected ? 'ok' : 'SURPRISE',
         ]);
@@ -68,6 +69,12 @@ export function registerAttacks(demo: Command): void {
       });
       if (!verdict.valid) process.exitCode = EXIT.unexpected;
     });
+}
+
+/** The first few; the summary has all. */
+function shortList(codes: readonly string[]): string {
+  const shown = codes.slice(0, SHOWN_CODES).join(', ');
+  return codes.length > SHOWN_CODES ? `${shown} and ${codes.length - SHOWN_CODES} more` : shown || '-';
 }
 
 function surpriseLines(rows: readonly AttackRow[]): string[] {

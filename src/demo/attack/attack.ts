@@ -14,6 +14,12 @@ export interface Operation {
 export const ECHO: Operation = { target: 'echo', instance: 'trellis-samples:echo/values@0.1.0', func: 'echo-string' };
 /** The same component, another function. */
 export const ECHO_BYTES: Operation = { ...ECHO, func: 'echo-bytes' };
+/** Two hosts serve it too; gives a stream back as it comes. */
+export const ECHO_STREAM: Operation = {
+  target: 'echo-streams',
+  instance: 'trellis-samples:echo/streams@0.1.0',
+  func: 'echo-bytes',
+};
 /** Served by one host, whose rpc credentials are the stolen ones. */
 export const HELLO: Operation = { target: 'hello', instance: 'trellis-samples:hello/greeting@0.1.0', func: 'greet' };
 /** The lattice of the demonstration. */
@@ -36,7 +42,7 @@ export function textParams(text: string): Buffer {
 export const GIFT_PARAMS: Buffer = textParams('attack');
 
 /** Genuine traffic that an attack can ask for. */
-export type Traffic = 'echo' | 'hello' | 'chain' | 'long';
+export type Traffic = 'echo' | 'hello' | 'chain' | 'stream';
 
 /** What a person beside the lattice does while an attack runs. */
 export type Happening = 'clock back an hour' | 'clock forward again' | 'restart' | 'time passes';

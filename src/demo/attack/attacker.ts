@@ -67,10 +67,13 @@ export class Attacker {
     return () => this.#watchers.delete(onMessage);
   }
 
-  /** Has a genuine call made, and returns all that was heard while it ran. */
-  async overhear(kind: Traffic): Promise<RawMessage[]> {
+  /** Has a genuine call made, and returns all that was heard while it ran; `react` hears it at once. */
+  async overhear(kind: Traffic, react?: (message: RawMessage) => void): Promise<RawMessage[]> {
     const heard: RawMessage[] = [];
-    const stop = this.listen((message) => heard.push(message));
+    const stop = this.listen((message) => {
+      heard.push(message);
+      react?.(message);
+    });
     await this.#world.traffic(kind, CALL_TIMEOUT_MS);
     await this.rpc.flush();
     stop();
@@ -86,9 +89,9 @@ export class Attacker {
 
   /**
    * Joins the queue group of a component and takes a genuine message away before a host has seen it: its token is unused. It
-   * is passed on at the end of the attack, and must then still run; unless `keep` is set, for calls whose caller gives up.
+   * is passed on at the end of the attack, and must then still run.
    */
-  async intercept(kind: Traffic, operation: Operation, keep = false): Promise<RawMessage> {
+  async intercept(kind: Traffic, operation: Operation): Promise<RawMessage> {
     const subject = subjectOf(operation);
     for (let tries = 0; tries < TRIES; tries++) {
       let caught: RawMessage | undefined;
@@ -100,13 +103,12 @@ export class Attacker {
       };
       const sids = Array.from({ length: MEMBERS }, () => this.rpc.subscribe(subject, take, `${LATTICE}.${operation.target}`));
       await this.rpc.flush();
-      const over = this.#world.traffic(kind, keep ? 400 : CALL_TIMEOUT_MS);
+      const over = this.#world.traffic(kind, CALL_TIMEOUT_MS);
       await Promise.race([taken, over]);
       for (const sid of sids) this.rpc.unsubscribe(sid);
       await this.rpc.flush();
       if (caught === undefined) continue;
-      if (keep) await over;
-      else this.#held = caught;
+      this.#held = caught;
       return caught;
     }
     throw new Error(`no message on ${subject} could be taken in ${TRIES} tries`);

@@ -8,11 +8,12 @@ const COPIES = 1_000;
 export const REPLAY_ATTACKS: readonly Attack[] = [
   {
     id: 'RPL-01',
-    words: 'a genuine call that has run, again, three times',
+    words: 'genuine calls that have run, of the caller and of a component, again',
     codes: ['TRELLIS_VERIFY_REPLAYED'],
     async run(attacker) {
       const genuine = await attacker.record('hello', HELLO);
-      await attacker.sendAll([genuine, genuine, genuine]);
+      const ofComponent = await attacker.record('chain', HELLO);
+      await attacker.sendAll([genuine, ofComponent, genuine, ofComponent]);
     },
   },
   {

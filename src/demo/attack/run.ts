@@ -144,19 +144,11 @@ function judge(attack: Attack, outcome: Outcome): AttackRow {
 
 /** ENV-33: whatever is wrong with a signed call, the attacker is told the same. */
 function sameAnswer(rows: readonly AttackRow[]): AttackRow {
-  const signed = rows.filter(({ codes }) =>
-    codes.some((code) => code.startsWith('TRELLIS_VERIFY_') && code !== 'TRELLIS_VERIFY_UNSIGNED'),
-  );
-  const answers = [
-    ...new Set(
-      signed.flatMap((row) =>
-        row.answers.filter((answer) => answer.startsWith('401 ') && !row.codes.includes('TRELLIS_VERIFY_UNSIGNED')),
-      ),
-    ),
-  ];
+  const refused = rows.filter((row) => row.answers.some(isDenial) && !row.codes.includes('TRELLIS_VERIFY_UNSIGNED'));
+  const answers = [...new Set(refused.flatMap((row) => row.answers.filter(isDenial)))];
   return {
     id: 'ENV-33',
-    attack: `the answers to all ${signed.length} attacks with a token, side by side: does one of them help?`,
+    attack: `the refusals of all ${refused.length} attacks with a token, side by side: does one of them help?`,
     answers,
     codes: [],
     guestRan: false,
@@ -165,6 +157,8 @@ function sameAnswer(rows: readonly AttackRow[]): AttackRow {
     ...(answers.length === 1 ? {} : { surprise: 'refusals differ' }),
   };
 }
+
+const isDenial = (answer: string): boolean => answer.startsWith('401 ');
 
 function unexpectedCodes(codes: readonly ErrorCode[], allowed: readonly ErrorCode[], where: string): string[] {
   const foreign = [...new Set(codes)].filter((code) => !allowed.includes(code));

@@ -104,10 +104,11 @@ export async function startThreeHosts(options: ThreeHostsOptions): Promise<Three
       config: configOf(at, {
         components: sampleComponents()
           .filter(({ id }) => COMPONENTS[at]!.includes(id))
-          .map((component) => ({ ...component, timeoutMs: 1_500 })),
+          .map((component) => ({ ...component, timeoutMs: component.id === 'echo' ? 1_500 : 10_000 })),
       }),
       log,
-      metrics: createMetrics({ eventLoop: false }),
+      // A frame that is dropped ends no call, so only the metrics tell of it.
+      metrics: droppingMetrics((code) => onCode(code, 'host')),
       clock,
     });
   const hosts: Host[] = [];
@@ -194,7 +195,7 @@ function codeLog(onCode: (code: ErrorCode) => void) {
   });
 }
 
-/** Metrics that pass on what a caller dropped as not authentic; its log says so at debug level only. */
+/** Metrics that pass on what was dropped as not authentic; the log says so at debug level only. */
 function droppingMetrics(onDropped: (code: ErrorCode) => void): Metrics {
   const metrics = createMetrics({ eventLoop: false });
   return {
