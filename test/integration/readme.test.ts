@@ -27,7 +27,7 @@ import { echoComponent } from '../support/components.ts';
 import { startServer } from '../support/nats-server.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const documents = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'docs/architecture.md'];
+const documents = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'docs/architecture.md', 'docs/verification.md'];
 const textOf = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
 
 /** A block of commands, and the output that the document shows for it. */
