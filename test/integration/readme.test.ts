@@ -238,7 +238,9 @@ describe('documents', () => {
     const text = textOf('CONTRIBUTING.md');
     const manifest = JSON.parse(textOf('package.json')) as Record<'dependencies' | 'devDependencies', Record<string, string>>;
     const names = [...Object.keys(manifest.dependencies), ...Object.keys(manifest.devDependencies)];
-    expect(names.filter((name) => !text.includes(`| \`${name}\``))).toEqual([]);
+    // Packages that are there for one reason share a row.
+    const listed = new Set([...text.matchAll(/^\| (`[^|]+`) \|/gm)].flatMap(([, cell]) => cell!.match(/[^`, ]+/g) ?? []));
+    expect(names.filter((name) => !listed.has(name))).toEqual([]);
   });
 });
 
