@@ -1,3 +1,4 @@
+import { createCipheriv, hkdfSync } from 'node:crypto';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { EphemeralKey, FrameSession, MAX_FRAME_TAG_CHARS } from '../../../src/trust/session.ts';
@@ -147,5 +148,52 @@ describe('frames of a session', () => {
     }
     fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 50 }), (text) => server.open(text, '0', EMPTY) === 'foreign'));
     expect(server.open(tag, '0', EMPTY)).toBe('next');
+  });
+});
+
+describe('the wire form of frames', () => {
+  const secret = Buffer.alloc(32, 7);
+  const digests = [requestDigest('request'), acceptDigest('accept')] as const;
+
+  /** GMAC over the frame as its definition says it, under a key derived as its definition says. */
+  function tag(from: string, sequence: bigint, path: string, bytes: Uint8Array): string {
+    const salt = Buffer.concat(digests.map((digest) => Buffer.from(digest, 'base64url')));
+    const key = Buffer.from(hkdfSync('sha256', secret, salt, `wzt2 frames of the ${from}`, 32));
+    const [nonce, pathLength, length] = [Buffer.alloc(12), Buffer.alloc(8), Buffer.alloc(8)];
+    nonce.writeBigUInt64BE(sequence, 4);
+    pathLength.writeBigUInt64BE(BigInt(path.length));
+    length.writeBigUInt64BE(BigInt(bytes.length));
+    const gcm = createCipheriv('aes-256-gcm', key, nonce);
+    gcm.setAAD(Buffer.concat([Buffer.from('wzt2\0frame\0'), pathLength, Buffer.from(path), length, bytes]));
+    gcm.final();
+    return `${sequence}.${gcm.getAuthTag().toString('base64url')}`;
+  }
+
+  it.each(['caller', 'server'] as const)('of the %s is GMAC over label, path and bytes, with the sequence as nonce', (side) => {
+    const session = new FrameSession(side, secret, ...digests);
+    for (const [at, [path, bytes]] of [
+      ['0', Buffer.from('abc')] as const,
+      ['12.0.3', EMPTY] as const,
+      ['', Buffer.alloc(70_000, 1)] as const,
+    ].entries()) {
+      expect(session.seal(path, bytes)).toBe(tag(side, BigInt(at), path, bytes));
+    }
+  });
+
+  it('is pinned: another implementation must make the same', () => {
+    const session = new FrameSession('caller', secret, ...digests);
+    expect([session.seal('0', Buffer.from('abc')), session.seal('0', EMPTY)]).toEqual([
+      '0.7cWzn5vLb9uz-6YubfXfqQ',
+      '1.NLWuzHyyBhxXEsHOQN5D2Q',
+    ]);
+  });
+
+  it('counts to 2^53-1 and no further', () => {
+    const session = new FrameSession('server', secret, ...digests);
+    const open = (sequence: bigint): string => session.open(tag('caller', sequence, '0', EMPTY), '0', EMPTY);
+    expect(open(BigInt(Number.MAX_SAFE_INTEGER))).toBe('gap');
+    expect(open(BigInt(Number.MAX_SAFE_INTEGER) + 1n)).toBe('foreign');
+    expect(open(0n)).toBe('next');
+    expect(open(0n)).toBe('repeated');
   });
 });

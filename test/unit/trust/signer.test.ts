@@ -174,4 +174,28 @@ describe('token signer', () => {
     expect(ids.size).toBe(20_000);
     for (const id of ids) expect(id).toMatch(/^[\w-]{21}[AQgw]$/);
   });
+
+  it('signs what belongs to streams if it is told of it, and nothing of it otherwise', () => {
+    const { signer } = createTrustWorld({ key });
+    const epk = 'E'.repeat(42) + 'A';
+    const texts: string[] = [];
+    const take = (kind: TokenKind) => (token: string) => texts.push((openToken(token, kind) as OpenToken).claimsText);
+    const answer = { request: 'A'.repeat(43), server: ECHO, status: 'ok', result: CALL.params } as const;
+    signer.request({ ...CALL, epk }, take('request'));
+    signer.result({ ...answer, inbox: '_INBOX.a' }, take('result'));
+    signer.accept({ ...answer, inbox: '_INBOX.a', epk, running: true }, take('accept'));
+    signer.request(CALL, take('request'));
+    signer.result(answer, take('result'));
+    signer.accept({ ...answer, inbox: '_INBOX.a', running: false }, take('accept'));
+    signer.flush();
+    expect(texts.map((text) => /(?:"dig":"[^"]*"|"rs":"_INBOX.a"(?=,"epk"|\}$|,"run"))(.*)\}$/.exec(text)?.[1])).toEqual([
+      `,"epk":"${epk}"`,
+      ',"rs":"_INBOX.a"',
+      `,"epk":"${epk}","run":1`,
+      '',
+      '',
+      '',
+    ]);
+    expect(() => signer.result({ ...answer, inbox: 'a"b' }, () => undefined)).toThrow(TrellisError);
+  });
 });
