@@ -493,6 +493,42 @@ export const CATALOGUE = {
     'No issuer service answered on the ctl connection.',
     'Start trellis issuer for this lattice, and let its user subscribe to wasmbus.ctl.v1.{lattice}.trust.delegate.',
   ),
+  // --- wasmCloud 0.82
+  TRELLIS_WASMBUS_STORE: entry(
+    'system',
+    EXIT.unexpected,
+    true,
+    'A payload over 900 KiB could not go through the JetStream object store, as peers of wasmCloud 0.82 expect.',
+    'Give the account of the rpc connection JetStream and the rights to OBJ_<lattice>, or keep payloads below 900 KiB.',
+  ),
+  TRELLIS_WASMBUS_OPERATIONS: entry(
+    'user',
+    EXIT.config,
+    false,
+    'A component with a wasmbus key has no function that peers of wasmCloud 0.82 could call, or two under one name.',
+    'Export a func(list<u8>) -> result<list<u8>, string>, set wasmbus.contract to one package, or remove wasmbus.',
+  ),
+  TRELLIS_WASMBUS_IDENTITY: entry(
+    'user',
+    EXIT.config,
+    false,
+    'A wasmCloud 0.82 identity is not complete: an actor is an M key alone, a provider a V key with a contract.',
+    'Set wasmbus.key of the component to its M key, or to a V key and wasmbus.contract with it.',
+  ),
+  TRELLIS_WASMBUS_FUNCTION: entry(
+    'user',
+    EXIT.usage,
+    false,
+    'A link leads to a peer of wasmCloud 0.82, but the imported function takes or gives something else than bytes.',
+    'Import a func(list<u8>) -> result<list<u8>, string> there, or link the interface to a component.',
+  ),
+  TRELLIS_WASMBUS_UNSIGNED: entry(
+    'user',
+    EXIT.config,
+    false,
+    'A link leads to a peer of wasmCloud 0.82, but there is no key to sign for it.',
+    'Set trust.wasmbus.seedFile to a cluster seed whose public key is on the list of those peers.',
+  ),
   // --- component
   TRELLIS_COMPONENT_NOT_FOUND: entry(
     'user',

@@ -145,6 +145,12 @@ export class Host implements AsyncDisposable {
         { issuer: member.issuer },
         'no cluster seed is configured: this host signs with an ad hoc key and believes no other host',
       );
+    if (member.wasmbus.issuer !== undefined) {
+      log.warn(
+        { issuer: member.wasmbus.issuer },
+        'calls to wasmCloud 0.82 peers are signed with a key that speaks for every origin there, and their answers are not signed',
+      );
+    }
     if (config.trust.verify !== 'enforce')
       log.warn({ verify: config.trust.verify }, 'invocations that are not properly signed are NOT refused');
 

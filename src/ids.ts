@@ -84,6 +84,11 @@ export function isToken(value: unknown, maxLength = 128): boolean {
   return token(value, maxLength);
 }
 
+/** True for the form of a public key by which wasmCloud 0.82 names an actor (`M…`) or a provider (`V…`). */
+export function isPeerKey(value: string): boolean {
+  return value.length === 56 && /^[MV][A-Z2-7]{55}$/.test(value);
+}
+
 /** A host with a port, as a network grant names it. */
 export interface HostPort {
   /** A lower-case DNS name, an IPv4 address, or an IPv6 address in its shortest form and without brackets. */

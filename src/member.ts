@@ -7,7 +7,9 @@ import { Invoker } from './invocation/invoke.ts';
 import type { LinkTable } from './invocation/link-table.ts';
 import type { PathObserver } from './invocation/observer.ts';
 import { UnsignedPairs } from './invocation/unsigned-pairs.ts';
+import { joinWasmbus, type WasmbusMember } from './invocation/wasmbus/join.ts';
 import { connectPartition, type LatticeConnection } from './nats/connection.ts';
+import { ObjectBucket } from './nats/object-store.ts';
 import type { Logger } from './telemetry/log.ts';
 import { IssuerSet, issuersOnly } from './trust/issuers.ts';
 import { SigningKey } from './trust/nkey.ts';
@@ -40,6 +42,8 @@ export interface Member {
   /** Who may stay unsigned under `enforce`. */
   readonly unsigned: UnsignedPairs;
   readonly invoker: Invoker;
+  /** What peers of wasmCloud 0.82 need. */
+  readonly wasmbus: WasmbusMember;
   /** Closes both connections; calls in flight end with TRELLIS_INVOKE_CANCELLED. */
   close(): Promise<void>;
 }
@@ -81,6 +85,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
   // Peers sign requests and results together: a batch root checked for one is checked for the other.
   const signers = issuersOnly(issuers);
   const signatures = new SignatureChecker(MAX_LIFETIME_MS + 2 * skewMs);
+  const fence = new RestartFence(time, skewMs, options.ahead);
   const requests = createRequestVerifier({
     lattice,
     signers,
@@ -91,7 +96,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     bind,
     skewMs,
     signatures,
-    ...(options.ahead === undefined ? {} : { fence: new RestartFence(time, skewMs, options.ahead) }),
+    fence,
   });
   const results = createResultVerifier({ lattice, signers, time, skewMs, signatures });
   const unsigned = new UnsignedPairs(config.trust.unsigned, (id, role) =>
@@ -109,6 +114,23 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     maxResultBytes: config.limits.maxResultBytes,
     refusalGraceMs: config.trust.refusalGraceMs,
   });
+  const wasmbus = await joinWasmbus({
+    config,
+    lattice,
+    clock,
+    signers,
+    time,
+    replay,
+    fence,
+    links: options.links,
+    bus: rpc,
+    inbox,
+    store: new ObjectBucket(rpc, lattice),
+    observer,
+  }).catch(async (error: unknown) => {
+    await Promise.allSettled([rpc.close(), ctl.close()]);
+    throw error;
+  });
   log.debug({ lattice, issuer: key.publicKey, adHoc, issuers: issuers.list() }, 'joined the lattice');
   return {
     lattice,
@@ -123,8 +145,10 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     requests,
     unsigned,
     invoker,
+    wasmbus,
     async close() {
       invoker.close();
+      wasmbus.invoker?.close();
       await Promise.allSettled([rpc.close(), ctl.close()]);
     },
   };

@@ -6,17 +6,22 @@ import { transpileComponent } from './component/transpile.ts';
 import type { ComponentConfig, HostConfig } from './config/schema.ts';
 import { serveDescription } from './control/describe.ts';
 import { TrellisError, type ErrorCode } from './errors.ts';
-import { componentId, functionName, instanceName, linkName } from './ids.ts';
+import { type ComponentId, componentId, functionName, instanceName, linkName } from './ids.ts';
 import type { Admission } from './invocation/admit.ts';
 import { createGate } from './invocation/gate.ts';
 import type { LinkTable } from './invocation/link-table.ts';
 import type { PathObserver } from './invocation/observer.ts';
 import { createPath } from './invocation/path.ts';
+import type { PathOptions } from './invocation/path-options.ts';
 import { isEngineFunction, subscribeComponent } from './invocation/subscribe.ts';
+import { entityOf, WasmbusImports } from './invocation/wasmbus/imports.ts';
+import { operationsOf } from './invocation/wasmbus/operations.ts';
+import { serveWasmbus, type ServeWasmbusOptions } from './invocation/wasmbus/serve.ts';
 import type { Member } from './member.ts';
 import type { Logger } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 import { childTraceparent } from './telemetry/trace.ts';
+import type { WasmbusEntity } from './wasmbus/messages.ts';
 import { hasAsync, type ComponentTypes } from './wit/types.ts';
 import type { BusSubscription } from './wrpc/bus.ts';
 
@@ -72,6 +77,15 @@ function offered(types: ComponentTypes): ComponentTypes {
   return { ...types, exports };
 }
 
+/** What peers of wasmCloud 0.82 find of a component: looked at before anything of it runs. */
+function legacyOf(
+  id: ComponentId,
+  entity: WasmbusEntity,
+  types: ComponentTypes,
+): Pick<ServeWasmbusOptions, 'entity' | 'operations'> {
+  return { entity, operations: operationsOf({ id, entity, types }) };
+}
+
 async function serve(settings: ComponentConfig, options: ServeOptions): Promise<ServedComponent | undefined> {
   const { config, log, member } = options;
   const id = componentId(settings.id);
@@ -79,6 +93,7 @@ async function serve(settings: ComponentConfig, options: ServeOptions): Promise<
   const timeoutMs = settings.timeoutMs ?? config.limits.maxExecutionTimeMs;
   const artifact = await loadArtifact(settings.file, { maxBytes: config.limits.maxComponentSizeBytes });
   const checked = preflight(artifact.bytes, { maxBytes: config.limits.maxComponentSizeBytes });
+  const legacy = settings.wasmbus === undefined ? undefined : legacyOf(id, entityOf(settings.wasmbus), checked.types);
   const transpiled = await transpileComponent(artifact.bytes, checked, {
     cacheDir: config.cacheDir,
     limits: { maxMemoryBytes },
@@ -103,13 +118,13 @@ async function serve(settings: ComponentConfig, options: ServeOptions): Promise<
       config: settings.config,
       grants: settings.grants,
     },
-    runnerPorts(checked.types, options),
+    runnerPorts(checked.types, new WasmbusImports(checked.types, settings.wasmbus), options),
   );
   if (options.stopping()) {
     await component.stop();
     return undefined;
   }
-  const path = createPath({
+  const path: PathOptions = {
     id,
     component,
     timeoutMs,
@@ -124,7 +139,7 @@ async function serve(settings: ComponentConfig, options: ServeOptions): Promise<
     },
     observer: options.observer,
     clock: member.clock,
-  });
+  };
   const subscriptions = subscribeComponent({
     bus: member.rpc,
     inbox: member.inbox,
@@ -132,11 +147,29 @@ async function serve(settings: ComponentConfig, options: ServeOptions): Promise<
     id,
     component,
     ...(settings.world === undefined ? {} : { worldName: settings.world }),
-    handler: path,
+    handler: createPath(path),
   });
   subscriptions.push(
     serveDescription(member.ctl, member.lattice, id, { id, digest: artifact.digest, types: offered(checked.types) }),
   );
+  if (legacy !== undefined) {
+    subscriptions.push(
+      serveWasmbus({
+        bus: member.rpc,
+        inbox: member.inbox,
+        lattice: member.lattice,
+        ...legacy,
+        verifier: member.wasmbus.verifier,
+        store: member.wasmbus.store,
+        path,
+        failed: (code, detail) => log.warn({ code, detail, component: id }, 'a payload of wasmCloud 0.82 was lost'),
+      }),
+    );
+    log.info(
+      { component: id, key: legacy.entity.publicKey, operations: [...legacy.operations.keys()] },
+      'served to wasmCloud 0.82 peers',
+    );
+  }
   log.info(
     { component: id, digest: artifact.digest, functions: component.exports.length, policy: settings.policy },
     'component served',
@@ -145,7 +178,7 @@ async function serve(settings: ComponentConfig, options: ServeOptions): Promise<
 }
 
 /** What a component's runner may ask of this host: outbound calls along links, and the log. */
-function runnerPorts(types: ComponentTypes, options: ServeOptions): ComponentPorts {
+function runnerPorts(types: ComponentTypes, legacy: WasmbusImports, options: ServeOptions): ComponentPorts {
   const { log, metrics, member, links } = options;
   const asyncResults = new Set<string>();
   for (const wit of types.imports) {
@@ -180,6 +213,24 @@ function runnerPorts(types: ComponentTypes, options: ServeOptions): ComponentPor
         return { sendPath() {}, cancel() {} };
       }
       const traceparent = childTraceparent(call.trace);
+      const timeoutMs = Math.max(1, call.deadlineMs - member.clock.monotonicMs());
+      // The runner's buffer is only ours until this returns, and the token is signed at the end of the turn.
+      const params = new Uint8Array(call.params);
+      const peer = links.legacy(call.component, link, call.instance);
+      if (peer !== undefined) {
+        const request = legacy.callFor(peer, call.instance, call.func);
+        const { invoker } = member.wasmbus;
+        if (!('code' in request) && invoker !== undefined) {
+          const handle = invoker.invoke(
+            { ...request, params, timeoutMs, traceparent },
+            { done: (result) => events.result(result, false), fail: failed },
+          );
+          return { sendPath() {}, cancel: () => handle.cancel() };
+        }
+        if ('code' in request) failed(request.code, request.detail);
+        else failed('TRELLIS_WASMBUS_UNSIGNED', 'trust.wasmbus.seedFile is not set');
+        return { sendPath() {}, cancel() {} };
+      }
       return member.invoker.invoke(
         {
           origin: call.component,
@@ -187,9 +238,8 @@ function runnerPorts(types: ComponentTypes, options: ServeOptions): ComponentPor
           target,
           instance: instanceName(call.instance),
           func: functionName(call.func),
-          // The runner's buffer is only ours until this returns, and the token is signed at the end of the turn.
-          params: new Uint8Array(call.params),
-          timeoutMs: Math.max(1, call.deadlineMs - member.clock.monotonicMs()),
+          params,
+          timeoutMs,
           depth: call.depth,
           asyncResult: asyncResults.has(`${call.instance} ${call.func}`),
           pendingParams: call.hasPending,

@@ -28,6 +28,9 @@ export function checkFiles(context: CheckContext): Problem[] {
   secretFile(context, problems, 'trust.clusterSeedFile', config.trust.clusterSeedFile, (text) =>
     seedFault(context, text, 'cluster'),
   );
+  secretFile(context, problems, 'trust.wasmbus.seedFile', config.trust.wasmbus.seedFile, (text) =>
+    seedFault(context, text, 'cluster'),
+  );
   for (const [i, component] of config.components.entries()) {
     checkPreopens(component, i, problems);
     if (fileExists(component.file)) continue;

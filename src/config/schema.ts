@@ -1,7 +1,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { hostPort, isToken } from '../ids.ts';
+import { hostPort, isPeerKey, isToken } from '../ids.ts';
 
 /**
  * The one description of every setting: types, defaults, environment names, the JSON Schema and `docs/config.md` all
@@ -104,6 +104,21 @@ function partition(name: 'ctl' | 'rpc', purpose: string) {
   });
 }
 
+const wasmbusTrustSchema = z.strictObject({
+  maxAgeMs: setting(
+    count(1_000, 600_000).default(60_000),
+    'How old a call from a wasmCloud 0.82 peer may be. Its tokens carry no expiry.',
+  ),
+  selfCalls: setting(
+    z.boolean().default(false),
+    'Let a call name the called component as its own caller, as `wash call` of 0.82 does. Whoever holds a cluster seed can.',
+  ),
+  seedFile: setting(
+    path().exactOptional(),
+    'File with a cluster seed (`SC…`), mode 0600, to sign calls to wasmCloud 0.82 peers with. Those peers must list its public key; it speaks for every origin there.',
+  ),
+});
+
 const trustSchema = z.strictObject({
   clusterSeed: setting(
     keyText().exactOptional(),
@@ -159,6 +174,7 @@ const trustSchema = z.strictObject({
     'Pairs that may stay unsigned under `enforce` while a lattice migrates. Each is a hole: whoever can publish may call as that source, and answer as that target.',
   ),
   batch: setting(z.boolean().default(true), 'Let one signature cover all tokens of one turn of the event loop.'),
+  wasmbus: setting(wasmbusTrustSchema.prefault({}), 'Peers of wasmCloud 0.82.'),
 });
 
 const limitsSchema = z.strictObject({
@@ -196,6 +212,9 @@ const preopenSchema = z.strictObject({
   host: setting(path(), 'Folder on this machine.'),
   writable: setting(z.boolean().default(false), 'Whether the guest may write there.'),
 });
+
+const CONTRACT = /^[a-z][a-z0-9-]*:[a-z][a-z0-9-]*$/;
+const contractId = () => z.string().regex(CONTRACT, { error: 'must be a contract id, such as wasmcloud:keyvalue' });
 
 const componentSchema = z.strictObject({
   id: setting(token('a component id', 128), 'Name on the lattice: the target of invocations.'),
@@ -246,6 +265,22 @@ const componentSchema = z.strictObject({
       .prefault({}),
     'What the component may touch beyond its links. Nothing by default.',
   ),
+  wasmbus: setting(
+    z
+      .strictObject({
+        key: setting(
+          z.string().refine(isPeerKey, { error: 'must be a public key of an actor (M…) or provider (V…)' }),
+          'Public key under which wasmCloud 0.82 peers reach the component: `M…` as an actor, `V…` as a provider.',
+        ),
+        link: setting(token('a link name', 64).exactOptional(), 'Link name of a provider; `default` if left out.'),
+        contract: setting(
+          contractId().exactOptional(),
+          'Contract id of a provider. Only the interfaces of that package are reachable.',
+        ),
+      })
+      .exactOptional(),
+    'Makes the component reachable for wasmCloud 0.82 peers, see docs/wasmbus.md.',
+  ),
 });
 
 const linkSchema = z.strictObject({
@@ -260,6 +295,14 @@ const linkSchema = z.strictObject({
   interfaces: setting(
     z.array(z.string().regex(PACKAGE, { error: 'must be a WIT interface name' })).min(1),
     'WIT interfaces of that package, such as `store`.',
+  ),
+  wasmbus: setting(
+    z
+      .strictObject({
+        contract: setting(contractId().exactOptional(), 'Contract id of a provider, if it is not `namespace:package`.'),
+      })
+      .exactOptional(),
+    'Says that `target` is the public key (`M…` or `V…`) of a wasmCloud 0.82 peer. Its answers are not signed.',
   ),
 });
 

@@ -1,8 +1,10 @@
 import { checkConnections } from './check-connections.ts';
+import { isPeerKey } from '../ids.ts';
 import { isLoopback, ProblemList } from './check-context.ts';
 import type { CheckContext } from './check-context.ts';
 import { checkFiles } from './check-files.ts';
 import { checkTrust } from './check-trust.ts';
+import { checkWasmbus } from './check-wasmbus.ts';
 import type { Problem } from './problems.ts';
 
 /**
@@ -14,6 +16,7 @@ export function checkStart(context: CheckContext): Problem[] {
     ...checkConnections(context),
     ...checkFiles(context),
     ...checkTrust(context),
+    ...checkWasmbus(context),
     ...checkConflicts(context),
     ...checkProcess(context),
   ];
@@ -43,6 +46,8 @@ function checkConflicts({ config, sourceOf }: CheckContext): Problem[] {
   }
   const taken = new Map<string, number>();
   for (const [i, link] of config.links.entries()) {
+    // Peers of wasmCloud 0.82 choose among targets by key.
+    if (isPeerKey(link.source)) continue;
     for (const face of link.interfaces) {
       const key = JSON.stringify([link.source, link.name, link.namespace, link.package, face]);
       const other = taken.get(key);

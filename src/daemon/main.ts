@@ -84,7 +84,15 @@ function scrubberOf(config: HostConfig): Scrubber {
   const scrubber = new Scrubber();
   if (config.trust.clusterSeed !== undefined) scrubber.register(config.trust.clusterSeed);
   const { ctl, rpc } = config;
-  const files = [config.hostSeedFile, config.trust.clusterSeedFile, ctl.credsFile, ctl.seedFile, rpc.credsFile, rpc.seedFile];
+  const files = [
+    config.hostSeedFile,
+    config.trust.clusterSeedFile,
+    config.trust.wasmbus.seedFile,
+    ctl.credsFile,
+    ctl.seedFile,
+    rpc.credsFile,
+    rpc.seedFile,
+  ];
   for (const path of files) {
     const file = path === undefined ? undefined : readSecretFile(path);
     if (file?.ok === true) scrubber.register(file.text);

@@ -1,4 +1,4 @@
-import { componentId, instanceName, linkName, type ComponentId } from '../ids.ts';
+import { componentId, instanceName, isPeerKey, linkName, type ComponentId } from '../ids.ts';
 import { TrellisError } from '../errors.ts';
 
 /** One link as the configuration (or later the lattice's data) names it. */
@@ -15,6 +15,8 @@ export interface Link {
   readonly package: string;
   /** Interface names without namespace, package and version, e.g. `greeting`. */
   readonly interfaces: readonly string[];
+  /** Present when the target is a peer of wasmCloud 0.82, by its public key. */
+  readonly wasmbus?: { readonly contract?: string | undefined } | undefined;
 }
 
 /** `ns:pkg/iface` of an instance name: links do not name versions (wasmCloud 1.x link semantics). */
@@ -29,6 +31,9 @@ export function withoutVersion(instance: string): string {
  */
 export class LinkTable {
   readonly #targets = new Map<string, ComponentId>();
+  readonly #legacy = new Map<string, Link>();
+  /** What peers of wasmCloud 0.82 may call: they choose their targets by key, so one link of theirs can have several. */
+  readonly #peers = new Set<string>();
   readonly #links: readonly Link[];
 
   /** @throws TRELLIS_ID_INVALID for a name that could not be one, TRELLIS_LINK_CONFLICT for two targets of one link. */
@@ -41,6 +46,10 @@ export class LinkTable {
       for (const wit of link.interfaces) {
         const instance = instanceName(`${link.namespace}:${link.package}/${wit}`);
         const key = `${source} ${name} ${instance}`;
+        if (isPeerKey(source)) {
+          this.#peers.add(`${key} ${target}`);
+          continue;
+        }
         const known = this.#targets.get(key);
         if (known !== undefined && known !== target) {
           throw new TrellisError('TRELLIS_LINK_CONFLICT', {
@@ -48,6 +57,7 @@ export class LinkTable {
           });
         }
         this.#targets.set(key, target);
+        if (link.wasmbus !== undefined) this.#legacy.set(key, link);
       }
     }
   }
@@ -57,8 +67,14 @@ export class LinkTable {
     return this.#targets.get(`${source} ${name} ${withoutVersion(instance)}`);
   }
 
+  /** The link of a component's import to a peer of wasmCloud 0.82, or `undefined` when it leads elsewhere. */
+  legacy(source: string, name: string, instance: string): Link | undefined {
+    return this.#legacy.get(`${source} ${name} ${withoutVersion(instance)}`);
+  }
+
   /** True if a link lets `origin` call `instance` of `target`. Never throws. */
   allows(origin: string, link: string, instance: string, target: string): boolean {
+    if (isPeerKey(origin)) return this.#peers.has(`${origin} ${link} ${withoutVersion(instance)} ${target}`);
     return this.resolve(origin, link, instance) === target;
   }
 

@@ -18,7 +18,7 @@ export interface PathLimits {
 /** What the path of one component is made of. */
 export interface PathOptions {
   readonly id: ComponentId;
-  readonly component: RunningComponent;
+  readonly component: Pick<RunningComponent, 'call'>;
   readonly timeoutMs: number;
   /** Invocations of this component in flight at once: its instances and its queue. */
   readonly maxInFlight: number;

@@ -1,5 +1,5 @@
 import { verify as verifySignature, type KeyObject } from 'node:crypto';
-import { isToken, quote } from '../ids.ts';
+import { isPeerKey, isToken, quote } from '../ids.ts';
 import { type Denial, deny, verifierFailed } from './denial.ts';
 import type { SignerDirectory } from './issuers.ts';
 import type { LinkTable } from './links.ts';
@@ -70,7 +70,6 @@ export interface WasmbusVerifierOptions {
   readonly maxAgeMs: number;
 }
 
-const ENTITY_KEY = /^[MV][A-Z2-7]{55}$/;
 const ID = /^[0-9A-Za-z-]{1,64}$/;
 const MAX_JTI_CHARS = 64;
 
@@ -115,7 +114,7 @@ export function createWasmbusVerifier(options: WasmbusVerifierOptions): WasmbusV
     if (!ID.test(r.id)) return deny('TRELLIS_VERIFY_FIELDS', `${quote(r.id)} is no id of an invocation`);
     if (c.sub !== r.id) return deny('TRELLIS_VERIFY_FIELDS', `signed for id ${quote(c.sub)}, sent with ${quote(r.id)}`);
     for (const party of [r.origin, r.target]) {
-      if (!ENTITY_KEY.test(party.publicKey)) {
+      if (!isPeerKey(party.publicKey)) {
         return deny('TRELLIS_VERIFY_FIELDS', `${quote(party.publicKey)} is no key of an actor or provider`);
       }
       if (isModule(party) && (party.contractId !== '' || party.linkName !== '')) {

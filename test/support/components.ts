@@ -67,3 +67,6 @@ export const fetcherComponent = (): SampleComponent => committed('../test/fixtur
 
 /** Connects by `wasi:sockets`: `trellis-samples:fetcher/connections@0.1.0`. */
 export const dialerComponent = (): SampleComponent => committed('../test/fixtures/components/fetcher/dialer.wasm');
+
+/** Bytes to bytes, as actors of wasmCloud 0.82 are: `wasmcloud:testoperation/test-operation@0.1.0`; imports `key-value` beside it. */
+export const legacyComponent = (): SampleComponent => committed('../test/fixtures/components/legacy/legacy.wasm');

@@ -123,6 +123,37 @@ describe('checkStart', () => {
     expect(check({ admin: { listen: '0.0.0.0:8080' } }).codes).toEqual(['(START-14)']);
   });
 
+  it('START-14 looks at settings for peers of wasmCloud 0.82', () => {
+    const actor = SigningKey.generate('module').publicKey;
+    const provider = SigningKey.generate('service').publicKey;
+    const component = (id: string, wasmbus?: { key: string; link?: string; contract?: string }) => ({
+      id,
+      file: import.meta.filename,
+      ...(wasmbus === undefined ? {} : { wasmbus }),
+    });
+    const own = component('a', { key: actor });
+    const link = { source: 'a', target: provider, namespace: 'n', package: 'p', interfaces: ['i'], wasmbus: {} };
+    expect(check({ components: [own, component('b', { key: provider, contract: 'n:p' })] }).codes).toEqual([]);
+    expect(check({ components: [own, component('b', { key: actor })] }).codes).toEqual(['START-14']);
+    expect(check({ components: [component('a', { key: provider })] }).codes).toEqual(['START-14']);
+    expect(check({ components: [component('a', { key: actor, link: 'x' })] }).codes).toEqual(['START-14']);
+    const mistyped = `${actor.slice(0, -1)}${actor.endsWith('A') ? 'B' : 'A'}`;
+    expect(check({ components: [component('a', { key: mistyped })] }).codes).toEqual(['START-14']);
+    const seeded = { wasmbus: { seedFile: '/nowhere' } };
+    const codes = (config: Parameters<typeof check>[0]) =>
+      without(check({ trust: seeded, dev: true, ...config }).codes, 'START-06');
+    expect(codes({ components: [own], links: [link] })).toEqual([]);
+    expect(codes({ components: [component('a')], links: [link] })).toEqual(['START-14']);
+    expect(codes({ components: [own], links: [{ ...link, target: 'b' }] })).toEqual(['START-14']);
+    expect(check({ components: [own], links: [link] }).codes).toEqual(['START-14']);
+    // A peer chooses its targets by key; no component here may have two for one import.
+    const { wasmbus: _, ...toComponent } = link;
+    const plain = (source: string) => ['a', 'b'].map((target) => ({ ...toComponent, source, target }));
+    expect(check({ links: plain(actor) }).codes).toEqual([]);
+    expect(check({ links: plain('c') }).codes).toEqual(['START-14']);
+    expect(without(check({ trust: seeded }).codes, 'START-06')).toEqual(['(START-11)']);
+  });
+
   it('START-14 looks at pairs that may stay unsigned', () => {
     const link = { source: 'a', target: 'b', namespace: 'n', package: 'p', interfaces: ['i', 'j'] };
     const pair = { source: 'a', target: 'b', interface: 'n:p/j' };

