@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { systemClock } from '../../clock.ts';
 import { ELSEWHERE } from '../../demo/attack/elsewhere.ts';
-import type { AttackRow } from '../../demo/attack/run.ts';
+import type { AttackRow } from '../../demo/attack/judge.ts';
 import { runAttacks } from '../../demo/attack/run.ts';
 import { checkSummary, summaryOf, writeSummary } from '../../demo/attack/summary.ts';
 import { EXIT } from '../../errors.ts';
@@ -17,11 +17,22 @@ export function registerAttacks(demo: Command): void {
     .command('attacks')
     .description('start three hosts and an attacker with the rpc credentials of one, and carry out the attacks of the plan')
     .option('--summary <file>', 'where the summary goes; its signature goes beside it', DEFAULT_SUMMARY)
-    .addHelpText('after', examples('trellis demo attacks', 'trellis demo attacks --output json --summary summary.json'))
-    .action(async (options: { summary: string }, command: Command) => {
+    .option('--observe', 'the control: the same attacks on hosts that only look on, so that guests run')
+    .addHelpText(
+      'after',
+      examples(
+        'trellis demo attacks',
+        'trellis demo attacks --observe',
+        'trellis demo attacks --output json --summary summary.json',
+      ),
+    )
+    .action(async (options: { summary: string; observe?: true }, command: Command) => {
       const output = outputOf(command);
       const showProgress = process.stderr.isTTY;
-      const report = await runAttacks({ onStep: (step) => showProgress && output.progress(`  ${step}`) });
+      const report = await runAttacks({
+        verify: options.observe === true ? 'observe' : 'enforce',
+        onStep: (step) => showProgress && output.progress(`  ${step}`),
+      });
       const summary = summaryOf(report, systemClock);
       await writeSummary(options.summary, summary, report.sign);
       output.result({ ...summary, summaryFile: options.summary }, (print) => {

@@ -21,7 +21,7 @@ export interface Forged {
   readonly payload: Uint8Array;
 }
 
-const ANSWER_TIMEOUT_MS = 2_000;
+const ANSWER_TIMEOUT_MS = 10_000;
 /** Subscriptions in a queue group: with two hosts in it, 99 of 100 messages come here. */
 const MEMBERS = 200;
 const TRIES = 8;

@@ -20,7 +20,7 @@ async function noteRefusal(attacker: Attacker, reply: string, during: () => Prom
   const stop = attacker.listen((message: RawMessage) => {
     if (message.subject === reply && message.status !== '') told(message.status);
   });
-  const timer = setTimeout(() => told('nothing'), 5_000);
+  const timer = setTimeout(() => told('nothing'), 12_000);
   await during();
   attacker.answers.push(await refusal);
   clearTimeout(timer);

@@ -43,7 +43,7 @@ function commitOf(root: string): string | undefined {
 
 /** What the summary file holds. */
 export function summaryOf(report: AttackReport, clock: Clock) {
-  const { rows, natsServer, clusterKey } = report;
+  const { rows, verify: verifyMode, natsServer, clusterKey } = report;
   const surprises = rows.filter(({ expected }) => !expected).length;
   const commit = commitOf(packageRoot);
   return {
@@ -53,6 +53,7 @@ export function summaryOf(report: AttackReport, clock: Clock) {
     natsServer,
     node: process.versions.node,
     hosts: 3,
+    verify: verifyMode,
     clusterKey,
     counts: {
       attacks: rows.length,

@@ -38,6 +38,7 @@ export interface ThreeHostsOptions {
   /** An empty folder of mode 0700. */
   readonly stateDir: string;
   readonly clock: Clock;
+  readonly verify: 'enforce' | 'observe';
   /** Told before each step. */
   readonly onStep: (step: string) => void;
   /** Hears each code by which a host, or the caller, refused something. */
@@ -73,7 +74,7 @@ const STOLEN = 2;
 
 /** Starts a NATS server with a user for each connection, three hosts and a caller. Ends all of it when disposed of. */
 export async function startThreeHosts(options: ThreeHostsOptions): Promise<ThreeHosts> {
-  const { stateDir, clock, onStep, onCode } = options;
+  const { stateDir, clock, verify, onStep, onCode } = options;
   await using starting = new AsyncDisposableStack();
   const cluster = SigningKey.generate('cluster');
   const clusterSeedFile = await writeSeed(stateDir, 'cluster', cluster);
@@ -97,14 +98,14 @@ export async function startThreeHosts(options: ThreeHostsOptions): Promise<Three
       admin: { listen: false },
       ...more,
       // Forged refusals must not end genuine calls, however busy this machine is.
-      trust: { clusterSeedFile, unlinkedOrigins: [CALLER_ORIGIN], refusalGraceMs: 20_000 },
+      trust: { verify, clusterSeedFile, unlinkedOrigins: [CALLER_ORIGIN], refusalGraceMs: 20_000 },
     });
   const startOne = (at: number): Promise<Host> =>
     startHost({
       config: configOf(at, {
         components: sampleComponents()
           .filter(({ id }) => COMPONENTS[at]!.includes(id))
-          .map((component) => ({ ...component, timeoutMs: component.id === 'echo' ? 1_500 : 10_000 })),
+          .map((component) => ({ ...component, timeoutMs: component.id === 'echo' ? 3_000 : 10_000 })),
       }),
       log,
       // A frame that is dropped ends no call, so only the metrics tell of it.
@@ -112,11 +113,13 @@ export async function startThreeHosts(options: ThreeHostsOptions): Promise<Three
       clock,
     });
   const hosts: Host[] = [];
-  starting.defer(() => Promise.all(hosts.map((host) => host.stop())).then(() => {}));
-  for (const at of COMPONENTS.keys()) {
+  starting.defer(() => Promise.all(hosts.map((host) => host?.stop())).then(() => {}));
+  const start = async (at: number): Promise<void> => {
     onStep(`host ${at + 1} of ${COMPONENTS.length}: ${COMPONENTS[at]!.join(', ')}`);
     hosts[at] = await startOne(at);
-  }
+  };
+  // The second runs what the first has translated.
+  await Promise.all([start(0).then(() => start(1)), start(STOLEN)]);
   onStep('caller');
   const caller = starting.use(
     // The caller logs in as its host does, so that the stolen credentials hear its answers too: the worst case.

@@ -41,7 +41,7 @@ const CHUNKS: readonly Buffer[] = [...Array.from({ length: 20 }, (_, n) => textP
 const STREAM = Buffer.concat(CHUNKS);
 /** "Comes later", in place of a stream. */
 const PENDING = Buffer.from([0]);
-const BETWEEN_CHUNKS_MS = 10;
+const BETWEEN_CHUNKS_MS = 25;
 
 /** Makes a genuine call. Never rejects. A call that fails has run nothing; if it did after all, the count of runs shows it. */
 export async function genuineCall(caller: Caller, traffic: Traffic, timeoutMs: number): Promise<GenuineCall> {
