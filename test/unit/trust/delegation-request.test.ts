@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decideDelegation, type AllowEntry } from '../../../src/trust/allow-list.ts';
@@ -54,6 +55,53 @@ describe('a delegation request', () => {
   });
 });
 
+describe('the text of a delegation request', () => {
+  /** A request over any claims under any header, both signatures good. */
+  const forge = (claims: string, header = 'dlr2s', label = 'dlr'): string => {
+    const signedText = `${header}.${Buffer.from(claims).toString('base64url')}`;
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64BE(BigInt(signedText.length));
+    const digest = createHash('sha256').update(`wzt2\0${label}\0`).update(length).update(signedText).digest();
+    return `${signedText}.${Buffer.concat([host.sign(digest), user.sign(digest)]).toString('base64url')}`;
+  };
+  const claims = Buffer.from(sign().split('.')[1]!, 'base64url').toString();
+
+  it('is D("dlr", header and claims) under two signatures', () => {
+    expect(claims).toMatch(
+      /^\{"v":2,"jti":"[\w-]{22}","iat":1800000000000,"lat":"default","sub":"N[A-Z2-7]{55}","usr":"U[A-Z2-7]{55}","org":"echo,hello","tgt":"\*"\}$/,
+    );
+    expect(openDelegationRequest(forge(claims))).toMatchObject(wish);
+    expect(openDelegationRequest(forge(claims, 'dlr2s', 'dlg'))).toBeUndefined();
+  });
+
+  it.each([
+    ['another header', forge(claims, 'dlg2s')],
+    ['no header', forge(claims, '')],
+    ['a part more', `${forge(claims)}.AAAA`],
+    ['a part less', forge(claims).slice(0, forge(claims).lastIndexOf('.'))],
+    ['one part', 'dlr2s'],
+    ['a third signature', forge(claims) + Buffer.alloc(64).toString('base64url')],
+    ['more behind the claims', forge(`${claims} `)],
+    ['a brace more', forge(`${claims}}`)],
+    ['an id that is none', forge(claims.replace(/"jti":"[^"]*"/, '"jti":"x"'))],
+    ['a lattice that is none', forge(claims.replace('default', 'a.b'))],
+    ['a lattice that is too long', forge(claims.replace('default', 'x'.repeat(65)))],
+    ['origins that are no scope', forge(claims.replace('echo,hello', 'hello,echo'))],
+    ['targets that are no scope', forge(claims.replace('"tgt":"*"', '"tgt":"*,a"'))],
+  ])('is nothing with %s', (_, text) => {
+    expect(openDelegationRequest(text)).toBeUndefined();
+  });
+
+  it('has at most 8,192 characters', () => {
+    const list = (count: number): string => Array.from({ length: count }, (_, n) => `c${String(n).padStart(5, '0')}`).join(',');
+    const long = forge(claims.replace('echo,hello', list(790)));
+    const longer = forge(claims.replace('echo,hello', list(880)));
+    expect([long.length <= 8_192, longer.length > 8_192]).toEqual([true, true]);
+    expect(openDelegationRequest(long)).toMatchObject({ org: list(790) });
+    expect(openDelegationRequest(longer)).toBeUndefined();
+  });
+});
+
 describe('the allow-list', () => {
   const request = openDelegationRequest(sign())!;
   const entry = (more: Partial<AllowEntry>): AllowEntry => ({ origins: '*', targets: '*', lifetimeMs: 60_000, ...more });
@@ -74,6 +122,18 @@ describe('the allow-list', () => {
     expect(decideDelegation([entry({ host: host.publicKey })], request)).toMatchObject({ ok: true, org: 'echo,hello', tgt: '*' });
   });
 
+  it('gives what is left when only one half has something in common', () => {
+    const only = (origins: string, targets: string) =>
+      decideDelegation([entry({ host: host.publicKey, origins, targets })], request);
+    expect(only('zoo', 'zoo')).toMatchObject({ ok: true, org: '', tgt: 'zoo' });
+    expect(only('echo', '')).toMatchObject({ ok: true, org: 'echo', tgt: '' });
+    const another = SigningKey.generate('server').publicKey;
+    expect(decideDelegation([entry({ host: another, user: user.publicKey })], request).ok).toBe(false);
+    expect(decideDelegation([entry({ host: another }), entry({ host: host.publicKey, lifetimeMs: 9 })], request)).toMatchObject({
+      lifetimeMs: 9,
+    });
+  });
+
   it('refuses what has nothing in common with what is allowed', () => {
     const list = [entry({ host: host.publicKey, origins: 'zoo', targets: '' })];
     expect(decideDelegation(list, request)).toEqual({ ok: false, reason: 'scope' });
@@ -87,6 +147,16 @@ describe('a scope', () => {
     expect(['*', '', 'a', 'a,b'].every(isScope)).toBe(true);
     expect(['b,a', 'a,a', 'a,', ',a', 'a b', '*,a', 'ä'].some(isScope)).toBe(false);
     fc.assert(fc.property(ids, (list) => isScope(scopeOf(list))));
+  });
+
+  it('is made of ids in any order, each once, and of everybody if he is among them', () => {
+    expect(scopeOf(['b', 'a', 'b', 'B'])).toBe('B,a,b');
+    expect(scopeOf([])).toBe('');
+    expect(scopeOf(['a', '*'])).toBe('*');
+    expect(commonScope('a,b,c', 'b,c,d')).toBe('b,c');
+    expect(commonScope('', 'a')).toBe('');
+    expect(commonScope('', '')).toBe('');
+    expect(commonScope('*', '*')).toBe('*');
   });
 
   it('has in common with another what stands in both', () => {

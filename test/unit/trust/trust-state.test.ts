@@ -2,15 +2,12 @@ import { describe, expect, it } from 'vitest';
 import {
   type DelegationClaims,
   delegationThumbprint,
-  MAX_DELEGATION_LIFETIME_MS,
   signDelegation,
   writeDelegationClaims,
 } from '../../../src/trust/delegation.ts';
-import { FailureBudget } from '../../../src/trust/failure-budget.ts';
 import { type IssuerSetClaims, signIssuerSet, writeIssuerSetClaims } from '../../../src/trust/issuer-set.ts';
 import { SigningKey } from '../../../src/trust/nkey.ts';
-import { type RevocationClaims, signRevocation, writeRevocationClaims } from '../../../src/trust/revocation.ts';
-import { MAX_REVOCATIONS, RevocationList } from '../../../src/trust/revocations.ts';
+import { signRevocation, writeRevocationClaims } from '../../../src/trust/revocation.ts';
 import { newTokenId } from '../../../src/trust/signer.ts';
 import { MAX_SUB_DELEGATIONS, TrustState, type TrustStateOptions } from '../../../src/trust/trust-state.ts';
 import { TrustedTime } from '../../../src/trust/trusted-time.ts';
@@ -255,69 +252,88 @@ describe('room', () => {
   });
 });
 
-describe('a list of revocations', () => {
-  const claims = (sub: string, frm: number, iss = a.publicKey): RevocationClaims => ({
-    v: 2,
-    iat: 0,
-    lat: LATTICE,
-    iss,
-    sub,
-    frm,
+describe('what issuers say after a rotation', () => {
+  it('counts for the newcomer and for who stays, and for who left only as far as it went', () => {
+    const { state, startMs, clock } = setUp();
+    expect([state.active, state.epoch, state.minEpoch]).toEqual([a.publicKey, 0, 0]);
+    const set = { v: 2, lat: LATTICE, min: 0 } as const;
+    const both = [a.publicKey, b.publicKey].sort().join(',');
+    state.takeIssuerSet(signIssuerSet(a, { ...set, iat: startMs, iss: a.publicKey, epc: 1, act: a.publicKey, set: both }));
+    clock.pass(1_000);
+    const kids = [a, b].map((issuer) => {
+      const sub = SigningKey.generate('server').publicKey;
+      const life = { iat: startMs + 1_000, nbf: startMs, exp: startMs + HOUR_MS };
+      const claims = {
+        v: 2,
+        jti: newTokenId(),
+        lat: LATTICE,
+        epc: 1,
+        iss: issuer.publicKey,
+        sub,
+        org: '',
+        tgt: '',
+        ...life,
+      } as const;
+      const taken = state.takeDelegation(signDelegation(issuer, claims));
+      return { sub, kid: 'kid' in taken ? taken.kid : '' };
+    });
+    const revoke = (by: SigningKey, sub: string): string =>
+      said(
+        state.takeRevocation(
+          signRevocation(by, { v: 2, iat: startMs, lat: LATTICE, iss: by.publicKey, sub, frm: startMs + HOUR_MS }),
+        ),
+      );
+    const counts = ({ sub, kid }: { sub: string; kid: string }): boolean => !('ok' in state.find(sub, kid));
+    expect(kids.map(counts)).toEqual([true, true]);
+    expect(revoke(b, kids[0]!.sub)).toBe('taken');
+    expect(kids.map(counts)).toEqual([false, true]);
+    // Who stays keeps its word without end; who leaves has none about what was minted after it left.
+    const last = { ...set, iat: startMs + 500, iss: b.publicKey, epc: 2, act: b.publicKey, set: b.publicKey };
+    state.takeIssuerSet(signIssuerSet(b, last));
+    expect(revoke(a, kids[1]!.sub)).toBe('taken');
+    expect(kids.map(counts)).toEqual([false, true]);
+    expect(revoke(b, kids[1]!.sub)).toBe('taken');
+    expect(kids.map(counts)).toEqual([false, false]);
   });
-  const everywhere = (): number => Number.POSITIVE_INFINITY;
 
-  it('keeps the furthest word of each issuer about each key', () => {
-    const list = new RevocationList(SKEW_MS);
-    expect(list.add(claims('x', 10), 'x10', 0)).toBe('taken');
-    expect(list.add(claims('x', 10), 'x10', 0)).toBe('known');
-    expect(list.add(claims('x', 9), 'x9', 0)).toBe('known');
-    expect(list.add(claims('x', 11), 'x11', 0)).toBe('taken');
-    expect(list.add(claims('x', 5, b.publicKey), 'x5b', 0)).toBe('taken');
-    expect(list.texts()).toEqual(['x11', 'x5b']);
-    expect([list.hits('x', 11, everywhere), list.hits('x', 12, everywhere), list.hits('y', 1, everywhere)]).toEqual([
-      true,
-      false,
-      false,
-    ]);
-    const reach = (issuer: string): number => (issuer === a.publicKey ? 3 : 9);
-    expect([3, 4, 5, 6].map((minted) => list.hits('x', minted, reach))).toEqual([true, true, true, false]);
-  });
-
-  it('is bounded, and forgets only what can hit nothing any more', () => {
-    const list = new RevocationList(SKEW_MS);
-    const spentMs = MAX_DELEGATION_LIFETIME_MS + 2 * SKEW_MS;
-    for (let n = 0; n < MAX_REVOCATIONS; n++) list.add(claims(`${n}`, n < 2 ? 1 : 1_000), `${n}`, 0);
-    expect(list.add(claims('new', 5), 'new', 1 + spentMs)).toBe('full');
-    // What is known already needs no room.
-    expect(list.add(claims('1', 2), '1 again', 1 + spentMs)).toBe('taken');
-    expect(list.add(claims('new', 5), 'new', 2 + spentMs)).toBe('taken');
-    expect(list.hits('0', 1, everywhere)).toBe(false);
-    expect(list.hits('1', 2, everywhere)).toBe(true);
-    expect(list.add(claims('newer', 5), 'newer', 2 + spentMs)).toBe('full');
-    expect(list.add(claims('newer', 5), 'newer', 3 + spentMs)).toBe('taken');
-    expect(list.texts()).toHaveLength(MAX_REVOCATIONS);
-  });
-});
-
-describe('a budget of failures', () => {
-  it('is open until so many have failed, and gets back so many in a second, never more than at first', () => {
-    const clock = new ManualClock();
-    const budget = new FailureBudget(new TrustedTime(clock), 10, 3);
-    const fail = (count: number): void => {
-      for (let n = 0; n < count; n++) budget.failed();
+  it.each([
+    ['*', '*', true],
+    ['*', 'x,y', true],
+    ['*', '', true],
+    ['x,y', 'x', true],
+    ['x,y', '', true],
+    ['x,y', 'x,y', true],
+    ['x,y', '*', false],
+    ['x,y', 'x,z', false],
+    ['', 'x', false],
+    ['', '', true],
+  ])('a host that has %j can give %j on: %s', (outer, inner, allowed) => {
+    const { state, startMs } = setUp();
+    const base = { v: 2, iat: startMs, nbf: startMs, exp: startMs + HOUR_MS, lat: LATTICE, epc: 0 } as const;
+    const parent = signDelegation(a, {
+      ...base,
+      jti: newTokenId(),
+      iss: a.publicKey,
+      sub: host.publicKey,
+      org: outer,
+      tgt: outer,
+    });
+    const give = (org: string, tgt: string): string => {
+      const keys = { iss: host.publicKey, sub: provider.publicKey, par: delegationThumbprint(parent) };
+      return said(state.takeDelegation(signDelegation(host, { ...base, ...keys, jti: newTokenId(), org, tgt }), parent));
     };
-    fail(2);
-    expect(budget.open).toBe(true);
-    fail(1);
-    expect(budget.open).toBe(false);
-    clock.pass(99);
-    expect(budget.open).toBe(false);
-    clock.pass(1);
-    expect(budget.open).toBe(true);
-    expect(budget.open).toBe(true);
-    clock.pass(3_600_000);
-    expect(budget.open).toBe(true);
-    fail(3);
-    expect(budget.open).toBe(false);
+    const expected = allowed ? 'taken' : `SCOPE delegates more than "${host.publicKey}" has`;
+    expect([give(inner, ''), give('', inner)]).toEqual([expected, expected]);
+  });
+
+  it('says of a provider what is wrong with its host', () => {
+    const { state, startMs } = setUp();
+    const base = { v: 2, iat: startMs, nbf: startMs, exp: startMs + HOUR_MS, lat: LATTICE, epc: 0, org: '', tgt: '' } as const;
+    const parent = signDelegation(b, { ...base, jti: newTokenId(), iss: b.publicKey, sub: host.publicKey });
+    const keys = { iss: host.publicKey, sub: provider.publicKey, par: delegationThumbprint(parent) };
+    const child = signDelegation(host, { ...base, ...keys, jti: newTokenId() });
+    expect(said(state.takeDelegation(child, parent))).toBe(`ISSUER delegation signed by "${b.publicKey}"`);
+    // A text that is not its parent is not even looked at.
+    expect(said(state.takeDelegation(child, 'anything'))).toBe('DELEGATION the delegation of the delegating host is not known');
   });
 });
