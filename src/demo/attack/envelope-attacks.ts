@@ -18,12 +18,15 @@ async function withTokens(attacker: Attacker, change: (token: string) => readonl
   await attacker.sendAll(change(tokenOf(genuine)).map((token) => withToken(genuine, token)));
 }
 
-/** The claims of a genuine token, under a signature of the attacker's own. */
+/** The claims of a genuine token, under a signature of the attacker's own; any delegation they name stays in them. */
 function resigned(token: string, key: SigningKey, iss: string = key.publicKey): string {
   const claims = partsOf(token).claims.replace(/"iss":"[^"]*"/, `"iss":"${iss}"`);
   const signedText = signedTextOf(HEADERS.request.single, claims);
   return sealSingle(signedText, key.sign(Buffer.from(singleMessage(signedText), 'latin1')));
 }
+
+/** A token whose claims name no delegation, as a cluster key's own do. */
+const withoutDelegation = (token: string): string => edited(token, /"kid":"[^"]*",/, '');
 
 /** What a token is: its presence, header, spelling, signer and signature. */
 export const ENVELOPE_ATTACKS: readonly Attack[] = [
@@ -76,8 +79,12 @@ export const ENVELOPE_ATTACKS: readonly Attack[] = [
   {
     id: 'ENV-05',
     words: 'genuine claims, signed by a cluster key that the attacker made',
-    codes: ['TRELLIS_VERIFY_ISSUER'],
-    run: (attacker) => withTokens(attacker, (token) => [resigned(token, SigningKey.generate('cluster'))]),
+    codes: ['TRELLIS_VERIFY_ISSUER', 'TRELLIS_VERIFY_DELEGATION'],
+    run: (attacker) =>
+      withTokens(attacker, (token) => {
+        const own = SigningKey.generate('cluster');
+        return [resigned(token, own), resigned(withoutDelegation(token), own)];
+      }),
   },
   {
     id: 'ENV-06',
@@ -89,13 +96,18 @@ export const ENVELOPE_ATTACKS: readonly Attack[] = [
   {
     id: 'ENV-07',
     words: 'genuine claims, signed by keys of other kinds, or under a name cut short',
-    codes: ['TRELLIS_VERIFY_ISSUER'],
+    codes: ['TRELLIS_VERIFY_ISSUER', 'TRELLIS_VERIFY_DELEGATION'],
     run: (attacker) =>
       withTokens(attacker, (token) => {
         const own = SigningKey.generate('cluster');
         const kinds = (['account', 'server', 'user', 'module', 'operator'] as const).map((kind) => SigningKey.generate(kind));
         const names = [own.publicKey.slice(0, -1), own.publicKey.slice(0, 8), '', own.publicKey.toLowerCase()];
-        return [...kinds.map((key) => resigned(token, key)), ...names.map((iss) => resigned(token, own, iss))];
+        const bare = withoutDelegation(token);
+        return [
+          ...kinds.map((key) => resigned(bare, key)),
+          ...names.map((iss) => resigned(bare, own, iss)),
+          resigned(token, kinds[1]!),
+        ];
       }),
   },
   {

@@ -9,7 +9,7 @@ export const PLACE_ATTACKS: readonly Attack[] = [
   {
     id: 'ENV-18',
     words: 'a genuine call with another caller in its header, and in its claims',
-    codes: ['TRELLIS_VERIFY_HEADERS', 'TRELLIS_VERIFY_SIGNATURE'],
+    codes: ['TRELLIS_VERIFY_HEADERS', 'TRELLIS_VERIFY_SCOPE', 'TRELLIS_VERIFY_SIGNATURE'],
     async run(attacker) {
       const genuine = await attacker.intercept('hello', HELLO);
       await attacker.send(withHeader(genuine, HEADER.sourceId, 'greeter-chain'));
