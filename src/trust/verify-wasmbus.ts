@@ -8,6 +8,7 @@ import type { RestartFence } from './restart-fence.ts';
 import type { TrustedTime } from './trusted-time.ts';
 import { PendingInvocation, type RequestVerifier, type VerifiedInvocation } from './verify-request.ts';
 import {
+  type OpenWasmbusToken,
   openWasmbusToken,
   wasmbusCallText,
   type WasmbusCallText,
@@ -71,7 +72,8 @@ export interface WasmbusVerifierOptions {
 }
 
 const ID = /^[0-9A-Za-z-]{1,64}$/;
-const MAX_JTI_CHARS = 64;
+// All known senders write 22 letters and digits. It names the call in log and audit, so it must be printable.
+const TOKEN_ID = /^[0-9A-Za-z_-]{1,64}$/;
 
 function isModule(party: WasmbusParty): boolean {
   return party.publicKey.startsWith('M');
@@ -110,7 +112,7 @@ export function createWasmbusVerifier(options: WasmbusVerifierOptions): WasmbusV
   }
 
   function checkFields(c: WasmbusClaims, r: ReceivedWasmbus, call: WasmbusCallText): Denial | undefined {
-    if (c.jti.length > MAX_JTI_CHARS) return deny('TRELLIS_VERIFY_MALFORMED', `an id of ${c.jti.length} characters`);
+    if (!TOKEN_ID.test(c.jti)) return deny('TRELLIS_VERIFY_MALFORMED', `${quote(c.jti)} is no id of a token`);
     if (!ID.test(r.id)) return deny('TRELLIS_VERIFY_FIELDS', `${quote(r.id)} is no id of an invocation`);
     if (c.sub !== r.id) return deny('TRELLIS_VERIFY_FIELDS', `signed for id ${quote(c.sub)}, sent with ${quote(r.id)}`);
     for (const party of [r.origin, r.target]) {
@@ -161,6 +163,17 @@ export function createWasmbusVerifier(options: WasmbusVerifierOptions): WasmbusV
     if ('fault' in token) {
       return deny(token.fault === 'form' ? 'TRELLIS_VERIFY_FORM' : 'TRELLIS_VERIFY_MALFORMED', `token ${token.reason}`);
     }
+    const verdict = judge(token, r, to);
+    const { jti, iss } = token.claims;
+    const org = r.origin.publicKey;
+    return verdict.ok || !TOKEN_ID.test(jti) || !isPeerKey(org) ? verdict : { ...verdict, said: { jti, iss, org } };
+  }
+
+  function judge(
+    token: OpenWasmbusToken,
+    r: ReceivedWasmbus,
+    to: WasmbusAddressee,
+  ): { ok: true; pending: PendingInvocation } | Denial {
     const { claims } = token;
     // Only cluster issuers: nobody in 0.82 knows delegations.
     const signer = signers.find(claims.iss, undefined);

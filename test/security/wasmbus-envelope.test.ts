@@ -318,6 +318,21 @@ describe('fields and target', () => {
 });
 
 describe('the verifier', () => {
+  it('LEK-07 says of a refused token what names it, and only if that is printable', () => {
+    const { verifier, message, key } = createWorld();
+    const jti = newWasmbusTokenId();
+    const refusal = (received: ReceivedWasmbus) => verifier.verify(received, { ...TO, target: 'elsewhere' });
+    expect(refusal(message({}, { jti }))).toMatchObject({
+      code: 'TRELLIS_VERIFY_LINK',
+      said: { jti, iss: key.publicKey, org: VECTOR.origin.publicKey },
+    });
+    for (const odd of ['a b', 'a/b', 'j'.repeat(65)]) {
+      expect(refusal(message({}, { jti: odd }))).toMatchObject({ code: 'TRELLIS_VERIFY_MALFORMED' });
+      expect(refusal(message({}, { jti: odd }))).not.toHaveProperty('said');
+    }
+    expect(refusal(message({ origin: { ...VECTOR.origin, publicKey: 'M\n' } }))).not.toHaveProperty('said');
+  });
+
   it('admits only what it let in itself', () => {
     const [mine, other] = [createWorld(), createWorld()];
     const verdict = other.verifier.verify(other.message(), TO);

@@ -379,6 +379,26 @@ describe('a component here calls a peer of 0.82', () => {
   });
 });
 
+describe('a host that ends', () => {
+  it('delivers the answers of what it has begun, also those that go through the object store', async () => {
+    const { file } = legacyComponent();
+    const link = { source: CALLER.publicKey, target: 'legacy', namespace: 'wasmcloud', package: 'testoperation' };
+    await using ending = await startTestLattice({
+      components: [{ id: 'legacy', file, wasmbus: { key: ACTOR.publicKey } }],
+      links: [{ ...link, interfaces: ['test-operation'] }],
+    });
+    await pastStart();
+    const seed = readFileSync(ending.lattice.callerConfig.trust.clusterSeedFile!, 'utf8').trim();
+    await using caller = await WasmbusPeer.connect(ending.lattice.server.url, seed);
+    const made = callOf({ payload: randomBytes(BIG) });
+    await (await caller.store()).putBlob({ name: made.id }, made.payload);
+    const answer = caller.send(subjectOf(ACTOR), caller.pack(made, { msg: Buffer.alloc(0) }), 30_000);
+    await until('the call has begun', () => ending.runs('legacy') > 0);
+    await ending.lattice.host.drain();
+    expect((await answer).msg.equals(made.payload)).toBe(true);
+  });
+});
+
 describe('settings', () => {
   it('selfCalls lets wash call, and nothing else', async () => {
     const { file } = legacyComponent();

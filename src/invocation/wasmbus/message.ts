@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../../errors.ts';
+import { type ErrorCode, TrellisError } from '../../errors.ts';
 import { isToken } from '../../ids.ts';
 import { answerOfResult, type Answer, type ResultShape } from '../../wasmbus/payload.ts';
 import { answerName, MAX_INLINE_BYTES, type PayloadStore } from '../../wasmbus/payload-store.ts';
@@ -135,8 +135,13 @@ export class WasmbusMessage extends IncomingInvocation {
     const bytes = writeResponse({ msg, invocationId: this.invocation.id, error, contentLength });
     try {
       this.#o.bus.publish(this.reply, bytes);
-    } catch {
+    } catch (cause) {
       this.#o.inbox.stats.undeliverable++;
+      if (msg.length === 0) return;
+      // A server whose limit is below 900 KiB: peers look for nothing of that size in the store.
+      const code = cause instanceof TrellisError ? cause.code : 'TRELLIS_INTERNAL';
+      this.#o.failed(code, `an answer of ${msg.length} bytes was not sent`);
+      this.#publish(EMPTY, UNDELIVERED);
     }
   }
 
