@@ -24,6 +24,8 @@ const FLUSH_TIMEOUT_MS = 5_000;
  */
 export class RawConnection {
   #errors: string[] = [];
+  /** Resolves when the server has hung up. */
+  readonly closed: Promise<void>;
   #closed = false;
   #buffer: Buffer = Buffer.alloc(0);
   #pongs: (() => void)[] = [];
@@ -38,10 +40,13 @@ export class RawConnection {
     this.userKey = userKey;
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
     socket.on('error', () => {});
-    socket.on('close', () => {
-      this.#closed = true;
-      for (const pong of this.#pongs.splice(0)) pong();
-    });
+    this.closed = new Promise((resolve) =>
+      socket.on('close', () => {
+        this.#closed = true;
+        for (const pong of this.#pongs.splice(0)) pong();
+        resolve();
+      }),
+    );
   }
 
   /** Logs in at `127.0.0.1:port` with a user seed. Resolves when the server has answered. */
@@ -118,10 +123,6 @@ export class RawConnection {
       });
       this.#socket.write(`PING${CRLF}`);
     });
-  }
-
-  close(): void {
-    this.#socket.destroy();
   }
 
   #read(chunk: Buffer): void {
