@@ -1,6 +1,7 @@
 import type { Clock } from './clock.ts';
 import type { HostConfig } from './config/schema.ts';
 import { describeSubject, parseDescription, type ComponentDescription } from './control/describe.ts';
+import { askExplanations, type Explanation } from './control/explain.ts';
 import { CATALOGUE, TrellisError, type ErrorCode } from './errors.ts';
 import { componentId, functionName, instanceName, linkName } from './ids.ts';
 import type { InvocationHandle } from './invocation/outbound.ts';
@@ -73,7 +74,9 @@ export class Caller implements AsyncDisposable {
       const error = (code: ErrorCode, detail: string, correlation?: string): TrellisError =>
         new TrellisError(code, {
           message: `${CATALOGUE[code].meaning.replace(/\.$/, '')}: ${detail}`,
-          ...(correlation === undefined ? {} : { remedy: `Ask the host which check refused it: trellis explain ${correlation}` }),
+          ...(correlation === undefined
+            ? {}
+            : { remedy: `Ask the host which check refused it: trellis explain ${asArgument(correlation)}` }),
           details: { target: request.target, instance: request.instance, func: request.func, detail, correlation },
         });
       const handle = this.member.invoker.invoke(
@@ -115,7 +118,17 @@ export class Caller implements AsyncDisposable {
     return parseDescription(answer.payload);
   }
 
+  /** Asks the hosts of the lattice why they refused something; empty if none of them knows the id. */
+  explain(correlation: string, waitMs: number): Promise<Explanation[]> {
+    return askExplanations(this.member.ctl, this.member.lattice, correlation, waitMs);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.member.close();
   }
+}
+
+/** One id in 64 begins like a flag. */
+function asArgument(id: string): string {
+  return id.startsWith('-') ? `-- ${id}` : id;
 }

@@ -763,6 +763,20 @@ export const CATALOGUE = {
     'Another development lattice runs in the same state folder.',
     'Stop it, or give this one a folder of its own: trellis up --state-dir DIR',
   ),
+  TRELLIS_AUDIT_FILE: entry(
+    'user',
+    EXIT.config,
+    false,
+    'The audit file cannot be written.',
+    'Name a file in a folder that this user may write: audit.file.',
+  ),
+  TRELLIS_REFUSAL_UNKNOWN: entry(
+    'user',
+    EXIT.notFound,
+    false,
+    'Nobody knows a refusal with this id.',
+    'Hosts remember their last 10,000 refusals; look into an older one with trellis explain ID --file AUDIT_FILE.',
+  ),
   TRELLIS_HOST_START: entry(
     'system',
     EXIT.unexpected,

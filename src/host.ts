@@ -1,3 +1,4 @@
+import { joinAudit, openAudit } from './audit-trail.ts';
 import { openAheadFile } from './state-dir.ts';
 import type { Clock } from './clock.ts';
 import { remoteServers } from './config/check-context.ts';
@@ -8,6 +9,7 @@ import { LinkTable } from './invocation/link-table.ts';
 import { joinLattice, type Member } from './member.ts';
 import { serveComponent, type ServedComponent, type ServeOptions } from './served-component.ts';
 import { createObserver } from './invocation/observer.ts';
+import type { Audit } from './telemetry/audit.ts';
 import type { Logger } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 import { SigningKey } from './trust/nkey.ts';
@@ -103,6 +105,7 @@ export class Host implements AsyncDisposable {
   readonly #admission: Admission;
   readonly #served: ServedComponent[] = [];
   #member: Member | undefined;
+  #audit: Audit | undefined;
   #ready = false;
   #draining: Promise<void> | undefined;
   #over: (reason: TrellisError | undefined) => void = () => {};
@@ -119,7 +122,9 @@ export class Host implements AsyncDisposable {
   async start(): Promise<void> {
     const { config, log, metrics, clock } = this.#options;
     refuseOpenDoors(config);
-    const observer = createObserver(log, metrics);
+    const trail = { ...this.#options, host: this.id };
+    const audit = (this.#audit = await openAudit(trail));
+    const observer = createObserver(log, metrics, audit);
     const member = await joinLattice({
       config,
       log,
@@ -130,6 +135,7 @@ export class Host implements AsyncDisposable {
       ...(clock === undefined ? {} : { clock }),
     });
     this.#member = member;
+    joinAudit(audit, member.ctl, trail);
     metrics.inFlight(() => this.#admission.inFlight);
     for (const partition of ['ctl', 'rpc'] as const) {
       const connection = member[partition];
@@ -165,6 +171,7 @@ export class Host implements AsyncDisposable {
       links: this.#links,
       admission: this.#admission,
       observer,
+      audit,
       log,
       metrics,
       stopping: () => this.#draining !== undefined,
@@ -222,7 +229,8 @@ export class Host implements AsyncDisposable {
     );
     if (this.#admission.inFlight > 0)
       log.warn({ inFlight: this.#admission.inFlight }, 'the drain time is over; what is in flight is given up');
-    if (this.#member !== undefined) await within(FLUSH_MS, this.#member.rpc.flush());
+    const { rpc, ctl } = this.#member ?? {};
+    await within(FLUSH_MS, Promise.all([rpc?.flush(), this.#audit?.close().then(() => ctl?.flush())]));
     await this.#end();
   }
 
@@ -234,6 +242,7 @@ export class Host implements AsyncDisposable {
 
   async #end(): Promise<void> {
     await Promise.allSettled(this.#served.map((served) => served.component.stop()));
+    if (this.#audit !== undefined) await within(FLUSH_MS, this.#audit.close());
     await this.#member?.close();
     this.#over(undefined);
   }

@@ -18,6 +18,7 @@ import { entityOf, WasmbusImports } from './invocation/wasmbus/imports.ts';
 import { operationsOf } from './invocation/wasmbus/operations.ts';
 import { serveWasmbus, type ServeWasmbusOptions } from './invocation/wasmbus/serve.ts';
 import type { Member } from './member.ts';
+import type { Audit } from './telemetry/audit.ts';
 import type { Logger } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 import { childTraceparent } from './telemetry/trace.ts';
@@ -40,6 +41,7 @@ export interface ServeOptions {
   readonly links: LinkTable;
   readonly admission: Admission;
   readonly observer: PathObserver;
+  readonly audit: Audit;
   readonly log: Logger;
   readonly metrics: Metrics;
   /** True once the host is ending: nothing more is started. */
@@ -150,7 +152,9 @@ async function serve(settings: ComponentConfig, options: ServeOptions): Promise<
     handler: createPath(path),
   });
   subscriptions.push(
-    serveDescription(member.ctl, member.lattice, id, { id, digest: artifact.digest, types: offered(checked.types) }),
+    serveDescription(member.ctl, member.lattice, id, { id, digest: artifact.digest, types: offered(checked.types) }, () =>
+      options.audit.record({ kind: 'control', code: 'ok', component: id, operation: 'component.describe' }),
+    ),
   );
   if (legacy !== undefined) {
     subscriptions.push(

@@ -39,6 +39,7 @@ const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./commands/demo.ts'),
   },
   { name: 'call', summary: 'call a function of a component, signed', load: () => import('./commands/call.ts') },
+  { name: 'explain', summary: 'say which check refused a call', load: () => import('./commands/explain.ts') },
   {
     name: 'inspect',
     summary: 'print world, types, digest, size and needs of a component file',

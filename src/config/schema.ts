@@ -350,6 +350,27 @@ export const hostConfigSchema = z.strictObject({
       .prefault({}),
     'Health and metrics.',
   ),
+  audit: setting(
+    z
+      .strictObject({
+        events: setting(
+          z.boolean().default(true),
+          'Publish records as CloudEvents on the control connection: `wasmbus.evt.{lattice}.audit_refused`, `audit_control`, `audit_summary`.',
+        ),
+        file: setting(path().exactOptional(), 'File that takes one record a line, as JSON, mode 0600; none if left out.'),
+        maxFileBytes: setting(
+          count(64 * 1024, 256 * MIB).default(16 * MIB),
+          'Size at which the file becomes `FILE.1` and a new one begins.',
+        ),
+        maxFiles: setting(count(1, 1_000).default(8), 'Files kept, the current one included.'),
+        maxPerSecond: setting(
+          count(1, 10_000).default(20),
+          'Single records a second for each code. What is more of it in that second is one record with the exact number.',
+        ),
+      })
+      .prefault({}),
+    'A record of every refusal and every control command: who, what, code and correlation id; no payload, no secret.',
+  ),
   log: setting(
     z
       .strictObject({

@@ -26,11 +26,13 @@ export function serveDescription(
   lattice: LatticeName,
   id: ComponentId,
   description: ComponentDescription,
+  onAsked: () => void,
 ): BusSubscription {
   const answer = Buffer.from(JSON.stringify(description));
   return ctl.subscribe(describeSubject(lattice, id), { queue: `${lattice}.${id}` }, (message) => {
     // Only to an inbox: otherwise whoever may ask could have this host publish on any subject that its user may.
     if (!isInboxSubject(message.reply)) return;
+    onAsked();
     if (answer.length <= ctl.maxPayloadBytes) ctl.publish(message.reply, answer);
     else ctl.publish(message.reply, Buffer.from(JSON.stringify({ error: 'description larger than max_payload' })));
   });

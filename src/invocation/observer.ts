@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../errors.ts';
+import type { Audit, AuditEvent } from '../telemetry/audit.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { InvocationOutcome, Metrics } from '../telemetry/metrics.ts';
 
@@ -38,8 +39,11 @@ export interface PathObserver {
   dropped(reason: string, code?: ErrorCode): void;
 }
 
-/** Reports to log and metrics: one line and one count per exit, at the level its kind deserves. */
-export function createObserver(log: Logger, metrics: Metrics): PathObserver {
+/**
+ * Reports to log, metrics and audit: one line and one count per exit, at the level its kind deserves, and a record per refusal.
+ * @param audit - A host's; a plain caller has none.
+ */
+export function createObserver(log: Logger, metrics: Metrics, audit?: Audit): PathObserver {
   return {
     ended(end) {
       metrics.invocation(end.component, end.operation).record(end.outcome, end.durationMs);
@@ -48,6 +52,7 @@ export function createObserver(log: Logger, metrics: Metrics): PathObserver {
         return;
       }
       if (end.outcome === 'denied' && end.code !== undefined) metrics.denied(end.code);
+      if (end.correlation !== undefined) audit?.record(refusalOf(end));
       log.warn({ ...end }, end.outcome === 'denied' ? 'invocation denied' : 'invocation failed');
     },
     wouldDeny(code, detail, component, operation) {
@@ -59,7 +64,13 @@ export function createObserver(log: Logger, metrics: Metrics): PathObserver {
     },
     dropped(reason, code = 'TRELLIS_INVOKE_UNAUTHENTICATED') {
       metrics.denied(code);
+      audit?.record({ kind: 'dropped', code, detail: reason });
       log.debug({ code, reason }, 'dropped what is not authentic');
     },
   };
+}
+
+function refusalOf(end: InvocationEnd): AuditEvent {
+  const { code = 'TRELLIS_INTERNAL', detail, origin, verified, signer, component, operation, correlation } = end;
+  return { kind: 'refused', code, detail, origin, proven: verified, signer, component, operation, correlation };
 }

@@ -66,6 +66,7 @@ export function createExposition(counts: Counts): () => Promise<string> {
     'pair',
     counts.unsigned.out,
   );
+  labelled('trellis_audit_lost_total', 'Audit records that could not be written or published.', 'sink', counts.auditLosses);
   add(
     new Gauge({
       name: 'trellis_in_flight',

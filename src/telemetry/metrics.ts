@@ -32,6 +32,8 @@ export interface Metrics {
   observed(code: ErrorCode): void;
   /** An invocation of a pair listed in `trust.unsigned` ran here (`in`), or its unsigned answer was taken here (`out`). */
   unsigned(direction: 'in' | 'out', pair: string): void;
+  /** Audit records that a sink could not keep. */
+  auditLost(sink: 'file' | 'events', count: number): void;
   /** Has the value read at each scrape, e.g. invocations in flight. */
   inFlight(read: () => number): void;
   runnerRestarted(component: string): void;
@@ -61,6 +63,8 @@ export interface Counts {
   readonly observations: ReadonlyMap<string, number>;
   /** By pair. */
   readonly unsigned: Readonly<Record<'in' | 'out', ReadonlyMap<string, number>>>;
+  /** By sink. */
+  readonly auditLosses: ReadonlyMap<string, number>;
   /** By component. */
   readonly restarts: ReadonlyMap<string, number>;
   /** By partition. */
@@ -102,6 +106,10 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
   const durations = new Map<string, DurationHistogram>();
   const denials = new Map<string, number>();
   const observations = new Map<string, number>();
+  const auditLosses = new Map<string, number>([
+    ['file', 0],
+    ['events', 0],
+  ]);
   const unsigned = { in: new Map<string, number>(), out: new Map<string, number>() };
   const restarts = new Map<string, number>();
   const reconnects = new Map<string, number>([
@@ -126,6 +134,7 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
     denials,
     observations,
     unsigned,
+    auditLosses,
     restarts,
     reconnects,
     inFlight: () => readInFlight(),
@@ -148,6 +157,7 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
     denied: (code) => count(denials, code),
     observed: (code) => count(observations, code),
     unsigned: (direction, pair) => count(unsigned[direction], pair),
+    auditLost: (sink, lost) => void auditLosses.set(sink, auditLosses.get(sink)! + lost),
     inFlight: (read) => void (readInFlight = read),
     runnerRestarted: (component) => count(restarts, component),
     natsReconnected: (partition) => count(reconnects, partition),

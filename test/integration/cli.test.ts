@@ -24,7 +24,7 @@ describe('trellis', () => {
   it('prints help with examples for itself and each command', async () => {
     const root = await cli('--help');
     expect(root.code).toBe(0);
-    for (const name of ['up', 'host', 'demo', 'call', 'inspect', 'wire', 'keys', 'bench'])
+    for (const name of ['up', 'host', 'demo', 'call', 'explain', 'inspect', 'wire', 'keys', 'bench'])
       expect(root.stdout).toContain(`  ${name} `);
     for (const name of ['inspect', 'keys', 'wire']) {
       const help = await cli('help', name);

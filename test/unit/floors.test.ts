@@ -13,7 +13,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['development'],
   ['host', 'caller'],
   ['served-component'],
-  ['member', 'state-dir'],
+  ['member', 'state-dir', 'audit-trail'],
   ['invocation', 'control'],
   ['trust', 'nats', 'wrpc', 'wasmbus', 'component', 'provider', 'lattice'],
   ['config', 'telemetry'],

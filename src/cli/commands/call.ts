@@ -1,9 +1,6 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { connectCaller } from '../../caller.ts';
-import { loadConfig } from '../../config/load.ts';
-import { formatProblems } from '../../config/problems.ts';
 import type { HostConfig } from '../../config/schema.ts';
 import { COMMAND_LINE_ORIGIN } from '../../development.ts';
 import { TrellisError } from '../../errors.ts';
@@ -11,8 +8,8 @@ import { createLogger } from '../../telemetry/log.ts';
 import { createMetrics } from '../../telemetry/metrics.ts';
 import { readComponent } from '../../wit/component-reader.ts';
 import { callTyped } from '../call-typed.ts';
+import { callerConfig } from '../caller-config.ts';
 import { findOperation } from '../find-operation.ts';
-import { packageDir } from '../package-dir.ts';
 import { examples, outputOf } from '../program.ts';
 
 interface CallFlags {
@@ -90,16 +87,10 @@ function parseArguments(text: string): readonly unknown[] {
   });
 }
 
-/** The configuration named, or environment and defaults over the development lattice that `trellis up` left word of. */
+/** A configuration with a key to sign with. */
 function configFor(file: string | undefined): HostConfig {
-  const development = join(packageDir, '.trellis', 'dev', 'caller.yaml');
-  const chosen = file ?? process.env['TRELLIS_CONFIG'] ?? (existsSync(development) ? development : undefined);
-  const { config, problems } = loadConfig({ env: process.env, ...(chosen === undefined ? {} : { file: chosen }) });
-  if (config !== undefined) {
-    const { clusterSeed, clusterSeedFile, verify } = config.trust;
-    if (clusterSeed === undefined && clusterSeedFile === undefined && verify !== 'off')
-      throw new TrellisError('TRELLIS_CALL_KEY');
-    return config;
-  }
-  throw new TrellisError('TRELLIS_CONFIG_INVALID', { message: formatProblems(problems).trim() });
+  const config = callerConfig(file);
+  const { clusterSeed, clusterSeedFile, verify } = config.trust;
+  if (clusterSeed === undefined && clusterSeedFile === undefined && verify !== 'off') throw new TrellisError('TRELLIS_CALL_KEY');
+  return config;
 }
