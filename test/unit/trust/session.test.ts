@@ -3,6 +3,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { EphemeralKey, FrameSession, MAX_FRAME_TAG_CHARS } from '../../../src/trust/session.ts';
 import { acceptDigest, requestDigest } from '../../../src/trust/token.ts';
+import { anyText } from '../../support/texts.ts';
 
 const EMPTY = new Uint8Array(0);
 
@@ -42,7 +43,7 @@ describe('an ephemeral key', () => {
   it('never throws, whatever the peer says', () => {
     const own = new EphemeralKey();
     fc.assert(
-      fc.property(fc.oneof(fc.string({ unit: 'binary', maxLength: 60 }), fc.base64String()), (text) => {
+      fc.property(fc.oneof(anyText(60), fc.base64String()), (text) => {
         const secret = own.agree(text);
         return secret === undefined || secret.length === 32;
       }),
@@ -146,7 +147,7 @@ describe('frames of a session', () => {
     ]) {
       expect(server.open(other, '0', EMPTY)).toBe('foreign');
     }
-    fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 50 }), (text) => server.open(text, '0', EMPTY) === 'foreign'));
+    fc.assert(fc.property(anyText(50), (text) => server.open(text, '0', EMPTY) === 'foreign'));
     expect(server.open(tag, '0', EMPTY)).toBe('next');
   });
 });

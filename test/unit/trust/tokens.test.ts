@@ -11,6 +11,7 @@ import {
   writeResultClaims,
 } from '../../../src/trust/result-token.ts';
 import { MAX_CLAIMS_CHARS } from '../../../src/trust/token.ts';
+import { anyText } from '../../support/texts.ts';
 
 const base64url = (bytes: number) =>
   fc.uint8Array({ minLength: bytes, maxLength: bytes }).map((b) => Buffer.from(b).toString('base64url'));
@@ -105,7 +106,7 @@ describe('claims', () => {
         arbitrary as fc.Arbitrary<RequestClaims & ResultClaims & AcceptClaims>,
         fc.nat(),
         fc.nat(3),
-        fc.string({ unit: 'binary', maxLength: 3 }),
+        anyText(3),
         (claims, at, cut, put) => {
           const text = write(claims);
           const start = at % text.length;
