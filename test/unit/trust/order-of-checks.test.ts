@@ -297,6 +297,25 @@ describe('both judges', () => {
     expect(world.results.stats).toMatchObject({ checks: 1, remembered: 1 });
   });
 
+  it('hand on what an answer says of streams', () => {
+    const { signer, results } = createTrustWorld({ key });
+    const { sent } = signCalls(signer, 1)[0]!;
+    const [answer, epk] = [{ request: sent.digest, server: ECHO, inbox: '_INBOX.a' }, 'A'.repeat(43)];
+    const ended = { ...answer, status: 'ok', result: CALL.params } as const;
+    const said: unknown[] = [];
+    signer.accept({ ...answer, epk, running: true }, (token) => said.push(results.accept(sent, token)));
+    signer.accept(answer, (token) => said.push(results.accept(sent, token)));
+    signer.result(ended, (token) => said.push(results.result(sent, token, CALL.params)));
+    signer.result({ ...ended, inbox: undefined }, (token) => said.push(results.result(sent, token, CALL.params)));
+    signer.flush();
+    expect(said).toEqual([
+      { ok: true, inbox: '_INBOX.a', epk, running: true },
+      { ok: true, inbox: '_INBOX.a', epk: undefined, running: false },
+      { ok: true, status: 'ok', inbox: '_INBOX.a' },
+      { ok: true, status: 'ok', inbox: undefined },
+    ]);
+  });
+
   it('refuse when whom they ask fails', () => {
     const world = createTrustWorld({ key });
     const { sent } = signCalls(world.signer, 1)[0]!;
