@@ -2,19 +2,22 @@ import type { Clock } from '../clock.ts';
 
 const WINDOW_MS = 1_000;
 const MAX_CODES = 1_000;
+/** Lines a second that every code has for itself, so that the flood of one hides no other. */
+const OWN_LINES = 3;
 
-interface Window {
-  startMs: number;
-  lines: number;
+interface Lines {
+  written: number;
   suppressed: number;
 }
 
-/** Keeps a flood of one kind of event from becoming a flood of log lines: so many a second and code, the rest is counted. */
+/** Keeps a flood of events from becoming a flood of log lines: so many a second for all codes together, the rest is counted. */
 export class LineLimiter {
   readonly #clock: Clock;
   readonly #maxPerSecond: number;
   readonly #report: (code: string, suppressed: number) => void;
-  readonly #windows = new Map<string, Window>();
+  readonly #codes = new Map<string, Lines>();
+  #startMs = Number.NEGATIVE_INFINITY;
+  #written = 0;
   #timer: NodeJS.Timeout | undefined;
 
   /** @param o.report - Called at most once a second and code, with the number of lines left out. */
@@ -27,20 +30,25 @@ export class LineLimiter {
   /** True if a line with this code may be written now. */
   allows(code: string): boolean {
     const nowMs = this.#clock.monotonicMs();
-    let window = this.#windows.get(code);
-    if (window === undefined) {
-      // Codes come from a fixed catalogue; whoever passes something else must not fill the memory with it.
-      if (this.#windows.size >= MAX_CODES) return false;
-      window = { startMs: nowMs, lines: 0, suppressed: 0 };
-      this.#windows.set(code, window);
-    } else if (nowMs - window.startMs >= WINDOW_MS) {
-      this.#close(code, window);
-      window.startMs = nowMs;
-      window.lines = 0;
+    if (nowMs - this.#startMs >= WINDOW_MS) {
+      this.flush();
+      this.#startMs = nowMs;
+      this.#written = 0;
+      for (const lines of this.#codes.values()) lines.written = 0;
     }
-    window.lines += 1;
-    if (window.lines <= this.#maxPerSecond) return true;
-    window.suppressed += 1;
+    let lines = this.#codes.get(code);
+    if (lines === undefined) {
+      // Codes come from a fixed catalogue; whoever passes something else must not fill the memory with it.
+      if (this.#codes.size >= MAX_CODES) return false;
+      lines = { written: 0, suppressed: 0 };
+      this.#codes.set(code, lines);
+    }
+    if (this.#written < this.#maxPerSecond || lines.written < OWN_LINES) {
+      this.#written += 1;
+      lines.written += 1;
+      return true;
+    }
+    lines.suppressed += 1;
     this.#timer ??= setTimeout(() => this.flush(), WINDOW_MS).unref();
     return false;
   }
@@ -49,13 +57,10 @@ export class LineLimiter {
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    for (const [code, window] of this.#windows) this.#close(code, window);
-  }
-
-  #close(code: string, window: Window): void {
-    if (window.suppressed === 0) return;
-    const { suppressed } = window;
-    window.suppressed = 0;
-    this.#report(code, suppressed);
+    for (const [code, lines] of this.#codes) {
+      const { suppressed } = lines;
+      lines.suppressed = 0;
+      if (suppressed > 0) this.#report(code, suppressed);
+    }
   }
 }

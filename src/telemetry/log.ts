@@ -12,7 +12,7 @@ export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal';
 
 /** Facts beside a message. Names, counts, sizes, codes; never a secret or a payload. */
 export interface LogFields {
-  /** Stable code; lines with one are limited to 100 a second each. */
+  /** Stable code; lines with one are limited to 60 a second together, and 3 for each code at the least. */
   readonly code?: string | undefined;
   /** A {@link TrellisError} shows code, message and remedy; other errors their stack. */
   readonly err?: unknown;
@@ -53,7 +53,7 @@ export interface LoggerOptions {
   readonly destination?: { write(line: string): void };
   readonly scrubber?: Scrubber;
   readonly clock?: Clock;
-  /** Lines a second and code; more are counted and reported once. @defaultValue 100 */
+  /** Lines with a code a second; more are counted and reported once, and each code has 3 for itself. @defaultValue 60 */
   readonly maxLinesPerSecond?: number;
 }
 
@@ -103,7 +103,7 @@ export function createLogger(options: LoggerOptions = {}): Logger {
   );
   const limiter = new LineLimiter({
     clock: options.clock ?? systemClock,
-    maxPerSecond: options.maxLinesPerSecond ?? 100,
+    maxPerSecond: options.maxLinesPerSecond ?? 60,
     report: (code, suppressed) => root.warn({ code, suppressed }, 'lines of this code were left out'),
   });
   const flush = (): void => {

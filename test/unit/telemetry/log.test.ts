@@ -62,19 +62,19 @@ describe('createLogger', () => {
     expect(parsed()[1]!['err']).toMatchObject({ type: 'TypeError', stack: expect.stringContaining('log.test') as string });
   });
 
-  it('limits lines of one code to 100 a second and says how many were left out', () => {
+  it('limits lines with a code to 60 a second, leaves each code three, and says how many were left out', () => {
     let nowMs = 0;
     const clock: Clock = { wallMs: () => nowMs, monotonicMs: () => nowMs };
     const { log, parsed } = capture({ clock });
     for (let i = 0; i < 250; i++) log.warn({ code: 'TRELLIS_USAGE' }, 'flood');
     for (let i = 0; i < 5; i++) log.warn({ code: 'TRELLIS_INTERNAL' }, 'other');
-    expect(parsed().filter((line) => line['msg'] === 'flood')).toHaveLength(100);
-    expect(parsed().filter((line) => line['msg'] === 'other')).toHaveLength(5);
+    expect(parsed().filter((line) => line['msg'] === 'flood')).toHaveLength(60);
+    expect(parsed().filter((line) => line['msg'] === 'other')).toHaveLength(3);
     nowMs = 1_001;
     log.warn({ code: 'TRELLIS_USAGE' }, 'flood');
     const summary = parsed().find((line) => line['suppressed'] !== undefined);
-    expect(summary).toMatchObject({ code: 'TRELLIS_USAGE', suppressed: 150 });
-    expect(parsed().filter((line) => line['msg'] === 'flood')).toHaveLength(101);
+    expect(summary).toMatchObject({ code: 'TRELLIS_USAGE', suppressed: 190 });
+    expect(parsed().filter((line) => line['msg'] === 'flood')).toHaveLength(61);
   });
 
   it('takes values that cannot be serialised', () => {
