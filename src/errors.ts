@@ -430,6 +430,13 @@ export const CATALOGUE = {
     'The replay memory is full of envelopes that have not expired, so no new one is taken.',
     'Raise trust.replayMaxEntries or lower trust.tokenLifetimeMs.',
   ),
+  TRELLIS_VERIFY_FLOODED: entry(
+    'denied',
+    EXIT.denied,
+    true,
+    'So many forged messages arrive that a message without an admission pass gets no signature check.',
+    'Find who sends them (their origin and signer stand in the log), and give callers control credentials, so that they get a pass.',
+  ),
   TRELLIS_VERIFY_PAYLOAD: entry(
     'denied',
     EXIT.denied,

@@ -3,6 +3,7 @@ import { systemClock, type Clock } from './clock.ts';
 import type { HostConfig, PartitionConfig } from './config/schema.ts';
 import { TrellisError } from './errors.ts';
 import { latticeName, type LatticeName } from './ids.ts';
+import { joinPassExchange } from './control/pass-exchange.ts';
 import { Invoker } from './invocation/invoke.ts';
 import type { LinkTable } from './invocation/link-table.ts';
 import type { PathObserver } from './invocation/observer.ts';
@@ -11,8 +12,10 @@ import { joinWasmbus, type WasmbusMember } from './invocation/wasmbus/join.ts';
 import { connectPartition, type LatticeConnection } from './nats/connection.ts';
 import { ObjectBucket } from './nats/object-store.ts';
 import type { Logger } from './telemetry/log.ts';
+import { FailureBudget } from './trust/failure-budget.ts';
 import { IssuerSet, issuersOnly } from './trust/issuers.ts';
 import { SigningKey } from './trust/nkey.ts';
+import { PassKeys } from './trust/pass-keys.ts';
 import { ReplayWindow } from './trust/replay.ts';
 import { RestartFence, type AheadStore } from './trust/restart-fence.ts';
 import { SignatureChecker } from './trust/signatures.ts';
@@ -39,6 +42,8 @@ export interface Member {
   readonly adHoc: boolean;
   readonly issuers: IssuerSet;
   readonly requests: RequestVerifier;
+  /** Bounds the answers to messages that are not let in. */
+  readonly refusals: FailureBudget;
   /** Who may stay unsigned under `enforce`. */
   readonly unsigned: UnsignedPairs;
   readonly invoker: Invoker;
@@ -61,6 +66,9 @@ export interface JoinOptions {
   readonly clock?: Clock;
 }
 
+/** Answers to messages that are not let in, a second, once twice as many have gone out. */
+const REFUSALS_PER_SECOND = 1_000;
+
 /** Opens both connections and returns a member of the lattice. @throws TRELLIS_NATS_*, TRELLIS_KEY_INVALID, TRELLIS_TRUST_ISSUER_INVALID */
 export async function joinLattice(options: JoinOptions): Promise<Member> {
   const { config, log, observer } = options;
@@ -78,7 +86,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     throw error;
   });
 
-  const { skewMs, bind, tokenLifetimeMs, batch, unlinkedOrigins, replayMaxEntries, verify } = config.trust;
+  const { skewMs, bind, tokenLifetimeMs, batch, unlinkedOrigins, replayMaxEntries, verify, failedChecksPerSecond } = config.trust;
   const inbox = createInbox(rpc);
   const signer = createTokenSigner({ key, lattice, clock, lifetimeMs: tokenLifetimeMs, batch });
   const replay = new ReplayWindow({ clock, maxEntries: replayMaxEntries, skewMs });
@@ -86,6 +94,8 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
   const signers = issuersOnly(issuers);
   const signatures = new SignatureChecker(MAX_LIFETIME_MS + 2 * skewMs);
   const fence = new RestartFence(time, skewMs, options.ahead);
+  const passes = new PassKeys(() => clock.wallMs());
+  const leavePassExchange = await joinPassExchange({ ctl, lattice, keys: passes, holds: options.ahead !== undefined, clock });
   const requests = createRequestVerifier({
     lattice,
     signers,
@@ -97,6 +107,8 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     skewMs,
     signatures,
     fence,
+    passes,
+    budget: new FailureBudget(time, failedChecksPerSecond, failedChecksPerSecond),
   });
   const results = createResultVerifier({ lattice, signers, time, skewMs, signatures });
   const unsigned = new UnsignedPairs(config.trust.unsigned, (id, role) =>
@@ -109,6 +121,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     mode: verify,
     signer,
     results,
+    passes,
     observer,
     unsigned,
     maxResultBytes: config.limits.maxResultBytes,
@@ -143,10 +156,12 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     adHoc,
     issuers,
     requests,
+    refusals: new FailureBudget(time, REFUSALS_PER_SECOND, 2 * REFUSALS_PER_SECOND),
     unsigned,
     invoker,
     wasmbus,
     async close() {
+      leavePassExchange();
       invoker.close();
       wasmbus.invoker?.close();
       await Promise.allSettled([rpc.close(), ctl.close()]);

@@ -141,6 +141,7 @@ async function serve(settings: ComponentConfig, options: ServeOptions): Promise<
     },
     observer: options.observer,
     clock: member.clock,
+    refusals: member.refusals,
   };
   const subscriptions = subscribeComponent({
     bus: member.rpc,

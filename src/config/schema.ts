@@ -153,6 +153,10 @@ const trustSchema = z.strictObject({
     count(1_000, 50_000_000).default(1_000_000),
     'Invocation ids remembered against replay; when full, calls are refused as busy. About 100 bytes each.',
   ),
+  failedChecksPerSecond: setting(
+    count(1, 1_000_000).default(500),
+    'Signature checks that may fail in a second before messages without an admission pass are answered busy unchecked. Members of the lattice have a pass.',
+  ),
   unlinkedOrigins: setting(
     z.array(token('a component or caller id', 128)).default([]),
     'Signed origins that may call without a link, such as a command line or a gateway.',

@@ -94,6 +94,7 @@ export function createGate(mode: VerifyMode, verifier: RequestVerifier, { pairs,
       if (mode === 'enforce' && opened.token === undefined) return listed(opened, to);
       const verdict = verifier.verify({
         token: opened.token,
+        pass: opened.pass,
         subject: message.subject,
         reply: message.reply,
         target: to.target,

@@ -11,6 +11,8 @@ export const HEADER = {
   traceparent: 'traceparent',
   /** The signed request token. */
   invocation: 'Lattice-Invocation',
+  /** Admission pass of the token beside it: whether a signature check is worth its time. Proves nothing and lets nobody in. */
+  pass: 'Lattice-Pass',
   /** The signed acknowledgement: parameters or frames may follow, or the call runs and takes its time. */
   accept: 'Lattice-Accept',
   /** Number and tag of a frame of a stream or future. */

@@ -51,7 +51,7 @@ export function createObserver(log: Logger, metrics: Metrics, audit?: Audit): Pa
         if (log.enabled('debug')) log.debug({ ...end }, 'invocation');
         return;
       }
-      if (end.outcome === 'denied' && end.code !== undefined) metrics.denied(end.code);
+      if (end.code !== undefined && (end.outcome === 'denied' || end.code === 'TRELLIS_VERIFY_FLOODED')) metrics.denied(end.code);
       if (end.correlation !== undefined) audit?.record(refusalOf(end));
       log.warn({ ...end }, end.outcome === 'denied' ? 'invocation denied' : 'invocation failed');
     },

@@ -5,6 +5,7 @@ import { HEADER, headerInteger } from './headers.ts';
 /** What the first message of an invocation says, sized and shaped but not believed. */
 export interface OpenedInvocation {
   readonly token: string | undefined;
+  readonly pass: string | undefined;
   readonly sourceId: string | undefined;
   readonly linkName: string | undefined;
   readonly traceparent: string | undefined;
@@ -40,6 +41,7 @@ export function openInvocation(message: IncomingInvocation, limits: { maxParamsB
   const traceparent = message.header(HEADER.traceparent);
   return {
     token: message.header(HEADER.invocation),
+    pass: message.header(HEADER.pass),
     sourceId,
     linkName,
     traceparent: traceparent !== undefined && traceparent.length <= MAX_TRACEPARENT ? traceparent : undefined,

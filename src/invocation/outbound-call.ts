@@ -96,8 +96,11 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
       [HEADER.sourceId, call.origin],
       [HEADER.linkName, call.link],
     ];
-    if (token !== undefined) headers.push([HEADER.invocation, token]);
-    else headers.push([HEADER.length, String(call.params.length)]);
+    if (token !== undefined) {
+      headers.push([HEADER.invocation, token]);
+      const pass = this.#o.passes.passFor(this.#sent!.digest);
+      if (pass !== undefined) headers.push([HEADER.pass, pass]);
+    } else headers.push([HEADER.length, String(call.params.length)]);
     if (call.depth > 0) headers.push([HEADER.depth, String(call.depth)]);
     if (call.traceparent !== undefined) headers.push([HEADER.traceparent, call.traceparent]);
     try {

@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../errors.ts';
 import type { ComponentId, FunctionName, InstanceName, LatticeName, LinkName } from '../ids.ts';
+import type { PassKeys } from '../trust/pass-keys.ts';
 import type { TokenSigner } from '../trust/signer.ts';
 import type { ResultVerifier } from '../trust/verify-result.ts';
 import type { Bus } from '../wrpc/bus.ts';
@@ -59,6 +60,8 @@ export interface InvokerOptions {
   readonly mode: VerifyMode;
   readonly signer: TokenSigner;
   readonly results: ResultVerifier;
+  /** Makes the admission pass that goes beside a token. */
+  readonly passes: Pick<PassKeys, 'passFor'>;
   readonly observer: PathObserver;
   /** Which targets may answer which calls unsigned, also under `enforce`. */
   readonly unsigned: UnsignedPairs;

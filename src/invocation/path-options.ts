@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { RunningComponent } from '../component/component.ts';
 import type { ComponentId } from '../ids.ts';
+import type { FailureBudget } from '../trust/failure-budget.ts';
 import type { TokenSigner } from '../trust/signer.ts';
 import type { Admission } from './admit.ts';
 import type { Addressee, Gate } from './gate.ts';
@@ -28,6 +29,8 @@ export interface PathOptions {
   readonly limits: PathLimits;
   readonly observer: PathObserver;
   readonly clock: Clock;
+  /** Bounds the answers to what is not let in; beyond it they are left out. */
+  readonly refusals: FailureBudget;
 }
 
 /** One function of the component, as the lattice addresses it. */

@@ -23,6 +23,9 @@ import { keptFrame, MAX_EARLY_FRAMES, ResultFrames } from './value-frames.ts';
 
 /** The one reason that is told: it teaches an attacker nothing, and an unmodified peer what it is missing. */
 const NOT_SIGNED = 'invocation not signed';
+const TRY_AGAIN: ReadonlySet<ErrorCode> = new Set(['TRELLIS_VERIFY_REPLAY_FULL', 'TRELLIS_VERIFY_FLOODED']);
+/** An overloaded host says so ten times as often as it explains itself to strangers. */
+const BUSY_WEIGHT = 0.1;
 
 /**
  * The path of every invocation of one component:
@@ -265,9 +268,9 @@ class Passage implements CallEvents {
     this.#leave(failure === 'unsigned-values' ? 'denied' : failure, failure, code, detail);
   }
 
-  /** To the caller every denial reads alike; only a full replay window says busy, because trying again later helps. */
+  /** To the caller every denial reads alike; a full replay window and a flood say busy, because trying again later helps. */
   #deny(denial: Denial): void {
-    const outcome = denial.code === 'TRELLIS_VERIFY_REPLAY_FULL' ? 'busy' : 'denied';
+    const outcome = TRY_AGAIN.has(denial.code) ? 'busy' : 'denied';
     this.#claims ??= denial.said;
     this.#origin = this.#claims?.org ?? this.#origin;
     this.#leave(outcome, outcome, denial.code, denial.detail);
@@ -288,12 +291,24 @@ class Passage implements CallEvents {
     // What is refused before it runs may be a stranger's copy of a request that is running. A signature on that refusal would
     // let the stranger end somebody else's call, and buy cryptography with a flood.
     const reply = this.#admitted ? this.#replyContext : { ...this.#replyContext, token: undefined };
+    if (!this.#admitted && !this.#mayAnswer(code)) {
+      this.#close(outcome, code, detail, correlationOf(this.#claims));
+      return;
+    }
     const refused = this.#handle === undefined || outcome === 'denied';
     const correlation = refused ? correlationOf(this.#claims) : undefined;
     const text = code === 'TRELLIS_VERIFY_UNSIGNED' ? { text: NOT_SIGNED } : {};
     replyFailure(this.#message, reply, failure, correlation === undefined ? undefined : { correlation, ...text }, () =>
       this.#close(outcome, code, detail, correlation),
     );
+  }
+
+  /** Answers to a flood of forgeries are a flood themselves, and may go where the forger wants them. */
+  #mayAnswer(code: ErrorCode): boolean {
+    const { refusals } = this.#path;
+    if (!refusals.open) return false;
+    refusals.failed(code === 'TRELLIS_PATH_BUSY' ? BUSY_WEIGHT : 1);
+    return true;
   }
 
   #close(outcome: InvocationOutcome, code?: ErrorCode, detail?: string, correlation?: string): void {

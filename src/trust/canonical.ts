@@ -27,10 +27,10 @@ export function decodeBase64urlText(text: string): string | undefined {
 export type DigestForm = 'base64url' | 'binary';
 
 /**
- * Opens the digest `D(label, part…)` = SHA-256(`wzt2` 00 label 00, then for each part its length as u64 big endian and its
+ * What opens the digest `D(label, part…)` = SHA-256(`wzt2` 00 label 00, then for each part its length as u64 big endian and its
  * bytes). The label keeps the purposes apart, the lengths keep the parts apart: no two inputs share a hashed text.
  */
-function domainPrefix(label: string): Buffer {
+export function domainPrefix(label: string): Buffer {
   return Buffer.from(`wzt2\0${label}\0`, 'latin1');
 }
 

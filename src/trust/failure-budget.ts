@@ -28,8 +28,9 @@ export class FailureBudget {
     return this.#tokens >= 1;
   }
 
-  /** A check failed. */
-  failed(): void {
-    this.#tokens--;
+  /** A check failed; `weight` is what it cost, in checks. */
+  failed(weight = 1): void {
+    // What has a pass may fail without end; the debt of it shall be over in a burst's time.
+    this.#tokens = Math.max(-this.#burst, this.#tokens - weight);
   }
 }

@@ -1,9 +1,11 @@
 import { quote } from '../ids.ts';
 import { byteLengthOf } from './canonical.ts';
 import { type Denial, deny, verifierFailed } from './denial.ts';
+import type { FailureBudget } from './failure-budget.ts';
 import type { SignerDirectory } from './issuers.ts';
 import type { LinkTable } from './links.ts';
 import type { ReplayWindow } from './replay.ts';
+import type { PassKeys } from './pass-keys.ts';
 import { readRequestClaims, type RequestClaims } from './request-token.ts';
 import { RestartFence } from './restart-fence.ts';
 import { SignatureChecker } from './signatures.ts';
@@ -15,6 +17,8 @@ import type { TrustedTime } from './trusted-time.ts';
 export interface ReceivedRequest {
   /** The request token, if there was one. */
   readonly token: string | undefined;
+  /** The admission pass beside it, if there was one. */
+  readonly pass?: string | undefined;
   readonly subject: string;
   readonly reply: string;
   /** Component, interface and function that this subscription serves. */
@@ -106,17 +110,24 @@ export interface RequestVerifierOptions {
   readonly fence?: RestartFence;
   /** Shared with the result verifier, since one batch may hold a peer's requests and its results; its own by default. */
   readonly signatures?: SignatureChecker;
+  /** Knows passes; without it no request carries one. */
+  readonly passes?: Pick<PassKeys, 'vouches'>;
+  /** Bounds the failed checks that requests without a pass may cause; without it nothing does. */
+  readonly budget?: FailureBudget;
 }
 
 const DEFAULT_SKEW_MS = 5_000;
+/** Hashing so many bytes costs about as much as an Ed25519 check. */
+const BYTES_LIKE_A_CHECK = 128 * 1024;
+const FLOODED = deny('TRELLIS_VERIFY_FLOODED', 'too many checks failed of late, and no pass');
 
 /**
  * Makes the judge of requests. Order of checks: size, shape, header word, one spelling, signer known, times, lattice, component and
- * function, subject and reply, plain headers, link, scope of the signer, id unused, payload, signature, and on admission payload, time, id. Everything
- * cheap comes first; the signature comes before anything is remembered, so strangers cannot fill the memory of used ids.
+ * function, subject and reply, plain headers, link, scope of the signer, id unused, admission (a known batch, a pass, or room in the budget of failed
+ * checks), payload, signature, and on admission payload, time, id. Everything cheap comes first; the signature comes before anything is remembered, so strangers cannot fill the memory of used ids.
  */
 export function createRequestVerifier(options: RequestVerifierOptions): RequestVerifier {
-  const { lattice, signers, time, replay, links, bind } = options;
+  const { lattice, signers, time, replay, links, bind, passes, budget } = options;
   const { skewMs = DEFAULT_SKEW_MS, maxLifetimeMs = MAX_LIFETIME_MS } = options;
   const fence = options.fence ?? new RestartFence(time, skewMs);
   const unlinked = new Set(options.unlinkedOrigins);
@@ -193,14 +204,25 @@ export function createRequestVerifier(options: RequestVerifierOptions): RequestV
       return deny('TRELLIS_VERIFY_SCOPE', `${quote(claims.iss)} may not speak for ${quote(claims.org)}`);
     }
     if (replay.has(claims.iss, claims.jti)) return deny('TRELLIS_VERIFY_REPLAYED', `id ${claims.jti} was used before`);
+    const known = signatures.knows(token, claims.iss, nowMs);
+    if (!known && !mayCost(r)) return FLOODED;
     // A shorter first payload is the beginning of a longer one; its digest is checked on admission.
     const complete = r.params.length >= claims.len;
     const payloadDenial = complete ? checkPayload(claims, r.params) : undefined;
-    if (payloadDenial !== undefined) return payloadDenial;
-    if (!signatures.check(token, claims.iss, signer.key, nowMs)) {
-      return deny('TRELLIS_VERIFY_SIGNATURE', `not signed by ${quote(claims.iss)}`);
-    }
-    return { complete };
+    if (payloadDenial !== undefined) return failed(r, payloadDenial);
+    if (known || signatures.check(token, claims.iss, signer.key, nowMs)) return { complete };
+    return failed(r, deny('TRELLIS_VERIFY_SIGNATURE', `not signed by ${quote(claims.iss)}`));
+  }
+
+  /** True if hashing and a signature check are worth it: a member vouches for this token, or little has failed of late. */
+  function mayCost(r: ReceivedRequest): boolean {
+    return budget === undefined || budget.open || passes?.vouches(r.pass, r.token!) === true;
+  }
+
+  /** What fails from here on has cost something, and is paid by those without a pass. Forgeries seldom have one. */
+  function failed(r: ReceivedRequest, denial: Denial): Denial {
+    budget?.failed(1 + Math.floor(r.params.length / BYTES_LIKE_A_CHECK));
+    return denial;
   }
 
   function admit(pending: PendingInvocation, root: readonly Uint8Array[]): { ok: true; invocation: VerifiedInvocation } | Denial {

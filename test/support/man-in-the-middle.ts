@@ -114,6 +114,7 @@ export class CallerInTheMiddle {
         signers: issuersOnly(member.issuers),
         time: new TrustedTime(member.clock),
       }),
+      passes: { passFor: () => undefined },
       observer,
       unsigned: new UnsignedPairs([], () => {}),
       maxResultBytes: 16 * 1024 * 1024,

@@ -14,6 +14,7 @@ function admitWhenFull(mode: VerifyMode) {
     const opened: OpenedInvocation = {
       token,
       sourceId: CALL.origin,
+      pass: undefined,
       linkName: CALL.link,
       traceparent: undefined,
       declaredBytes: undefined,
