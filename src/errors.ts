@@ -451,6 +451,13 @@ export const CATALOGUE = {
     'The signature does not fit the envelope and its issuer.',
     'Check that the sender signs with the key it names.',
   ),
+  TRELLIS_VERIFY_UNCONFIRMED: entry(
+    'denied',
+    EXIT.denied,
+    false,
+    'The caller did not confirm that this host shall run the call: a replayed copy, or a caller that cannot.',
+    'For a caller of an older version, update it, or set replay to local for this component.',
+  ),
   TRELLIS_VERIFY_FRAME: entry(
     'denied',
     EXIT.denied,

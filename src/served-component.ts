@@ -139,6 +139,7 @@ async function serve(settings: ComponentConfig, options: ServeOptions): Promise<
       maxCallDepth: config.limits.maxCallDepth,
       paramsTimeoutMs: Math.min(timeoutMs, 10_000),
     },
+    confirm: config.trust.verify === 'enforce' && (settings.replay ?? config.trust.replay) === 'cluster',
     observer: options.observer,
     clock: member.clock,
     refusals: member.refusals,

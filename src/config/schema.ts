@@ -149,6 +149,10 @@ const trustSchema = z.strictObject({
     count(0, 60_000).default(1_000),
     'How long a refusal that may be forged, or may speak of a copy of the request, waits for the answer to overtake it. It then ends no call that is answered within this time.',
   ),
+  replay: setting(
+    z.enum(['local', 'cluster']).default('local'),
+    'How often a signed call may run: `local` once on each host, `cluster` once in the lattice, for one more round trip and two more signatures a call. Callers must then be Trellis too. Under `verify: enforce` only.',
+  ),
   replayMaxEntries: setting(
     count(1_000, 50_000_000).default(1_000_000),
     'Invocation ids remembered against replay; when full, calls are refused as busy. About 100 bytes each.',
@@ -238,6 +242,7 @@ const componentSchema = z.strictObject({
   ),
   maxInstances: setting(count(1, 10_000).default(32), 'Instances at once.'),
   maxQueue: setting(count(0, 1_000_000).default(1_024), 'Invocations that wait for an instance; more are answered busy.'),
+  replay: setting(z.enum(['local', 'cluster']).exactOptional(), '`trust.replay` for this component; that if left out.'),
   timeoutMs: setting(
     count(1, 86_400_000).exactOptional(),
     'Longest run of one invocation; `limits.maxExecutionTimeMs` if left out.',

@@ -1,6 +1,6 @@
 import type { ComponentId } from '../ids.ts';
 import { EphemeralKey, FrameSession } from '../trust/session.ts';
-import type { TokenSigner } from '../trust/signer.ts';
+import type { AcceptToSign, TokenSigner } from '../trust/signer.ts';
 import { acceptDigest, requestDigest } from '../trust/token.ts';
 import type { PendingInvocation } from '../trust/verify-request.ts';
 import type { IncomingInvocation } from '../wrpc/server.ts';
@@ -21,6 +21,7 @@ export class Acceptance {
   readonly #own: EphemeralKey | undefined;
   readonly #secret: Buffer | undefined;
   #session: FrameSession | undefined;
+  #told = false;
 
   /** @param withSession whether streams and futures may travel outside the signed bytes; the request must have offered it */
   constructor(options: AcceptanceOptions, withSession: boolean) {
@@ -51,13 +52,15 @@ export class Acceptance {
     return this.#options.message.inbox();
   }
 
-  /** Signs it, and sends it at the end of the turn. `running`: the invocation has been admitted. */
-  send(running: boolean): void {
+  /** Signs it, and sends it at the end of the turn. Once a caller has been told that its call runs, there is nothing to add. */
+  send(state: AcceptToSign['state']): void {
+    if (this.#told) return;
+    this.#told = state === 'running';
     const { signer, server, message, pending } = this.#options;
     const request = requestDigest(pending.token);
     // A second one says only that the call runs now: the session is there.
     const epk = this.#session === undefined ? this.#own?.text : undefined;
-    signer.accept({ request, server, inbox: this.inbox, epk, running }, (token) => {
+    signer.accept({ request, server, inbox: this.inbox, epk, state }, (token) => {
       if (this.#secret !== undefined && this.#session === undefined) {
         this.#session = new FrameSession('server', this.#secret, request, acceptDigest(token));
         message.sealFrames(sealerOf(this.#session));

@@ -17,6 +17,7 @@ export class ChosenAccept {
   readonly #own: EphemeralKey | undefined;
   #inbox: string | undefined;
   #running = false;
+  #confirm = false;
   #session: FrameSession | undefined;
 
   /** @param withSession whether to offer a session for streams and futures */
@@ -33,6 +34,11 @@ export class ChosenAccept {
   /** The server says that it runs the call: a refusal that it has not signed is somebody else's. */
   get running(): boolean {
     return this.#running;
+  }
+
+  /** True if the server waits for the word that it shall run the call. */
+  get confirm(): boolean {
+    return this.#confirm;
   }
 
   get session(): FrameSession | undefined {
@@ -59,10 +65,11 @@ export class ChosenAccept {
     if (!verdict.ok || token === undefined || verdict.inbox !== inbox) return 'unproven';
     if (this.#inbox !== undefined && this.#inbox !== inbox) return 'other';
     // Whoever waits for parameters that were all sent has a copy that somebody cut short.
-    if (!verdict.running && !wanting) return 'other';
+    if (!verdict.running && !verdict.confirm && !wanting) return 'other';
     this.#running ||= verdict.running;
     if (this.#inbox !== undefined) return 'again';
     this.#inbox = inbox;
+    this.#confirm = verdict.confirm;
     const secret = verdict.epk === undefined ? undefined : this.#own?.agree(verdict.epk);
     if (secret !== undefined) this.#session = new FrameSession('caller', secret, sent.digest, acceptDigest(token));
     return 'taken';

@@ -53,6 +53,8 @@ export interface Gate {
     message: { subject: string; reply: string; payload: Uint8Array },
     to: Addressee,
   ): Passed | Denial;
+  /** Judges the caller's word that this host shall run the call. Never throws. */
+  confirm(pending: PendingInvocation, token: string | undefined, inbox: string): { readonly ok: true } | Denial;
   /** Judges the complete parameters of a message that passed `check`. Never throws. */
   admit(pending: PendingInvocation, root: readonly Uint8Array[]): Admitted | Denial;
 }
@@ -107,6 +109,7 @@ export function createGate(mode: VerifyMode, verifier: RequestVerifier, { pairs,
       if (verdict.ok || mode === 'enforce') return verdict;
       return { ok: true, pending: undefined, runnable: letThrough(opened.sourceId, 'mode'), denied: verdict };
     },
+    confirm: (pending, token, inbox) => verifier.confirm(pending, token, inbox),
     admit(pending, root) {
       const verdict = verifier.admit(pending, root);
       if (verdict.ok) {

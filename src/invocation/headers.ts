@@ -15,6 +15,8 @@ export const HEADER = {
   pass: 'Lattice-Pass',
   /** The signed acknowledgement: parameters or frames may follow, or the call runs and takes its time. */
   accept: 'Lattice-Accept',
+  /** On the end of the root parameters: the signed word that this server shall run the call. */
+  confirm: 'Lattice-Confirm',
   /** Number and tag of a frame of a stream or future. */
   frame: 'Lattice-Frame',
   /** The signed result, on the one-message reply or on the end of `.results`. */

@@ -132,7 +132,12 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
       this.fail('TRELLIS_PATH_UNSIGNED_VALUES', 'the target opens no session for streams and futures');
       return false;
     }
-    return true;
+    if (!this.#accept.confirm) return this.#wantsAccept;
+    // One accept is confirmed, and no other ever: this call runs once in the lattice.
+    this.#o.signer.confirm({ request: this.#sent.digest, inbox }, (token) => {
+      if (!this.#ended) this.#wire.allowParams(inbox, { entries: [[HEADER.confirm, token]] });
+    });
+    return false;
   }
 
   /** An acknowledgement after the end: how the ends of open parameters are proved to whoever waits for them. */

@@ -27,6 +27,8 @@ export interface PathOptions {
   readonly gate: Gate;
   readonly signer: TokenSigner;
   readonly limits: PathLimits;
+  /** Runs a call only when its caller has confirmed, to this host, that it shall: once in the lattice. Under `enforce` only. */
+  readonly confirm: boolean;
   readonly observer: PathObserver;
   readonly clock: Clock;
   /** Bounds the answers to what is not let in; beyond it they are left out. */

@@ -3,23 +3,24 @@ import type { CallFailure } from '../component/runner/frames.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { InvocationOutcome } from '../telemetry/metrics.ts';
 import { type Denial, deny, type TokenFacts } from '../trust/denial.ts';
+import type { AcceptToSign } from '../trust/signer.ts';
 import type { PendingInvocation } from '../trust/verify-request.ts';
-import type { PathFrame } from '../wrpc/chunks.ts';
-import type { HeaderLookup } from '../wrpc/client.ts';
 import type { IncomingInvocation } from '../wrpc/server.ts';
 import { Acceptance } from './acceptance.ts';
 import type { Permit } from './admit.ts';
 import { correlationOf } from './correlation.ts';
 import { type Failure, RUN_FAILURE } from './failure-codes.ts';
-import { judgeFrame } from './frame-proof.ts';
 import { isListed, type Runnable } from './gate.ts';
 import { HEADER } from './headers.ts';
 import { openInvocation, type OpenedInvocation } from './open.ts';
-import { ParamsCollector } from './params.ts';
+import { Intake } from './intake.ts';
+import { LaterParams } from './later-params.ts';
+import { LongCalls, type LongCall } from './long-calls.ts';
+import type { Gathered } from './params.ts';
 import type { PathOptions, ServedFunction } from './path-options.ts';
 import { replyFailure, replyResult, type ReplyContext } from './reply.ts';
 import { pairName } from './unsigned-pairs.ts';
-import { keptFrame, MAX_EARLY_FRAMES, ResultFrames } from './value-frames.ts';
+import { ResultFrames } from './value-frames.ts';
 
 /** The one reason that is told: it teaches an attacker nothing, and an unmodified peer what it is missing. */
 const NOT_SIGNED = 'invocation not signed';
@@ -36,10 +37,18 @@ const BUSY_WEIGHT = 0.1;
  * one reply, one metric, one log line, one code.
  */
 export function createPath(options: PathOptions): (fn: ServedFunction) => (message: IncomingInvocation) => void {
-  return (fn) => (message) => new Passage(options, fn, message).admit();
+  const shared: Shared = { waiting: new Set(), longCalls: new LongCalls() };
+  return (fn) => (message) => new Passage(options, fn, message, shared).admit();
 }
 
-class Passage implements CallEvents {
+/** What the invocations of one component share. */
+interface Shared {
+  /** Requests that are being taken in. */
+  readonly waiting: Set<string>;
+  readonly longCalls: LongCalls;
+}
+
+class Passage implements CallEvents, LongCall {
   readonly #path: PathOptions;
   readonly #fn: ServedFunction;
   readonly #message: IncomingInvocation;
@@ -56,19 +65,21 @@ class Passage implements CallEvents {
   /** The gate has let it through: whatever is answered from here on is about this request and no copy of it. */
   #admitted = false;
   #handle: CallHandle | undefined;
-  #params: ParamsCollector | undefined;
+  #intake: Intake | undefined;
+  /** The request, once it is verified and admitted. */
+  #pending: PendingInvocation | undefined;
   /** The signed acknowledgement, once one was needed. */
   #acceptance: Acceptance | undefined;
-  /** Bytes of parameters so far, streams and futures included. */
-  #paramBytes = 0;
-  /** Streams and futures whose root is still being gathered. */
-  #early: PathFrame[] | undefined;
+  /** What may follow the first message; most calls need none. */
+  #later: LaterParams | undefined;
   /** Streams and futures of the result, and whether the call ends with them. */
   #frames: ResultFrames | undefined;
   #lastFrame = false;
   #ended = false;
+  readonly #shared: Shared;
 
-  constructor(path: PathOptions, fn: ServedFunction, message: IncomingInvocation) {
+  constructor(path: PathOptions, fn: ServedFunction, message: IncomingInvocation, shared: Shared) {
+    this.#shared = shared;
     this.#path = path;
     this.#fn = fn;
     this.#message = message;
@@ -124,20 +135,31 @@ class Passage implements CallEvents {
       this.#leave('bad', 'too-large', 'TRELLIS_PATH_TOO_LARGE', 'parameters larger than limits.maxParamsBytes');
       return;
     }
-    this.#paramBytes = first.length;
-    if (first.length >= expected) {
+    const { confirm } = this.#path;
+    if (first.length >= expected && !confirm) {
       this.#admitParams(pending, [first], first);
       return;
     }
-    this.#params = new ParamsCollector(first, expected, this.#path.limits.paramsTimeoutMs, (complete) => {
-      if (complete === undefined) this.#leave('bad', 'timeout', 'TRELLIS_PATH_PARAMS_TIMEOUT', 'parameters did not arrive');
-      else this.#admitParams(pending, [complete], complete);
+    this.#intake = Intake.begin({
+      path: this.#path,
+      message: this.#message,
+      pending,
+      waiting: this.#shared.waiting,
+      done: (gathered) => this.#onGathered(pending, gathered),
     });
-    this.#accept(pending);
+    if (this.#intake === undefined) this.#deny(deny('TRELLIS_VERIFY_REPLAYED', 'a copy of it is being taken in'));
+    else this.#accept(pending, confirm ? 'confirm' : undefined);
+  }
+
+  #onGathered(pending: PendingInvocation, gathered: Gathered): void {
+    if (this.#ended) return;
+    if (gathered === 'incomplete') this.#leave('bad', 'timeout', 'TRELLIS_PATH_PARAMS_TIMEOUT', 'parameters did not arrive');
+    else if (gathered === 'unconfirmed') this.#deny(deny('TRELLIS_VERIFY_UNCONFIRMED', 'no confirmation came in time'));
+    else this.#admitParams(pending, [gathered], gathered);
   }
 
   /** Acknowledges, signed: further parameters may come, and streams and futures too if the caller has offered a session. */
-  #accept(pending: PendingInvocation): void {
+  #accept(pending: PendingInvocation, state: AcceptToSign['state']): void {
     const { signer, id: server } = this.#path;
     const withSession = this.#fn.asyncParams || this.#fn.asyncResult;
     this.#acceptance = new Acceptance({ signer, server, message: this.#message, pending }, withSession);
@@ -145,8 +167,8 @@ class Passage implements CallEvents {
       this.#deny(deny('TRELLIS_VERIFY_MALFORMED', 'epk is no X25519 key'));
       return;
     }
-    this.#message.onParams((path, bytes, eof, header) => this.#onParams(path, bytes, eof, header));
-    this.#acceptance.send(this.#admitted);
+    this.#expectParams();
+    this.#acceptance.send(state);
   }
 
   #admitParams(pending: PendingInvocation, root: readonly Uint8Array[], params: Uint8Array): void {
@@ -157,10 +179,24 @@ class Passage implements CallEvents {
     }
     if (verdict.denied === undefined) this.#verified = true;
     else this.#path.observer.wouldDeny(verdict.denied.code, verdict.denied.detail, this.#path.id, this.#fn.operation);
+    if (this.#later !== undefined) this.#later.verified = this.#verified;
     this.#admitted = true;
     const offered = pending.claims.epk !== undefined && (this.#fn.asyncParams || this.#fn.asyncResult);
-    if (offered && this.#acceptance === undefined) this.#accept(pending);
-    if (!this.#ended) this.#run(verdict.runnable, params, true);
+    if (offered && this.#acceptance === undefined) this.#accept(pending, 'running');
+    if (this.#ended) return;
+    if (this.#verified && this.#message.unary) {
+      this.#pending = pending;
+      this.#shared.longCalls.add(this);
+    }
+    this.#run(verdict.runnable, params, true);
+  }
+
+  /** The call takes long: its caller learns, signed, that it runs, and will believe no stranger's refusal. */
+  tellRunning(): void {
+    const { signer, id: server } = this.#path;
+    if (this.#ended || this.#pending === undefined) return;
+    this.#acceptance ??= new Acceptance({ signer, server, message: this.#message, pending: this.#pending }, false);
+    this.#acceptance.send('running');
   }
 
   #run(proof: Runnable, params: Uint8Array, complete: boolean): void {
@@ -178,9 +214,8 @@ class Passage implements CallEvents {
     // A 1.x caller sends nothing more until it has its acknowledgement.
     const plain = this.#acceptance === undefined;
     if (plain && (!this.#message.unary || !complete || (this.#fn.asyncParams && !enforced))) {
-      this.#paramBytes = params.length;
       // Under `enforce` all that may come is here, and whoever sends more is a stranger.
-      if (!enforced) this.#message.onParams((path, bytes, eof, header) => this.#onParams(path, bytes, eof, header));
+      if (!enforced) this.#expectParams();
       this.#message.accept();
     }
     this.#handle = this.#path.component.call(
@@ -195,44 +230,19 @@ class Passage implements CallEvents {
       },
       this,
     );
-    for (const { path, bytes, eof } of this.#early ?? []) this.#handle.params(path, bytes, eof);
-    this.#early = undefined;
+    this.#later?.begin(this.#handle);
   }
 
-  #onParams(path: string, bytes: Uint8Array, eof: boolean, header: HeaderLookup): void {
-    if (this.#ended) return;
-    const acceptance = this.#acceptance;
-    if (path !== '' && acceptance?.withSession === true) {
-      const judged = judgeFrame(acceptance.session, { path, bytes, header }, this.#path.observer);
-      if (judged === 'drop') return;
-      if (judged === 'end') {
-        this.#leave('denied', 'frames', 'TRELLIS_VERIFY_FRAME', `a frame of the parameters is missing, before one of ${path}`);
-        return;
-      }
-    } else if (this.#outsideSigned(path)) {
-      // Nothing signs it and anybody could have sent it, so it reaches no component and ends no call either. The end of
-      // parameters that are all there comes with every acknowledgement.
-      if (path !== '' || !eof)
-        this.#path.observer.dropped('a value outside the signed parameters', 'TRELLIS_PATH_UNSIGNED_VALUES');
-      return;
-    }
-    this.#paramBytes += bytes.length;
-    if (this.#paramBytes > this.#path.limits.maxParamsBytes) {
-      this.#leave('bad', 'too-large', 'TRELLIS_PATH_TOO_LARGE', 'parameters larger than limits.maxParamsBytes');
-    } else if (this.#params !== undefined && path === '') this.#params.push(bytes, eof);
-    else if (this.#handle !== undefined) this.#handle.params(path, bytes, eof);
-    else this.#keepEarly(path, bytes, eof);
-  }
-
-  /** True for bytes that belong to nothing signed. */
-  #outsideSigned(path: string): boolean {
-    return path === '' ? this.#verified : this.#path.gate.mode === 'enforce';
-  }
-
-  /** A piece less would be a shorter stream, and look whole. */
-  #keepEarly(path: string, bytes: Uint8Array, eof: boolean): void {
-    if ((this.#early ??= []).length < MAX_EARLY_FRAMES) this.#early.push(keptFrame(path, bytes, eof));
-    else this.#leave('bad', 'too-large', 'TRELLIS_PATH_TOO_LARGE', 'too many frames came before their root');
+  /** From now on parameters may come. */
+  #expectParams(): void {
+    const later = (this.#later = new LaterParams(this.#path, (...exit) => this.#leave(...exit)));
+    later.bytes = this.#message.payload.length;
+    later.acceptance = this.#acceptance;
+    later.intake = this.#intake;
+    later.verified = this.#verified;
+    this.#message.onParams((path, bytes, eof, header) => {
+      if (!this.#ended) later.take(path, bytes, eof, header);
+    });
   }
 
   /** The component's result; what remains is sign and reply. */
@@ -284,7 +294,6 @@ class Passage implements CallEvents {
   #leave(outcome: InvocationOutcome, failure: Failure, code: ErrorCode, detail: string): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#params?.cancel();
     this.#handle?.cancel();
     // A Trellis caller gets the reason instead, after the root as well as before it.
     if (!this.#message.unary) this.#frames?.cut();
@@ -313,6 +322,8 @@ class Passage implements CallEvents {
 
   #close(outcome: InvocationOutcome, code?: ErrorCode, detail?: string, correlation?: string): void {
     this.#permit?.release();
+    if (this.#pending !== undefined) this.#shared.longCalls.delete(this);
+    this.#intake?.close();
     this.#message.close();
     this.#path.observer.ended({
       component: this.#path.id,

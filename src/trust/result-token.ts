@@ -57,6 +57,8 @@ export interface AcceptClaims {
   readonly rs: string;
   /** The server's X25519 key for this call, if it opens a session. */
   readonly epk?: string;
+  /** 1 if the server runs the call only when the caller has confirmed this accept. */
+  readonly cnf?: 1;
   /** 1 if the invocation has been admitted and runs; absent while its parameters are awaited. */
   readonly run?: 1;
 }
@@ -77,7 +79,7 @@ export function writeResultClaims(c: ResultClaims): string {
 export function writeAcceptClaims(c: AcceptClaims): string {
   return (
     `{"v":2,"req":"${c.req}","iat":${c.iat},"lat":"${c.lat}","iss":"${c.iss}"${kidText(c.kid)},"srv":"${c.srv}","rs":"${c.rs}"` +
-    `${epkText(c.epk)}${c.run === undefined ? '' : ',"run":1'}}`
+    `${epkText(c.epk)}${c.cnf === undefined ? '' : ',"cnf":1'}${c.run === undefined ? '' : ',"run":1'}}`
   );
 }
 
@@ -127,8 +129,9 @@ export function readAcceptClaims(text: string): AcceptClaims | undefined {
   const rs = reader.value();
   const epk = readEpk(reader);
   reader.literal('"');
-  const run = reader.optional(',"run":1');
+  const cnf = reader.optional(',"cnf":1');
+  const run = !cnf && reader.optional(',"run":1');
   reader.literal('}');
   if (!reader.end() || !isOpening(opening) || !isPlainSubject(rs) || !isEpk(epk)) return undefined;
-  return { ...opening, rs, ...(epk === undefined ? {} : { epk }), ...(run ? { run: 1 } : {}) };
+  return { ...opening, rs, ...(epk === undefined ? {} : { epk }), ...(cnf ? { cnf: 1 } : {}), ...(run ? { run: 1 } : {}) };
 }

@@ -6,6 +6,7 @@ import { byteLengthOf, type ByteParts } from './canonical.ts';
 import { checkWritable } from './claim-values.ts';
 import { buildTree, MAX_BATCH } from './merkle.ts';
 import type { SigningKey } from './nkey.ts';
+import { writeConfirmClaims } from './confirm-token.ts';
 import { writeRequestClaims } from './request-token.ts';
 import { type ResultStatus, writeAcceptClaims, writeResultClaims } from './result-token.ts';
 import {
@@ -69,10 +70,17 @@ export interface AcceptToSign {
   readonly server: ComponentId;
   /** Where the rest of the parameters should be sent. */
   readonly inbox: string;
-  /** True once the invocation has been admitted. */
-  readonly running?: boolean;
+  /** `confirm`: runs when the caller has confirmed this accept; `running`: has been admitted; by default it awaits parameters. */
+  readonly state?: 'confirm' | 'running' | undefined;
   /** The public half of an X25519 key for the streams of this call. */
   readonly epk?: string | undefined;
+}
+
+/** A confirmation to sign. */
+export interface ConfirmToSign {
+  readonly request: string;
+  /** The inbox of the accept that is confirmed. */
+  readonly inbox: string;
 }
 
 /** Signs everything one host (or one caller) says. */
@@ -85,6 +93,8 @@ export interface TokenSigner {
   result(result: ResultToSign, done: (token: string) => void): void;
   /** Signs an accept. @throws TRELLIS_TRUST_CLAIMS_INVALID */
   accept(accept: AcceptToSign, done: (token: string) => void): void;
+  /** Signs a confirmation. @throws TRELLIS_TRUST_CLAIMS_INVALID */
+  confirm(confirm: ConfirmToSign, done: (token: string) => void): void;
   /** Signs what is queued now instead of at the end of the turn. */
   flush(): void;
   readonly stats: SignerStats;
@@ -259,10 +269,16 @@ export function createTokenSigner(options: TokenSignerOptions): TokenSigner {
         srv: r.server,
         rs: r.inbox,
         ...(r.epk === undefined ? {} : { epk: r.epk }),
-        ...(r.running === true ? { run: 1 } : {}),
+        ...(r.state === 'confirm' ? { cnf: 1 } : {}),
+        ...(r.state === 'running' ? { run: 1 } : {}),
       });
       checkWritable(claimsText, r.request, r.server, r.inbox);
       enqueue('accept', claimsText, done);
+    },
+    confirm(r, done) {
+      const claimsText = writeConfirmClaims({ v: 2, req: r.request, iat: nowMs(), lat: lattice, ...identity(), rs: r.inbox });
+      checkWritable(claimsText, r.request, r.inbox);
+      enqueue('confirm', claimsText, done);
     },
   };
 }

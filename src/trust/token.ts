@@ -10,7 +10,7 @@ import { MAX_BATCH, pathLength } from './merkle.ts';
  */
 
 /** What a token is for. */
-export type TokenKind = 'request' | 'result' | 'accept';
+export type TokenKind = 'request' | 'result' | 'accept' | 'confirm';
 
 /** What issuers and hosts sign about keys. Rare, so each has a signature of its own: there is no batched form to read. */
 export type DocumentKind = 'delegation' | 'issuers' | 'revocation';
@@ -31,6 +31,7 @@ export const HEADERS: Readonly<Record<TokenKind, { readonly single: string; read
   request: { single: 'inv2s', batched: 'inv2b' },
   result: { single: 'res2s', batched: 'res2b' },
   accept: { single: 'acc2s', batched: 'acc2b' },
+  confirm: { single: 'cnf2s', batched: 'cnf2b' },
   delegation: { single: 'dlg2s' },
   issuers: { single: 'iss2s' },
   revocation: { single: 'rev2s' },

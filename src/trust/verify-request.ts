@@ -1,5 +1,6 @@
 import { quote } from '../ids.ts';
 import { byteLengthOf } from './canonical.ts';
+import { type ConfirmVerifier, createConfirmVerifier } from './verify-confirm.ts';
 import { type Denial, deny, verifierFailed } from './denial.ts';
 import type { FailureBudget } from './failure-budget.ts';
 import type { SignerDirectory } from './issuers.ts';
@@ -84,6 +85,8 @@ export interface RequestVerifier {
     pending: PendingInvocation,
     root: readonly Uint8Array[],
   ): { readonly ok: true; readonly invocation: VerifiedInvocation } | Denial;
+  /** The caller's word that this server shall run the call. */
+  readonly confirm: ConfirmVerifier;
   /** Signature checks done, and tokens that a remembered batch root spared one. */
   readonly stats: { readonly checks: number; readonly remembered: number };
 }
@@ -246,6 +249,7 @@ export function createRequestVerifier(options: RequestVerifierOptions): RequestV
   // A fault in the judge itself, or in a port it asks, refuses; it never lets through and never throws.
   return {
     stats: signatures.stats,
+    confirm: createConfirmVerifier({ lattice, signers, time, skewMs, signatures }),
     verify(r) {
       try {
         return verify(r);

@@ -22,6 +22,8 @@ export interface VerifiedAccept {
   readonly inbox: string;
   /** The server's key for streams, if it opens a session. */
   readonly epk: string | undefined;
+  /** True if the server runs the call only when this accept is confirmed. */
+  readonly confirm: boolean;
   /** True if the invocation runs: whoever refuses it from now on speaks of something else. */
   readonly running: boolean;
 }
@@ -121,7 +123,7 @@ export function createResultVerifier(options: ResultVerifierOptions): ResultVeri
     if ('ok' in signer) return signer;
     const nowMs = time.nowMs();
     const denial = checkClaims(claims, sent, nowMs) ?? checkSigned(token, claims, signer, nowMs);
-    return denial ?? { ok: true, inbox: claims.rs, epk: claims.epk, running: claims.run === 1 };
+    return denial ?? { ok: true, inbox: claims.rs, epk: claims.epk, confirm: claims.cnf === 1, running: claims.run === 1 };
   }
 
   return {

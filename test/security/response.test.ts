@@ -205,6 +205,7 @@ describe('accepts', () => {
       ok: true,
       inbox,
       epk: undefined,
+      confirm: false,
       running: false,
     });
   });

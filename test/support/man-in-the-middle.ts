@@ -99,7 +99,7 @@ export class CallerInTheMiddle {
   readonly metrics: Metrics = createMetrics({ eventLoop: false });
   readonly invoker: Invoker;
 
-  constructor(test: TestLattice) {
+  constructor(test: TestLattice, refusalGraceMs = 1_000) {
     const { member } = test.caller;
     const observer: PathObserver = createObserver(silentLogger(), this.metrics);
     this.middle = new ManInTheMiddle(member.rpc);
@@ -118,7 +118,7 @@ export class CallerInTheMiddle {
       observer,
       unsigned: new UnsignedPairs([], () => {}),
       maxResultBytes: 16 * 1024 * 1024,
-      refusalGraceMs: 200,
+      refusalGraceMs,
     });
   }
 

@@ -21,6 +21,7 @@ export function createWasmbusGate(verifier: WasmbusVerifier): Gate {
         to as WasmbusFunction,
       );
     },
+    confirm: () => deny('TRELLIS_VERIFY_UNCONFIRMED', 'senders of 0.82 confirm nothing'),
     admit(pending, root) {
       const verdict = verifier.admit(pending, root);
       return verdict.ok ? { ok: true, runnable: verdict.invocation } : verdict;

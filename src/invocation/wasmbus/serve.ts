@@ -58,6 +58,8 @@ export function serveWasmbus(options: ServeWasmbusOptions): BusSubscription {
     component: takingPayloads(path.component),
     gate: createWasmbusGate(options.verifier),
     signer: { ...path.signer, ...ACCEPTS },
+    // 0.82 has no word for it: its calls run once on each host.
+    confirm: false,
   });
   const handlers = new Map([...operations].map(([operation, fn]) => [operation, { fn, handle: handler(fn) }]));
   let open = 0;

@@ -303,14 +303,16 @@ describe('both judges', () => {
     const [answer, epk] = [{ request: sent.digest, server: ECHO, inbox: '_INBOX.a' }, 'A'.repeat(43)];
     const ended = { ...answer, status: 'ok', result: CALL.params } as const;
     const said: unknown[] = [];
-    signer.accept({ ...answer, epk, running: true }, (token) => said.push(results.accept(sent, token)));
+    signer.accept({ ...answer, epk, state: 'running' }, (token) => said.push(results.accept(sent, token)));
+    signer.accept({ ...answer, state: 'confirm' }, (token) => said.push(results.accept(sent, token)));
     signer.accept(answer, (token) => said.push(results.accept(sent, token)));
     signer.result(ended, (token) => said.push(results.result(sent, token, CALL.params)));
     signer.result({ ...ended, inbox: undefined }, (token) => said.push(results.result(sent, token, CALL.params)));
     signer.flush();
     expect(said).toEqual([
-      { ok: true, inbox: '_INBOX.a', epk, running: true },
-      { ok: true, inbox: '_INBOX.a', epk: undefined, running: false },
+      { ok: true, inbox: '_INBOX.a', epk, confirm: false, running: true },
+      { ok: true, inbox: '_INBOX.a', epk: undefined, confirm: true, running: false },
+      { ok: true, inbox: '_INBOX.a', epk: undefined, confirm: false, running: false },
       { ok: true, status: 'ok', inbox: '_INBOX.a' },
       { ok: true, status: 'ok', inbox: undefined },
     ]);

@@ -183,10 +183,10 @@ describe('token signer', () => {
     const answer = { request: 'A'.repeat(43), server: ECHO, status: 'ok', result: CALL.params } as const;
     signer.request({ ...CALL, epk }, take('request'));
     signer.result({ ...answer, inbox: '_INBOX.a' }, take('result'));
-    signer.accept({ ...answer, inbox: '_INBOX.a', epk, running: true }, take('accept'));
+    signer.accept({ ...answer, inbox: '_INBOX.a', epk, state: 'running' }, take('accept'));
     signer.request(CALL, take('request'));
     signer.result(answer, take('result'));
-    signer.accept({ ...answer, inbox: '_INBOX.a', running: false }, take('accept'));
+    signer.accept({ ...answer, inbox: '_INBOX.a' }, take('accept'));
     signer.flush();
     expect(texts.map((text) => /(?:"dig":"[^"]*"|"rs":"_INBOX.a"(?=,"epk"|\}$|,"run"))(.*)\}$/.exec(text)?.[1])).toEqual([
       `,"epk":"${epk}"`,

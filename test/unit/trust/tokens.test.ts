@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { checkWritable } from '../../../src/trust/claim-values.ts';
+import { type ConfirmClaims, readConfirmClaims, writeConfirmClaims } from '../../../src/trust/confirm-token.ts';
 import { readRequestClaims, type RequestClaims, writeRequestClaims } from '../../../src/trust/request-token.ts';
 import {
   type AcceptClaims,
@@ -80,21 +81,31 @@ const acceptClaims = fc.record({
   rs: inbox,
 }) as fc.Arbitrary<AcceptClaims>;
 const withSession = fc
-  .tuple(acceptClaims, base64url(32), fc.boolean(), fc.boolean())
-  .map(([claims, epk, present, running]): AcceptClaims => ({
+  .tuple(acceptClaims, base64url(32), fc.boolean(), fc.nat(2))
+  .map(([claims, epk, present, state]): AcceptClaims => ({
     ...claims,
     ...(present ? { epk } : {}),
-    ...(running ? { run: 1 } : {}),
+    ...[{}, { cnf: 1 as const }, { run: 1 as const }][state],
   }));
+const confirmClaims = fc.record({
+  v: fc.constant(2),
+  req: base64url(32),
+  iat: fc.maxSafeNat(),
+  lat: name,
+  iss: plain,
+  kid,
+  rs: inbox,
+}) as fc.Arbitrary<ConfirmClaims>;
 
 describe('claims', () => {
   it.each([
     ['request', withEpk, writeRequestClaims, readRequestClaims],
     ['result', withInbox, writeResultClaims, readResultClaims],
     ['accept', withSession, writeAcceptClaims, readAcceptClaims],
+    ['confirm', confirmClaims, writeConfirmClaims, readConfirmClaims],
   ] as const)('of a %s: one text for one value, and it is what JSON.stringify writes', (_, arbitrary, write, read) => {
     fc.assert(
-      fc.property(arbitrary as fc.Arbitrary<RequestClaims & ResultClaims & AcceptClaims>, (claims) => {
+      fc.property(arbitrary as fc.Arbitrary<RequestClaims & ResultClaims & AcceptClaims & ConfirmClaims>, (claims) => {
         const text = write(claims);
         expect(text).toBe(JSON.stringify(claims));
         expect(read(text)).toEqual(claims);
@@ -103,7 +114,7 @@ describe('claims', () => {
     // What is read at all is written back the same, so no two texts stand for one value.
     fc.assert(
       fc.property(
-        arbitrary as fc.Arbitrary<RequestClaims & ResultClaims & AcceptClaims>,
+        arbitrary as fc.Arbitrary<RequestClaims & ResultClaims & AcceptClaims & ConfirmClaims>,
         fc.nat(),
         fc.nat(3),
         anyText(3),
