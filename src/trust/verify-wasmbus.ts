@@ -1,6 +1,7 @@
 import { verify as verifySignature, type KeyObject } from 'node:crypto';
 import { isPeerKey, isToken, quote } from '../ids.ts';
 import { type Denial, deny, verifierFailed } from './denial.ts';
+import type { FailureBudget } from './failure-budget.ts';
 import type { SignerDirectory } from './issuers.ts';
 import type { LinkTable } from './links.ts';
 import type { ReplayWindow } from './replay.ts';
@@ -69,6 +70,11 @@ export interface WasmbusVerifierOptions {
   readonly skewMs: number;
   /** Longest age of a token, milliseconds: 0.82 tokens carry no expiry of their own. */
   readonly maxAgeMs: number;
+  /**
+   * Pays for checks that fail; when it is used up, nothing is checked and everybody is told to come back. Of its own, since nobody
+   * in 0.82 has a pass: a flood here shall not shut out others, nor theirs shut out these. No bound by default.
+   */
+  readonly budget?: FailureBudget;
 }
 
 const ID = /^[0-9A-Za-z-]{1,64}$/;
@@ -82,13 +88,13 @@ function isModule(party: WasmbusParty): boolean {
 /**
  * Makes the judge of 0.82 messages: everything that can be asked of their senders without changing them. Order of checks: form
  * of the token, issuer known, times, fields against token, target against subscription, caller, link, id unused,
- * signature; on admission size, hash of the whole payload (also of an empty one), age, id.
+ * room in the budget of failed checks, signature; on admission size, hash of the whole payload (also of an empty one), age, id.
  *
  * What a 0.82 hash runs together is kept apart here: each name of the message is compared with one that this host knows
  * from its own settings, so no two readings of one hash can both be a call.
  */
 export function createWasmbusVerifier(options: WasmbusVerifierOptions): WasmbusVerifier {
-  const { lattice, signers, time, replay, links, fence, selfCalls, skewMs, maxAgeMs } = options;
+  const { lattice, signers, time, replay, links, fence, selfCalls, skewMs, maxAgeMs, budget } = options;
   const unlinked = new Set(options.unlinkedOrigins);
   const seal = {};
   // By the pending request itself: who did not get it here cannot have it admitted.
@@ -187,7 +193,9 @@ export function createWasmbusVerifier(options: WasmbusVerifierOptions): WasmbusV
       return deny('TRELLIS_VERIFY_SCOPE', `${quote(claims.iss)} may not speak for ${quote(origin)}`);
     }
     if (replay.has(claims.iss, claims.jti)) return deny('TRELLIS_VERIFY_REPLAYED', `id ${quote(claims.jti)} was used before`);
+    if (budget?.open === false) return deny('TRELLIS_VERIFY_FLOODED', 'too many checks of 0.82 messages failed of late');
     if (!isSigned(token.signedText, token.signature, signer.key)) {
+      budget?.failed();
       return deny('TRELLIS_VERIFY_SIGNATURE', `not signed by ${quote(claims.iss)}`);
     }
     // What the token says, in the words of our own tokens: the path knows no others.
@@ -225,7 +233,10 @@ export function createWasmbusVerifier(options: WasmbusVerifierOptions): WasmbusV
     if (payload.length !== claims.len) {
       return deny('TRELLIS_VERIFY_PAYLOAD', `${payload.length} bytes came, content_length says ${claims.len}`);
     }
-    if (wasmbusHash(call, payload) !== claims.dig) return deny('TRELLIS_VERIFY_PAYLOAD', 'hash of the call differs');
+    if (wasmbusHash(call, payload) !== claims.dig) {
+      budget?.failed();
+      return deny('TRELLIS_VERIFY_PAYLOAD', 'hash of the call differs');
+    }
     const nowMs = time.nowMs();
     const lateMs = Math.ceil(nowMs - claims.exp);
     if (lateMs > skewMs) return deny('TRELLIS_VERIFY_EXPIRED', `expired ${lateMs} ms ago, before its payload was there`);

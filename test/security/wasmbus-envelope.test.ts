@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { FailureBudget } from '../../src/trust/failure-budget.ts';
 import { IssuerSet, issuersOnly } from '../../src/trust/issuers.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import { ReplayWindow } from '../../src/trust/replay.ts';
@@ -331,6 +332,24 @@ describe('the verifier', () => {
       expect(refusal(message({}, { jti: odd }))).not.toHaveProperty('said');
     }
     expect(refusal(message({ origin: { ...VECTOR.origin, publicKey: 'M\n' } }))).not.toHaveProperty('said');
+  });
+
+  it('bounds what failed checks cost, and lets callers in again when the flood is over', () => {
+    const budgetClock = new ManualClock(START_MS);
+    const budget = new FailureBudget(new TrustedTime(budgetClock), 2, 2);
+    const { run, message, key } = createWorld({ budget });
+    const forged = (): ReceivedWasmbus => {
+      const good = message();
+      return { ...good, token: `${good.token.slice(0, -86)}${key.sign(Buffer.from('other')).toString('base64url')}` };
+    };
+    expect(run(forged())).toBe('TRELLIS_VERIFY_SIGNATURE');
+    expect(run(message())).toBe('ran');
+    expect(run({ ...message(), payload: Buffer.from('Payload of the call') })).toBe('TRELLIS_VERIFY_PAYLOAD');
+    expect(run(message())).toBe('TRELLIS_VERIFY_FLOODED');
+    // What needs no check is refused for its own reason.
+    expect(run({ ...message(), token: '' })).toBe('TRELLIS_VERIFY_UNSIGNED');
+    budgetClock.pass(500);
+    expect(run(message())).toBe('ran');
   });
 
   it('admits only what it let in itself', () => {

@@ -4,6 +4,7 @@ import type { HostConfig } from '../../config/schema.ts';
 import { TrellisError } from '../../errors.ts';
 import type { LatticeName } from '../../ids.ts';
 import type { LinkTable } from '../../trust/links.ts';
+import { FailureBudget } from '../../trust/failure-budget.ts';
 import { SigningKey } from '../../trust/nkey.ts';
 import { createWasmbusVerifier, type WasmbusVerifier, type WasmbusVerifierOptions } from '../../trust/verify-wasmbus.ts';
 import type { PayloadStore } from '../../wasmbus/payload-store.ts';
@@ -40,7 +41,7 @@ export interface JoinWasmbusOptions extends Pick<WasmbusVerifierOptions, 'signer
  */
 export async function joinWasmbus(options: JoinWasmbusOptions): Promise<WasmbusMember> {
   const { config, lattice, bus, inbox, store, observer, clock } = options;
-  const { skewMs, unlinkedOrigins, wasmbus } = config.trust;
+  const { skewMs, unlinkedOrigins, failedChecksPerSecond, wasmbus } = config.trust;
   const { signers, time, replay, fence, links } = options;
   const { selfCalls, maxAgeMs } = wasmbus;
   const verifier = createWasmbusVerifier({
@@ -54,6 +55,7 @@ export async function joinWasmbus(options: JoinWasmbusOptions): Promise<WasmbusM
     selfCalls,
     skewMs,
     maxAgeMs,
+    budget: new FailureBudget(time, failedChecksPerSecond, failedChecksPerSecond),
   });
   const key = wasmbus.seedFile === undefined ? undefined : await issuerKey(wasmbus.seedFile);
   const { maxResultBytes } = config.limits;

@@ -67,11 +67,14 @@ export function serveWasmbus(options: ServeWasmbusOptions): BusSubscription {
 
   /** Answers what names no function here: with the same words as every refusal. */
   function refuse(message: BusMessage, id: string, operation: string, detail: string): void {
-    const answer = { msg: new Uint8Array(0), invocationId: id, error: 'invocation denied', contentLength: 0 };
-    try {
-      bus.publish(message.reply, writeResponse(answer));
-    } catch {
-      inbox.stats.undeliverable++;
+    if (path.refusals.open) {
+      path.refusals.failed();
+      const answer = { msg: new Uint8Array(0), invocationId: id, error: 'invocation denied', contentLength: 0 };
+      try {
+        bus.publish(message.reply, writeResponse(answer));
+      } catch {
+        inbox.stats.undeliverable++;
+      }
     }
     path.observer.ended({
       component: path.id,
