@@ -119,7 +119,7 @@ export async function startDevelopmentLattice(options: DevelopmentOptions): Prom
 /** The development lattice's own key: made once, kept for the next start so that a second terminal can sign too. */
 async function ensureClusterSeed(file: string): Promise<string> {
   if (existsSync(file)) {
-    SigningKey.fromSeed((await readFile(file, 'utf8')).trim(), 'cluster');
+    SigningKey.fromSeed(await readFile(file), 'cluster');
     return file;
   }
   await writeFile(file, `${SigningKey.generate('cluster').exportSeed().reveal()}\n`, { mode: 0o600, flag: 'wx' });

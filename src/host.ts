@@ -59,7 +59,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
 async function identity(config: HostConfig): Promise<string> {
   if (config.hostSeedFile === undefined) return SigningKey.generate('server').publicKey;
   const { readFile } = await import('node:fs/promises');
-  return SigningKey.fromSeed((await readFile(config.hostSeedFile, 'utf8')).trim(), 'server').publicKey;
+  return SigningKey.fromSeed(await readFile(config.hostSeedFile), 'server').publicKey;
 }
 
 /**

@@ -174,14 +174,14 @@ async function clusterKey(config: HostConfig): Promise<{ key: SigningKey; adHoc:
   const { clusterSeed, clusterSeedFile } = config.trust;
   if (clusterSeed !== undefined) return { key: SigningKey.fromSeed(clusterSeed, 'cluster'), adHoc: false };
   if (clusterSeedFile === undefined) return { key: SigningKey.generate('cluster'), adHoc: true };
-  const seed = await readFile(clusterSeedFile, 'utf8').catch((cause: unknown) => {
+  const seed = await readFile(clusterSeedFile).catch((cause: unknown) => {
     throw new TrellisError('TRELLIS_KEY_INVALID', {
       message: `the cluster seed file ${clusterSeedFile} could not be read`,
       remedy: 'Check trust.clusterSeedFile, or make one with: trellis keys gen cluster --out FILE',
       cause,
     });
   });
-  return { key: SigningKey.fromSeed(seed.trim(), 'cluster'), adHoc: false };
+  return { key: SigningKey.fromSeed(seed, 'cluster'), adHoc: false };
 }
 
 function partitionOptions(

@@ -4,6 +4,7 @@
  */
 // The first of all imports: it sets flags that hold from then on.
 import { startingIsOver } from './starting.ts';
+import { writeFileSync } from 'node:fs';
 import inspector from 'node:inspector';
 import { CommanderError } from 'commander';
 import type { CheckContext } from '../config/check-context.ts';
@@ -26,6 +27,7 @@ import { keyFacts } from './key-facts.ts';
 
 /** Runs the daemon's command line and returns its exit code. */
 async function main(argv: readonly string[]): Promise<number> {
+  emptyCoreDumps();
   let flags: DaemonFlags;
   try {
     flags = readFlags(argv);
@@ -106,6 +108,18 @@ function forgetSecrets(): void {
     if (setting.secret) for (const name of setting.env) delete process.env[name];
   }
   if (process.report !== undefined) process.report.excludeEnv = true;
+}
+
+/**
+ * Leaves memory out of core dumps, of this process and of those it starts (core(5)). The limit of their size is not a
+ * program's to lower in Node; what is in them is.
+ */
+function emptyCoreDumps(): void {
+  try {
+    writeFileSync('/proc/self/coredump_filter', '0');
+  } catch {
+    // Not Linux, or a sandbox that hides it: the operator's limit is what there is.
+  }
 }
 
 /** An error that nobody caught: say it, flush, and let the supervisor start a fresh process. */

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { fromSeed, type KeyPair } from 'nkeys.js';
 import { TrellisError } from '../errors.ts';
@@ -26,7 +27,8 @@ export interface CredentialEvents {
 }
 
 interface Snapshot {
-  readonly text: string;
+  /** Of the files' text, which itself is not kept: it holds the seed. */
+  readonly digest: string;
   readonly jwt: string | undefined;
   readonly keys: KeyPair;
   readonly userKey: string;
@@ -82,7 +84,7 @@ export class Credentials {
   #refresh(): void {
     try {
       const text = readFiles(this.#files);
-      if (text === this.#current.text) return;
+      if (digestOf(text) === this.#current.digest) return;
       const next = parse(text, this.#files, this.#events);
       if (next.account === this.#current.account) this.#current = next;
       else this.#events.kept('the new credentials are for another account');
@@ -145,7 +147,10 @@ function parse(text: string, files: CredentialFiles, events: CredentialEvents): 
   const where = quote(files.credsFile ?? files.seedFile);
   // In a credentials file the two are framed; in files of their own they stand bare. Their alphabets cannot be mixed up.
   const seed = /(?:^|\n)[ \t]*(SU[A-Z2-7]{56})[ \t]*(?:\n|$)/.exec(text)?.[1];
-  const jwt = /(?:^|\n)[ \t]*(ey[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)[ \t]*(?:\n|$)/.exec(text)?.[1];
+  const found = /(?:^|\n)[ \t]*(ey[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)[ \t]*(?:\n|$)/.exec(text)?.[1];
+  // A copy: the match is a window into the text, and would keep the seed beside it in memory.
+  const jwt = found === undefined ? undefined : Buffer.from(found, 'latin1').toString('latin1');
+  const digest = digestOf(text);
   if (seed === undefined) throw invalid(`${where} holds no user seed`);
   if (jwt === undefined && (files.credsFile ?? files.jwtFile) !== undefined) throw invalid(`${where} holds no user JWT`);
   events.secret(seed);
@@ -157,11 +162,15 @@ function parse(text: string, files: CredentialFiles, events: CredentialEvents): 
   } catch {
     throw invalid(`the user seed in ${where} is damaged`);
   }
-  if (jwt === undefined) return { text, jwt, keys, userKey, account: undefined, expiresMs: undefined };
+  if (jwt === undefined) return { digest, jwt, keys, userKey, account: undefined, expiresMs: undefined };
   const claims = readClaims(jwt);
   if (claims === undefined) throw invalid(`the JWT in ${where} is not a user JWT`);
   if (claims.subject !== userKey) throw invalid(`the JWT in ${where} is for another user than the seed`);
-  return { text, jwt, keys, userKey, account: claims.account, expiresMs: claims.expiresMs };
+  return { digest, jwt, keys, userKey, account: claims.account, expiresMs: claims.expiresMs };
+}
+
+function digestOf(text: string): string {
+  return createHash('sha256').update(text).digest('base64');
 }
 
 /** Reads what this side needs of a user JWT. The server verifies it; here it only has to fit its seed and its predecessor. */

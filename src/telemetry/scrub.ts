@@ -9,6 +9,8 @@ export const REDACTED = '[redacted]';
 
 const SHORTEST_SECRET = 8;
 const SEED = /S[ACMNOUVX]A[A-Z2-7]{55}/g;
+/** A seed in base64 begins like this and has 78 characters, the last of them perhaps shared with what follows. */
+const BASE64_SEED = /U[01][A-Za-z0-9+/]{76}/g;
 const TOKEN = /eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}/g;
 const PEM = /-----BEGIN [A-Z0-9 ]*(?:KEY|SEED|JWT)-----[\s\S]*?(?:-----END [A-Z0-9 ]*-----|$)/g;
 // C1 controls, DEL, line separators and direction marks: JSON leaves them as they are, a terminal obeys them.
@@ -25,13 +27,14 @@ export class Scrubber {
 
   /**
    * Remembers a secret so that no line shows it, plain, base64 or JSON-escaped. Of a text of several lines (a creds file) each
-   * line counts. Values under 8 characters are ignored: hiding them would blank ordinary words.
+   * line counts. Values under 8 characters are ignored: hiding them would blank ordinary words. A seed is not kept: its shape
+   * gives it away, and what is kept stands in every heap snapshot.
    */
   register(secret: string): void {
     const known = new Set(this.#known);
     for (const part of secret.split(/\r?\n/)) {
       const text = part.trim();
-      if (text.length < SHORTEST_SECRET || text.startsWith('-----')) continue;
+      if (text.length < SHORTEST_SECRET || text.startsWith('-----') || text.replace(SEED, '') === '') continue;
       known.add(text);
       known.add(JSON.stringify(text).slice(1, -1));
       known.add(Buffer.from(text).toString('base64').replace(/=+$/, ''));
@@ -47,6 +50,7 @@ export class Scrubber {
     }
     if (out.includes('-----BEGIN ')) out = out.replace(PEM, REDACTED);
     if (out.includes('eyJ')) out = out.replace(TOKEN, REDACTED);
+    out = out.replace(BASE64_SEED, (text) => (isSeedInBase64(text) ? REDACTED : text));
     return out.replace(SEED, REDACTED);
   }
 
@@ -54,6 +58,10 @@ export class Scrubber {
   scrubJson(line: string): string {
     return this.scrub(line).replace(INVISIBLE, escapeUnit);
   }
+}
+
+function isSeedInBase64(text: string): boolean {
+  return Buffer.from(text, 'base64').toString('latin1').replace(SEED, '') === '';
 }
 
 /** Returns `text` on one line of visible characters: controls (ANSI, CR, LF) come back spelled out, as `\n` or `\u001b`. */

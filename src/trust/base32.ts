@@ -18,14 +18,17 @@ export function encodeBase32(bytes: Uint8Array): string {
   return bits === 0 ? text : text + ALPHABET[(pending << (5 - bits)) & 31];
 }
 
-/** The bytes of a base32 text, or `undefined` unless it is exactly what {@link encodeBase32} would write. */
-export function decodeBase32(text: string): Buffer | undefined {
+/**
+ * The bytes of a base32 text, or `undefined` unless it is exactly what {@link encodeBase32} would write. A text may come as its
+ * bytes: those can be wiped afterwards, a string cannot.
+ */
+export function decodeBase32(text: string | Uint8Array): Buffer | undefined {
   const bytes = Buffer.alloc(Math.floor((text.length * 5) / 8));
   let length = 0;
   let bits = 0;
   let pending = 0;
-  for (const letter of text) {
-    const value = VALUE_OF.get(letter);
+  for (const unit of text) {
+    const value = VALUE_OF.get(typeof unit === 'string' ? unit : String.fromCharCode(unit));
     if (value === undefined) return undefined;
     pending = (pending << 5) | value;
     bits += 5;

@@ -60,7 +60,7 @@ function withCrc(body: Uint8Array): Buffer {
 }
 
 /** The bytes of an nkey text without its checksum, or `undefined`: exact length, canonical base32, correct checksum. */
-function decodeNkey(text: string, chars: number): Buffer | undefined {
+function decodeNkey(text: string | Uint8Array, chars: number): Buffer | undefined {
   if (text.length !== chars) return undefined;
   const bytes = decodeBase32(text);
   if (bytes === undefined) return undefined;
@@ -140,13 +140,28 @@ export class SigningKey {
   }
 
   /**
-   * The key of an nkey seed (58 characters, `S` and the letter of its kind first).
+   * The key of an nkey seed (58 characters, `S` and the letter of its kind first). The bytes of a seed file may stand in for
+   * it, with white space around the seed; they are wiped, as no string can be.
    * @throws TRELLIS_KEY_INVALID if it is malformed or of another kind; the message never repeats the value
    */
-  static fromSeed(seed: string, kind: KeyKind): SigningKey {
-    const body = typeof seed === 'string' ? decodeNkey(seed, SEED_CHARS) : undefined;
+  static fromSeed(seed: string | Uint8Array, kind: KeyKind): SigningKey {
+    if (typeof seed !== 'string' && ArrayBuffer.isView(seed)) {
+      try {
+        return SigningKey.#fromText(withoutSpace(seed), kind);
+      } finally {
+        seed.fill(0);
+      }
+    }
+    return SigningKey.#fromText(seed, kind);
+  }
+
+  static #fromText(seed: string | Uint8Array, kind: KeyKind): SigningKey {
+    const isText = typeof seed === 'string';
+    const body = isText || ArrayBuffer.isView(seed) ? decodeNkey(seed, SEED_CHARS) : undefined;
     if (body === undefined) {
-      const isPublic = typeof seed === 'string' && parsePublicKey(seed).ok;
+      const isPublic = isText
+        ? parsePublicKey(seed).ok
+        : seed?.length === PUBLIC_CHARS && parsePublicKey(String.fromCharCode(...seed)).ok;
       throw new TrellisError('TRELLIS_KEY_INVALID', {
         message: isPublic
           ? `A ${kind} seed is needed, but this is a public key`
@@ -195,4 +210,12 @@ export class SigningKey {
     bytes.fill(0);
     return new Redacted(text);
   }
+}
+
+/** The part of a file's bytes that is not white space at its ends. */
+function withoutSpace(bytes: Uint8Array): Uint8Array {
+  let [from, to] = [0, bytes.length];
+  while (from < to && bytes[from]! <= 0x20) from++;
+  while (to > from && bytes[to - 1]! <= 0x20) to--;
+  return bytes.subarray(from, to);
 }

@@ -69,12 +69,12 @@ export async function joinWasmbus(options: JoinWasmbusOptions): Promise<WasmbusM
 }
 
 async function issuerKey(file: string): Promise<SigningKey> {
-  const seed = await readFile(file, 'utf8').catch((cause: unknown) => {
+  const seed = await readFile(file).catch((cause: unknown) => {
     throw new TrellisError('TRELLIS_KEY_INVALID', {
       message: `the seed file ${file} for wasmCloud 0.82 could not be read`,
       remedy: 'Check trust.wasmbus.seedFile, or make one with: trellis keys gen cluster --out FILE',
       cause,
     });
   });
-  return SigningKey.fromSeed(seed.trim(), 'cluster');
+  return SigningKey.fromSeed(seed, 'cluster');
 }

@@ -17,6 +17,18 @@ describe('Scrubber', () => {
     expect(scrubber.scrub('-----BEGIN PRIVATE KEY-----\\nMIIabc')).not.toContain('MIIabc');
   });
 
+  it('finds a seed by its shape, plain and in base64, and keeps none', () => {
+    const scrubber = new Scrubber();
+    scrubber.register(`${SEED}\n`);
+    for (const text of [SEED, `${SEED}\n`]) {
+      const base64 = Buffer.from(text).toString('base64');
+      expect(scrubber.scrub(`a ${base64} b`)).not.toContain(base64.slice(0, 70));
+    }
+    expect(scrubber.scrub(`x ${SEED} y`)).toBe(`x ${REDACTED} y`);
+    const harmless = `U0${'A'.repeat(76)}`;
+    expect(scrubber.scrub(harmless)).toBe(harmless);
+  });
+
   it('leaves public keys alone', () => {
     const issuer = `C${'B'.repeat(55)}`;
     expect(new Scrubber().scrub(issuer)).toBe(issuer);
