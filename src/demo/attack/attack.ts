@@ -20,6 +20,8 @@ export const ECHO_STREAM: Operation = {
   instance: 'trellis-samples:echo/streams@0.1.0',
   func: 'echo-bytes',
 };
+/** Of the same component, which runs each call once in the lattice (`replay: cluster`). */
+export const ECHO_LATER: Operation = { ...ECHO_STREAM, func: 'echo-later' };
 /** Served by one host, whose rpc credentials are the stolen ones. */
 export const HELLO: Operation = { target: 'hello', instance: 'trellis-samples:hello/greeting@0.1.0', func: 'greet' };
 /** The lattice of the demonstration. */
@@ -42,7 +44,7 @@ export function textParams(text: string): Buffer {
 export const GIFT_PARAMS: Buffer = textParams('attack');
 
 /** Genuine traffic that an attack can ask for. */
-export type Traffic = 'echo' | 'hello' | 'chain' | 'stream';
+export type Traffic = 'echo' | 'hello' | 'later' | 'chain' | 'stream';
 
 /** What a person beside the lattice does while an attack runs. */
 export type Happening = 'clock back an hour' | 'clock forward again' | 'restart' | 'time passes';

@@ -9,7 +9,6 @@ export interface Elsewhere {
 /** The attacks that the table leaves out. */
 export const ELSEWHERE: readonly Elsewhere[] = [
   { id: 'ENV-32', why: 'faults inside the verifier', test: 'test/security/envelope.test.ts' },
-  { id: 'RPL-03', why: 'the same call on a second host of the queue group', test: 'test/security/host-replay.test.ts' },
   { id: 'RPL-06', why: 'a million ids', test: 'test/security/replay.test.ts' },
   { id: 'RSP-07', why: 'no attack: error codes of an honest lattice', test: 'test/security/host-response.test.ts' },
   { id: 'FRM-03', why: 'the msgpack messages of 0.82', test: 'test/unit/wasmbus/messages.test.ts' },

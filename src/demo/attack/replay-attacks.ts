@@ -1,4 +1,4 @@
-import { type Attack, HELLO } from './attack.ts';
+import { type Attack, ECHO_LATER, HELLO } from './attack.ts';
 import { tokenOf, withToken } from './attacker.ts';
 import { edited, partsOf } from './token-surgery.ts';
 
@@ -37,6 +37,17 @@ export const REPLAY_ATTACKS: readonly Attack[] = [
       await Promise.race([answered, new Promise((resolve) => setTimeout(resolve, 10_000))]);
       stop();
       if (refusals !== COPIES) attacker.answers.push(`${refusals} of ${COPIES} refused`);
+    },
+  },
+  {
+    id: 'RPL-03',
+    words: 'a genuine call that has run, six times to two hosts of one queue group (replay: cluster)',
+    // The host that ran it knows the id; the other one asks the caller, who confirms a call once.
+    codes: ['TRELLIS_VERIFY_REPLAYED', 'TRELLIS_VERIFY_UNCONFIRMED'],
+    answers: /^(?:acknowledgement|401 invocation denied)$/,
+    async run(attacker) {
+      const genuine = await attacker.record('later', ECHO_LATER);
+      for (let copy = 0; copy < 6; copy++) await attacker.send(genuine);
     },
   },
   {

@@ -71,6 +71,10 @@ const COMPONENTS: readonly (readonly string[])[] = [
   ['hello', 'greeter-chain'],
 ];
 const STOLEN = 2;
+const SETTINGS: Readonly<Record<string, { timeoutMs: number; replay?: 'cluster' }>> = {
+  echo: { timeoutMs: 3_000 },
+  'echo-streams': { timeoutMs: 5_000, replay: 'cluster' },
+};
 
 /** Starts a NATS server with a user for each connection, three hosts and a caller. Ends all of it when disposed of. */
 export async function startThreeHosts(options: ThreeHostsOptions): Promise<ThreeHosts> {
@@ -105,7 +109,7 @@ export async function startThreeHosts(options: ThreeHostsOptions): Promise<Three
       config: configOf(at, {
         components: sampleComponents()
           .filter(({ id }) => COMPONENTS[at]!.includes(id))
-          .map((component) => ({ ...component, timeoutMs: component.id === 'echo' ? 3_000 : 10_000 })),
+          .map((component) => ({ ...component, ...SETTINGS[component.id] })),
       }),
       log,
       // A frame that is dropped ends no call, so only the metrics tell of it.

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Caller } from '../../caller.ts';
 import type { InvocationHandle } from '../../invocation/outbound.ts';
-import { ECHO, ECHO_STREAM, HELLO, type Operation, textParams, type Traffic } from './attack.ts';
+import { ECHO, ECHO_LATER, ECHO_STREAM, HELLO, type Operation, textParams, type Traffic } from './attack.ts';
 
 /** How a genuine call ended. */
 export interface GenuineCall {
@@ -26,6 +26,7 @@ const CHAIN: Operation = {
 
 const PLAIN: Readonly<Record<Exclude<Traffic, 'stream'>, PlainCall>> = {
   echo: { operation: ECHO, params: textParams('genuine'), result: textParams('genuine'), ran: 1 },
+  later: { operation: ECHO_LATER, params: textParams('genuine'), result: textParams('genuine'), ran: 1 },
   hello: { operation: HELLO, params: textParams('Ada'), result: textParams('Hello, Ada!'), ran: 1 },
   // A list of one name, and a result with a list of one greeting: greeter-chain calls hello once.
   chain: {
