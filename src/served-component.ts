@@ -79,6 +79,11 @@ function offered(types: ComponentTypes): ComponentTypes {
   return { ...types, exports };
 }
 
+/** True if each call of a component shall run once in the lattice, not once on each host. */
+function runsOnce(settings: ComponentConfig, { trust }: HostConfig): boolean {
+  return trust.verify === 'enforce' && (settings.replay ?? trust.replay) === 'cluster';
+}
+
 /** What peers of wasmCloud 0.82 find of a component: looked at before anything of it runs. */
 function legacyOf(
   id: ComponentId,
@@ -95,6 +100,13 @@ async function serve(settings: ComponentConfig, options: ServeOptions): Promise<
   const timeoutMs = settings.timeoutMs ?? config.limits.maxExecutionTimeMs;
   const artifact = await loadArtifact(settings.file, { maxBytes: config.limits.maxComponentSizeBytes });
   const checked = preflight(artifact.bytes, { maxBytes: config.limits.maxComponentSizeBytes });
+  if (settings.wasmbus !== undefined && runsOnce(settings, config)) {
+    throw new TrellisError('TRELLIS_WASMBUS_IDENTITY', {
+      message:
+        'it has a wasmbus key, and its calls shall run once in the lattice, which a caller of wasmCloud 0.82 cannot confirm',
+      remedy: 'Set replay: local for this component, or remove wasmbus.',
+    });
+  }
   const legacy = settings.wasmbus === undefined ? undefined : legacyOf(id, entityOf(settings.wasmbus), checked.types);
   const transpiled = await transpileComponent(artifact.bytes, checked, {
     cacheDir: config.cacheDir,
@@ -139,7 +151,7 @@ async function serve(settings: ComponentConfig, options: ServeOptions): Promise<
       maxCallDepth: config.limits.maxCallDepth,
       paramsTimeoutMs: Math.min(timeoutMs, 10_000),
     },
-    confirm: config.trust.verify === 'enforce' && (settings.replay ?? config.trust.replay) === 'cluster',
+    confirm: runsOnce(settings, config),
     observer: options.observer,
     clock: member.clock,
     refusals: member.refusals,

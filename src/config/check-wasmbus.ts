@@ -53,9 +53,17 @@ function isEntityKey({ keys }: CheckContext, text: string): boolean {
 
 function checkIdentities(context: CheckContext, problems: ProblemList): void {
   const taken = new Map<string, number>();
-  for (const [i, { wasmbus }] of context.config.components.entries()) {
+  const { components, trust } = context.config;
+  for (const [i, { wasmbus, replay }] of components.entries()) {
     if (wasmbus === undefined) continue;
     const setting = `components[${i}].wasmbus`;
+    if (trust.verify === 'enforce' && (replay ?? trust.replay) === 'cluster') {
+      problems.add('START-14', setting, {
+        summary: 'The calls of a component shall run once in the lattice, and wasmCloud 0.82 peers may call it.',
+        why: 'Such a caller cannot confirm to one host that its call shall run, so each host would run it once.',
+        fix: `Set components[${i}].replay to local, or remove ${setting}.`,
+      });
+    }
     const { key, link = 'default', contract } = wasmbus;
     if (!isEntityKey(context, key)) {
       problems.add('START-14', `${setting}.key`, {

@@ -414,6 +414,15 @@ describe('settings', () => {
     expect((await wash.send(subjectOf(ACTOR), wash.pack(callOf()))).error).toBe('invocation denied');
   });
 
+  it('RPL-03 a component whose calls shall run once in the lattice is not served to callers that cannot confirm them', async () => {
+    const { file } = legacyComponent();
+    const once = { id: 'legacy', file, replay: 'cluster', wasmbus: { key: ACTOR.publicKey } } as const;
+    await expect(startTestLattice({ components: [once], links: [] })).rejects.toMatchObject({
+      code: 'TRELLIS_WASMBUS_IDENTITY',
+      remedy: expect.stringContaining('replay: local'),
+    });
+  });
+
   it('a component that peers could call nothing of does not start', async () => {
     const { file } = legacyComponent();
     const wasmbus = { key: key('service'), contract: 'wasmcloud:keyvalue' };

@@ -58,7 +58,7 @@ export function serveWasmbus(options: ServeWasmbusOptions): BusSubscription {
     component: takingPayloads(path.component),
     gate: createWasmbusGate(options.verifier),
     signer: { ...path.signer, ...ACCEPTS },
-    // 0.82 has no word for it: its calls run once on each host.
+    // Nobody in 0.82 confirms a call; a component that asks for it is not served to them.
     confirm: false,
   });
   const handlers = new Map([...operations].map(([operation, fn]) => [operation, { fn, handle: handler(fn) }]));

@@ -134,6 +134,9 @@ describe('checkStart', () => {
     const own = component('a', { key: actor });
     const link = { source: 'a', target: provider, namespace: 'n', package: 'p', interfaces: ['i'], wasmbus: {} };
     expect(check({ components: [own, component('b', { key: provider, contract: 'n:p' })] }).codes).toEqual([]);
+    const once = { trust: { replay: 'cluster' } } as const;
+    expect(check({ ...once, components: [own] }).codes).toEqual(['START-14']);
+    expect(check({ ...once, components: [{ ...own, replay: 'local' }] }).codes).toEqual([]);
     expect(check({ components: [own, component('b', { key: actor })] }).codes).toEqual(['START-14']);
     expect(check({ components: [component('a', { key: provider })] }).codes).toEqual(['START-14']);
     expect(check({ components: [component('a', { key: actor, link: 'x' })] }).codes).toEqual(['START-14']);
