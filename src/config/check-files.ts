@@ -5,7 +5,7 @@ import { ProblemList } from './check-context.ts';
 import type { CheckContext } from './check-context.ts';
 import type { Problem } from './problems.ts';
 import type { ComponentConfig } from './schema.ts';
-import { readCreds, readSecretFile, readUserJwt } from './secret-files.ts';
+import { isExposedMode, readCreds, readSecretFile, readUserJwt } from './secret-files.ts';
 
 /** START-05, START-06 and START-12: the files that settings name. Also components that are not there. */
 export function checkFiles(context: CheckContext): Problem[] {
@@ -68,7 +68,7 @@ function secretFile(
     return;
   }
   if (facts.uid !== undefined) {
-    if ((file.mode & 0o077) !== 0) {
+    if (isExposedMode(file.mode, file.uid)) {
       problems.add('START-05', setting, {
         summary: `Other users here can read the file of ${setting}.`,
         value: `${path}   (mode 0${file.mode.toString(8)}, expected 0600)`,

@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
+import { isCredentialPath } from './credential-paths.ts';
 import { isTree } from './layers.ts';
 import type { Layers, Tree } from './layers.ts';
 import { redactText, type Problem } from './problems.ts';
@@ -99,7 +100,9 @@ function absolutePaths(tree: Tree, base: string): void {
   for (const setting of listSettings()) {
     if (setting.kind !== 'path') continue;
     const parts = setting.name.split('.').flatMap((part) => (part.endsWith('[]') ? [part.slice(0, -2), '[]'] : [part]));
-    rewrite(tree, parts, (path) => (path.startsWith('file:') || path === '' ? path : resolve(base, path)));
+    rewrite(tree, parts, (path) =>
+      path.startsWith('file:') || isCredentialPath(path) || path === '' ? path : resolve(base, path),
+    );
   }
 }
 

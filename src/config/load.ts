@@ -1,6 +1,7 @@
 import { layEnvironment } from './environment.ts';
 import type { Environment } from './environment.ts';
 import { layFile } from './config-file.ts';
+import { layCredentials } from './credential-paths.ts';
 import { isTree, Layers, pathName, type Tree } from './layers.ts';
 import { showValue } from './problems.ts';
 import type { Problem } from './problems.ts';
@@ -63,6 +64,7 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
       `the flag ${flag}`,
     );
   }
+  problems.push(...layCredentials(layers, env));
   const parsed = hostConfigSchema.safeParse(layers.tree);
   if (!parsed.success) problems.push(...parsed.error.issues.flatMap((issue) => issueProblems(issue, layers)));
   const readable = parsed.success

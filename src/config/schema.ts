@@ -374,7 +374,7 @@ export const hostConfigSchema = z.strictObject({
         maxFiles: setting(count(1, 1_000).default(8), 'Files kept, the current one included.'),
         maxPerSecond: setting(
           count(1, 10_000).default(20),
-          'Single records a second for each code. What is more of it in that second is one record with the exact number.',
+          'Single records a second for all codes together, and three for each code whatever the others do. What is more of a code in that second is one record with the exact number.',
         ),
       })
       .prefault({}),

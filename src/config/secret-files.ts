@@ -20,6 +20,15 @@ export function readSecretFile(path: string): SecretFile {
   }
 }
 
+/**
+ * True if others than the owner may read or write a file of this mode. Not counted: a file of root's that its group may read and
+ * nobody else (mode 0440), which is how Kubernetes mounts a secret for a pod's own group, and how an access list of systemd's looks.
+ */
+export function isExposedMode(mode: number, uid: number): boolean {
+  const others = mode & 0o077;
+  return others !== 0 && !(others === 0o040 && uid === 0);
+}
+
 /** True if two files are one file, or hold the same bytes. */
 export function sameCredentials(a: string, b: string): boolean {
   if (a === b) return true;

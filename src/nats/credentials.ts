@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { fromSeed, type KeyPair } from 'nkeys.js';
+import { isExposedMode } from '../config/secret-files.ts';
 import { TrellisError } from '../errors.ts';
 import { quote } from '../ids.ts';
 
@@ -118,7 +119,8 @@ export function exposedFiles(files: CredentialFiles): readonly string[] {
 
 function isExposed(file: string): boolean {
   try {
-    return process.platform !== 'win32' && (statSync(file).mode & 0o077) !== 0;
+    const { mode, uid } = statSync(file);
+    return process.platform !== 'win32' && isExposedMode(mode, uid);
   } catch {
     return false;
   }

@@ -49,7 +49,7 @@ export interface AuditOptions {
   /** Public key of the host. */
   readonly host: string;
   readonly lattice: string;
-  /** Single records a second for each kind and code; the rest of that second is one record with their number. */
+  /** Single records a second, and three for each kind and code; the rest of that second is one record a code with their number. */
   readonly maxPerSecond: number;
   readonly scrubber: Scrubber;
 }

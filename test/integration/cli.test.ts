@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -64,6 +64,33 @@ describe('trellis', () => {
     const bad = await cli('keys', 'show', 'bad.seed');
     expect(bad.code).not.toBe(0);
     expect(bad.stderr).not.toContain(seed.slice(3, 40));
+    const shown = await cli('keys', 'show', 'a.seed');
+    expect(shown.stdout).not.toContain(seed);
+    expect((await cli('keys', 'show', 'a.seed', '--reveal')).stdout).toContain(seed);
+  });
+
+  it('lists keys by kind, public key, file and mode, warns of those that others may read, and shows no seed', async () => {
+    const folder = join(dir, 'keys');
+    mkdirSync(folder);
+    const [first, second] = [SigningKey.generate('cluster'), SigningKey.generate('server')];
+    const seeds = [first, second].map((key) => key.exportSeed().reveal());
+    writeFileSync(join(folder, 'a.seed'), `${seeds[0]}\n`, { mode: 0o600 });
+    writeFileSync(join(folder, 'b.seed'), seeds[1]!, { mode: 0o644 });
+    chmodSync(join(folder, 'b.seed'), 0o644);
+    writeFileSync(join(folder, 'notes.txt'), 'no seed');
+    mkdirSync(join(folder, 'c.seed'));
+    const listed = await cli('keys', 'list', folder, '--output', 'json');
+    expect(json(listed.stdout)).toEqual({
+      folder,
+      keys: [
+        { file: join(folder, 'a.seed'), kind: 'cluster', publicKey: first.publicKey, mode: '0600', readableByOthers: false },
+        { file: join(folder, 'b.seed'), kind: 'server', publicKey: second.publicKey, mode: '0644', readableByOthers: true },
+      ],
+    });
+    const table = await cli('keys', 'list', folder);
+    expect(table.stdout).toMatch(/b\.seed +0644 +OTHERS MAY READ IT/);
+    for (const seed of seeds) expect(table.stdout + listed.stdout).not.toContain(seed);
+    expect((await cli('keys', 'list', join(folder, 'nowhere'))).code).toBe(3);
   });
 
   it('encodes, decodes and checks values', async () => {

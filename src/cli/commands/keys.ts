@@ -3,10 +3,11 @@ import { Argument } from 'commander';
 import type { Command } from 'commander';
 import { readSecretFile } from '../../config/secret-files.ts';
 import { TrellisError } from '../../errors.ts';
-import { seedKind, SigningKey } from '../../trust/nkey.ts';
+import { SigningKey } from '../../trust/nkey.ts';
 import type { KeyKind } from '../../trust/nkey.ts';
-import { fieldLines } from '../output.ts';
+import { fieldLines, tableLines } from '../output.ts';
 import { examples, outputOf } from '../program.ts';
+import { defaultKeysDir, listSeedFiles, readSeedFile } from '../seed-files.ts';
 
 const KINDS = ['cluster', 'server', 'user', 'account', 'operator', 'module', 'service'] as const satisfies readonly KeyKind[];
 
@@ -18,7 +19,7 @@ const USES: Readonly<Partial<Record<KeyKind, string>>> = {
   user: 'rpc.seedFile or ctl.seedFile',
 };
 
-/** `trellis keys gen` and `trellis keys show`. */
+/** `trellis keys gen`, `trellis keys list` and `trellis keys show`. */
 export function register(program: Command): void {
   const keys = program.command('keys').description('Make and show keys.');
   keys
@@ -57,27 +58,46 @@ export function register(program: Command): void {
       });
     });
   keys
+    .command('list')
+    .description('List the seed files of a folder: kind, public key and who may read them. Never a seed.')
+    .argument('[folder]', 'folder with seed files; $XDG_CONFIG_HOME/trellis/keys (~/.config/trellis/keys) if left out')
+    .addHelpText('after', examples('trellis keys list', 'trellis keys list /etc/trellis'))
+    .action((folder: string | undefined, _options: unknown, command: Command) => {
+      const found = listSeedFiles(folder ?? defaultKeysDir());
+      outputOf(command).result({ folder: folder ?? defaultKeysDir(), keys: found }, (print) => {
+        const rows = found.map(({ kind, publicKey, file, mode, readableByOthers }) => [
+          kind,
+          publicKey,
+          file,
+          mode,
+          readableByOthers ? 'OTHERS MAY READ IT: chmod 600' : '',
+        ]);
+        for (const line of tableLines(['kind', 'public key', 'file', 'mode', ''], rows)) print(line);
+      });
+    });
+  keys
     .command('show')
     .description('Print the kind and the public key of a seed file.')
     .argument('<file>', 'file with a seed')
+    .option('--reveal', 'print the seed as well')
     .addHelpText('after', examples('trellis keys show cluster.seed'))
-    .action((file: string, _options: unknown, command: Command) => {
+    .action((file: string, options: { reveal?: true }, command: Command) => {
       const read = readSecretFile(file);
       if (!read.ok) throw new TrellisError('TRELLIS_CLI_FILE', { message: `${file} ${read.reason}` });
-      const seed = read.text.trim();
-      const kind = seedKind(seed);
-      if (kind === undefined || kind === 'curve') {
+      const entry = readSeedFile(file);
+      if (entry === undefined) {
         throw new TrellisError('TRELLIS_KEY_INVALID', { message: `${file} holds no seed of a signing key` });
       }
-      const { publicKey } = SigningKey.fromSeed(seed, kind);
-      const open = (read.mode & 0o077) !== 0 && process.platform !== 'win32';
-      outputOf(command).result({ kind, publicKey, readableByOthers: open }, (print) => {
-        for (const line of fieldLines([
+      const { kind, publicKey, readableByOthers } = entry;
+      const seed = options.reveal === true ? read.text.trim() : undefined;
+      outputOf(command).result({ kind, publicKey, readableByOthers, ...(seed === undefined ? {} : { seed }) }, (print) => {
+        const fields: [string, string][] = [
           ['kind', kind],
           ['public key', publicKey],
-        ]))
-          print(line);
-        if (open) print(`\nOther users here can read this file: chmod 600 ${file}`);
+        ];
+        if (seed !== undefined) fields.push(['seed', seed]);
+        for (const line of fieldLines(fields)) print(line);
+        if (readableByOthers) print(`\nOther users here can read this file: chmod 600 ${file}`);
       });
     });
 }
