@@ -42,6 +42,8 @@ export interface Member {
   readonly adHoc: boolean;
   readonly issuers: IssuerSet;
   readonly requests: RequestVerifier;
+  /** Admission passes, as far as the lattice's control connection has given a key. */
+  readonly passes: PassKeys;
   /** Bounds the answers to messages that are not let in. */
   readonly refusals: FailureBudget;
   /** Who may stay unsigned under `enforce`. */
@@ -110,7 +112,15 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     passes,
     budget: new FailureBudget(time, failedChecksPerSecond, failedChecksPerSecond),
   });
-  const results = createResultVerifier({ lattice, signers, time, skewMs, signatures });
+  const results = createResultVerifier({
+    lattice,
+    signers,
+    time,
+    skewMs,
+    signatures,
+    passes,
+    budget: new FailureBudget(time, failedChecksPerSecond, failedChecksPerSecond),
+  });
   const unsigned = new UnsignedPairs(config.trust.unsigned, (id, role) =>
     log.info({ id, role }, 'an id of trust.unsigned signs: in this role it must from now on'),
   );
@@ -156,6 +166,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     adHoc,
     issuers,
     requests,
+    passes,
     refusals: new FailureBudget(time, REFUSALS_PER_SECOND, 2 * REFUSALS_PER_SECOND),
     unsigned,
     invoker,

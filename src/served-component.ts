@@ -154,6 +154,7 @@ async function serve(settings: ComponentConfig, options: ServeOptions): Promise<
     confirm: runsOnce(settings, config),
     observer: options.observer,
     clock: member.clock,
+    passes: member.passes,
     refusals: member.refusals,
   };
   const subscriptions = subscribeComponent({

@@ -5,11 +5,12 @@ import { acceptDigest, requestDigest } from '../trust/token.ts';
 import type { PendingInvocation } from '../trust/verify-request.ts';
 import type { IncomingInvocation } from '../wrpc/server.ts';
 import { sealerOf } from './frame-proof.ts';
-import { HEADER } from './headers.ts';
+import { HEADER, type PassMaker, withPass } from './headers.ts';
 
 /** What an {@link Acceptance} is made of. */
 export interface AcceptanceOptions {
   readonly signer: TokenSigner;
+  readonly passes: PassMaker;
   readonly server: ComponentId;
   readonly message: IncomingInvocation;
   readonly pending: PendingInvocation;
@@ -56,7 +57,7 @@ export class Acceptance {
   send(state: AcceptToSign['state']): void {
     if (this.#told) return;
     this.#told = state === 'running';
-    const { signer, server, message, pending } = this.#options;
+    const { signer, server, message, pending, passes } = this.#options;
     const request = requestDigest(pending.token);
     // A second one says only that the call runs now: the session is there.
     const epk = this.#session === undefined ? this.#own?.text : undefined;
@@ -65,7 +66,7 @@ export class Acceptance {
         this.#session = new FrameSession('server', this.#secret, request, acceptDigest(token));
         message.sealFrames(sealerOf(this.#session));
       }
-      message.accept({ entries: [[HEADER.accept, token]] });
+      message.accept({ entries: withPass(passes, HEADER.accept, token) });
     });
   }
 }

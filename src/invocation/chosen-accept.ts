@@ -61,7 +61,7 @@ export class ChosenAccept {
    */
   take(sent: SentRequest, header: HeaderLookup, inbox: string, wanting: boolean): Judged {
     const token = header(HEADER.accept);
-    const verdict = this.#results.accept(sent, token);
+    const verdict = this.#results.accept(sent, token, header(HEADER.pass));
     if (!verdict.ok || token === undefined || verdict.inbox !== inbox) return 'unproven';
     if (this.#inbox !== undefined && this.#inbox !== inbox) return 'other';
     // Whoever waits for parameters that were all sent has a copy that somebody cut short.

@@ -1,3 +1,6 @@
+import type { PassKeys } from '../trust/pass-keys.ts';
+import { requestDigest } from '../trust/token.ts';
+
 /**
  * The headers of an invocation and of its answers. Trellis' own begin with `Lattice-`; the lower-case ones are those of
  * wasmCloud 1.x, which unmodified peers read and write.
@@ -28,6 +31,20 @@ export const HEADER = {
   /** How many components deep the call chain is, decimal. */
   depth: 'Lattice-Depth',
 } as const;
+
+/** Makes the admission pass of a token, by its digest. */
+export type PassMaker = Pick<PassKeys, 'passFor'>;
+
+/** A header with a token, and the token's pass if this member can make one. */
+export function withPass(passes: PassMaker, name: string, token: string): [name: string, value: string][] {
+  const pass = passes.passFor(requestDigest(token));
+  return pass === undefined
+    ? [[name, token]]
+    : [
+        [name, token],
+        [HEADER.pass, pass],
+      ];
+}
 
 /** A header's value as a non-negative integer, or `undefined` if it is absent or anything else. */
 export function headerInteger(value: string | undefined, max: number): number | undefined {

@@ -153,7 +153,7 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
 
   unary(payload: Uint8Array, header: HeaderLookup): void {
     this.#oneMessage = true;
-    this.#judge([payload], payload, header(HEADER.result));
+    this.#judge([payload], payload, header);
   }
 
   refused(status: number, text: string, header: HeaderLookup): void {
@@ -161,7 +161,7 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
     this.#correlation ??= correlationIn(header(HEADER.correlation));
     if (this.#open && this.#endedBySigned(proof)) return;
     // After the root, a refusal says that its streams and futures end here.
-    if (!this.#answered && proof !== undefined && this.#judge([], EMPTY, proof, true)) return;
+    if (!this.#answered && proof !== undefined && this.#judge([], EMPTY, header, true)) return;
     const [code, detail] = refusalFailure(status, text);
     if (this.#o.mode !== 'enforce' && this.#accept.session === undefined) {
       this.fail(code, detail);
@@ -197,7 +197,7 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
     this.#root.push(payload);
     if (!eof) return;
     const root = this.#root.take();
-    this.#judge([root], root, header(HEADER.result));
+    this.#judge([root], root, header);
   }
 
   /** Bytes of a stream or future. Before the root they are kept: nobody knows yet what they belong to. */
@@ -239,10 +239,11 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
   }
 
   /** Accepts an answer or drops it; `refusal`: it came with a status line. Returns true if it ended the call. */
-  #judge(root: readonly Uint8Array[], result: Uint8Array, proof: string | undefined, refusal = false): boolean {
+  #judge(root: readonly Uint8Array[], result: Uint8Array, header: HeaderLookup, refusal = false): boolean {
     if (this.#ended || this.#answered) return true;
+    const proof = header(HEADER.result);
     if (this.#o.mode === 'off') return this.#judgeUnsigned(result, proof, refusal);
-    const verdict = this.#sent === undefined ? undefined : this.#o.results.result(this.#sent, proof, root);
+    const verdict = this.#sent === undefined ? undefined : this.#o.results.result(this.#sent, proof, root, header(HEADER.pass));
     if (verdict?.ok) {
       this.#o.unsigned.signs(this.#invocation.target, 'server');
       if (!this.#accept.fits(verdict.inbox)) {

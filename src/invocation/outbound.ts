@@ -1,11 +1,11 @@
 import type { ErrorCode } from '../errors.ts';
 import type { ComponentId, FunctionName, InstanceName, LatticeName, LinkName } from '../ids.ts';
-import type { PassKeys } from '../trust/pass-keys.ts';
 import type { TokenSigner } from '../trust/signer.ts';
 import type { ResultVerifier } from '../trust/verify-result.ts';
 import type { Bus } from '../wrpc/bus.ts';
 import type { Inbox } from '../wrpc/inbox.ts';
 import type { VerifyMode } from './gate.ts';
+import type { PassMaker } from './headers.ts';
 import type { PathObserver } from './observer.ts';
 import type { UnsignedPairs } from './unsigned-pairs.ts';
 
@@ -61,7 +61,7 @@ export interface InvokerOptions {
   readonly signer: TokenSigner;
   readonly results: ResultVerifier;
   /** Makes the admission pass that goes beside a token. */
-  readonly passes: Pick<PassKeys, 'passFor'>;
+  readonly passes: PassMaker;
   readonly observer: PathObserver;
   /** Which targets may answer which calls unsigned, also under `enforce`. */
   readonly unsigned: UnsignedPairs;

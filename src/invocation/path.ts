@@ -162,7 +162,10 @@ class Passage implements CallEvents, LongCall {
   #accept(pending: PendingInvocation, state: AcceptToSign['state']): void {
     const { signer, id: server } = this.#path;
     const withSession = this.#fn.asyncParams || this.#fn.asyncResult;
-    this.#acceptance = new Acceptance({ signer, server, message: this.#message, pending }, withSession);
+    this.#acceptance = new Acceptance(
+      { signer, passes: this.#path.passes, server, message: this.#message, pending },
+      withSession,
+    );
     if (!this.#acceptance.usable) {
       this.#deny(deny('TRELLIS_VERIFY_MALFORMED', 'epk is no X25519 key'));
       return;
@@ -195,7 +198,10 @@ class Passage implements CallEvents, LongCall {
   tellRunning(): void {
     const { signer, id: server } = this.#path;
     if (this.#ended || this.#pending === undefined) return;
-    this.#acceptance ??= new Acceptance({ signer, server, message: this.#message, pending: this.#pending }, false);
+    this.#acceptance ??= new Acceptance(
+      { signer, passes: this.#path.passes, server, message: this.#message, pending: this.#pending },
+      false,
+    );
     this.#acceptance.send('running');
   }
 
@@ -287,7 +293,13 @@ class Passage implements CallEvents, LongCall {
   }
 
   get #replyContext(): ReplyContext {
-    return { signer: this.#path.signer, server: this.#path.id, token: this.#token, inbox: this.#acceptance?.inbox };
+    return {
+      signer: this.#path.signer,
+      passes: this.#path.passes,
+      server: this.#path.id,
+      token: this.#token,
+      inbox: this.#acceptance?.inbox,
+    };
   }
 
   /** Leaves the path by a side exit. */

@@ -4,7 +4,7 @@ import type { ResultStatus } from '../trust/result-token.ts';
 import { MAX_TOKEN_CHARS, requestDigest } from '../trust/token.ts';
 import type { BusHeaders } from '../wrpc/bus.ts';
 import type { IncomingInvocation } from '../wrpc/server.ts';
-import { HEADER } from './headers.ts';
+import { HEADER, type PassMaker, withPass } from './headers.ts';
 
 /**
  * The last two steps of the path: sign and reply. Every exit answers exactly once. To the caller all denials read alike;
@@ -36,6 +36,7 @@ export interface RefusalNote {
 /** What a reply needs to know of the invocation it answers. */
 export interface ReplyContext {
   readonly signer: TokenSigner;
+  readonly passes: PassMaker;
   readonly server: ComponentId;
   /** The request's token; replies are signed exactly when there is one (a peer without tokens cannot check one). */
   readonly token: string | undefined;
@@ -52,6 +53,11 @@ function signed(context: ReplyContext, status: ResultStatus, result: Uint8Array,
   context.signer.result({ request: requestDigest(token), server, status, result, inbox }, done);
 }
 
+/** What proves an answer. The word of an unsigned one gets no pass: there is no check that it could spare. */
+function proven(context: ReplyContext, proof: string): [name: string, value: string][] {
+  return context.token === undefined ? [[HEADER.result, proof]] : withPass(context.passes, HEADER.result, proof);
+}
+
 /**
  * Answers with a result. In the one-message form if the caller understands it and the result fits; otherwise in the
  * 1.x form: acknowledgement, result bytes, end marker, the proof on the end marker.
@@ -64,7 +70,7 @@ export function replyResult(
   done: () => void,
 ): void {
   signed(context, 'ok', result, (proof) => {
-    const headers: BusHeaders = { entries: [[HEADER.result, proof]] };
+    const headers: BusHeaders = { entries: proven(context, proof) };
     if (!message.unary || hasPending || !message.replyUnary(result, headers)) {
       message.accept();
       message.sendRoot(result, headers);
@@ -86,7 +92,7 @@ export function replyFailure(
 ): void {
   signed(context, status, EMPTY, (proof) => {
     const [code, text] = STATUS_LINE[status];
-    const entries: [string, string][] = [[HEADER.result, proof]];
+    const entries = proven(context, proof);
     if (note !== undefined) entries.push([HEADER.correlation, note.correlation]);
     if (message.accepted && !message.unary) message.sendRoot(EMPTY, { entries });
     else message.refuse(code, note?.text ?? text, { entries });

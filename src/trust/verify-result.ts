@@ -1,7 +1,9 @@
 import { quote } from '../ids.ts';
 import { byteLengthOf, type ByteParts } from './canonical.ts';
 import { type Denial, deny, verifierFailed } from './denial.ts';
+import type { FailureBudget } from './failure-budget.ts';
 import type { SignerDirectory, TrustedSigner } from './issuers.ts';
+import type { PassKeys } from './pass-keys.ts';
 import { type AcceptClaims, readAcceptClaims, readResultClaims, type ResultClaims, type ResultStatus } from './result-token.ts';
 import { SignatureChecker } from './signatures.ts';
 import { MAX_LIFETIME_MS, type SentRequest } from './signer.ts';
@@ -31,9 +33,9 @@ export interface VerifiedAccept {
 /** Judges what comes back for a request. Neither function ever throws. */
 export interface ResultVerifier {
   /** The signed end of a call; `root` is the whole root result, in one piece or several. */
-  result(sent: SentRequest, token: string | undefined, root: ByteParts): VerifiedResult | Denial;
+  result(sent: SentRequest, token: string | undefined, root: ByteParts, pass?: string): VerifiedResult | Denial;
   /** The signed invitation to send the rest of the parameters to `inbox`. */
-  accept(sent: SentRequest, token: string | undefined): VerifiedAccept | Denial;
+  accept(sent: SentRequest, token: string | undefined, pass?: string): VerifiedAccept | Denial;
   /** Signature checks done, and tokens that a remembered batch root spared one. */
   readonly stats: { readonly checks: number; readonly remembered: number };
 }
@@ -47,7 +49,14 @@ export interface ResultVerifierOptions {
   readonly skewMs?: number;
   /** Shared with the request verifier; its own by default. */
   readonly signatures?: SignatureChecker;
+  /** Knows passes; without it no answer carries one. */
+  readonly passes?: Pick<PassKeys, 'vouches'>;
+  /** Bounds the failed checks of answers without a pass, beyond the first of each call; without it nothing does. */
+  readonly budget?: FailureBudget;
 }
+
+/** Failed checks that each call has for itself: who forges an answer to one call takes nothing from the others. */
+const FREE_FAILURES = 2;
 
 /**
  * Makes the judge of answers. Order of checks: size, shape, header word, one spelling, signer known, lattice, the request it answers,
@@ -56,6 +65,8 @@ export interface ResultVerifierOptions {
  */
 export function createResultVerifier(options: ResultVerifierOptions): ResultVerifier {
   const { lattice, signers, time, skewMs = 5_000 } = options;
+  const { passes, budget } = options;
+  const failures = new WeakMap<SentRequest, number>();
   const signatures = options.signatures ?? new SignatureChecker(MAX_LIFETIME_MS + 2 * skewMs);
 
   function open<Claims>(
@@ -87,17 +98,30 @@ export function createResultVerifier(options: ResultVerifierOptions): ResultVeri
   }
 
   function checkSigned(
+    sent: SentRequest,
     token: OpenToken,
     c: ResultClaims | AcceptClaims,
     signer: TrustedSigner,
     nowMs: number,
+    vouched: () => boolean,
   ): Denial | undefined {
     if (!signer.answersFor(c.srv)) return deny('TRELLIS_VERIFY_SCOPE', `${quote(c.iss)} may not answer for ${quote(c.srv)}`);
+    if (signatures.knows(token, c.iss, nowMs)) return undefined;
+    const failed = failures.get(sent) ?? 0;
+    const free = failed < FREE_FAILURES;
+    if (!free && budget?.open === false && !vouched()) {
+      return deny('TRELLIS_VERIFY_FLOODED', 'too many answers to this call were forged, and this one has no pass');
+    }
     if (signatures.check(token, c.iss, signer.key, nowMs)) return undefined;
+    failures.set(sent, failed + 1);
+    if (!free) budget?.failed();
     return deny('TRELLIS_VERIFY_SIGNATURE', `not signed by ${quote(c.iss)}`);
   }
 
-  function result(sent: SentRequest, text: string | undefined, root: ByteParts): VerifiedResult | Denial {
+  const vouches = (pass: string | undefined, text: string | undefined) => (): boolean =>
+    text !== undefined && passes?.vouches(pass, text) === true;
+
+  function result(sent: SentRequest, text: string | undefined, root: ByteParts, pass?: string): VerifiedResult | Denial {
     const opened = open(text, 'result', readResultClaims);
     if (!('claims' in opened)) return opened;
     const { token, claims } = opened;
@@ -111,33 +135,33 @@ export function createResultVerifier(options: ResultVerifierOptions): ResultVeri
         ? undefined
         : deny('TRELLIS_VERIFY_PAYLOAD', `${length} result bytes came, ${claims.len} were signed`)) ??
       (resultDigest(root) === claims.dig ? undefined : deny('TRELLIS_VERIFY_PAYLOAD', 'digest of the result differs')) ??
-      checkSigned(token, claims, signer, nowMs);
+      checkSigned(sent, token, claims, signer, nowMs, vouches(pass, text));
     return denial ?? { ok: true, status: claims.st, inbox: claims.rs };
   }
 
-  function accept(sent: SentRequest, text: string | undefined): VerifiedAccept | Denial {
+  function accept(sent: SentRequest, text: string | undefined, pass?: string): VerifiedAccept | Denial {
     const opened = open(text, 'accept', readAcceptClaims);
     if (!('claims' in opened)) return opened;
     const { token, claims } = opened;
     const signer = signers.find(claims.iss, claims.kid);
     if ('ok' in signer) return signer;
     const nowMs = time.nowMs();
-    const denial = checkClaims(claims, sent, nowMs) ?? checkSigned(token, claims, signer, nowMs);
+    const denial = checkClaims(claims, sent, nowMs) ?? checkSigned(sent, token, claims, signer, nowMs, vouches(pass, text));
     return denial ?? { ok: true, inbox: claims.rs, epk: claims.epk, confirm: claims.cnf === 1, running: claims.run === 1 };
   }
 
   return {
     stats: signatures.stats,
-    result(sent, token, root) {
+    result(sent, token, root, pass) {
       try {
-        return result(sent, token, root);
+        return result(sent, token, root, pass);
       } catch (error) {
         return verifierFailed(error);
       }
     },
-    accept(sent, token) {
+    accept(sent, token, pass) {
       try {
-        return accept(sent, token);
+        return accept(sent, token, pass);
       } catch (error) {
         return verifierFailed(error);
       }

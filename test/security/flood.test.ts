@@ -8,15 +8,29 @@ import { createObserver } from '../../src/invocation/observer.ts';
 import { createLogger, silentLogger } from '../../src/telemetry/log.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { FailureBudget } from '../../src/trust/failure-budget.ts';
+import { issuersOnly } from '../../src/trust/issuers.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import { PassKeys } from '../../src/trust/pass-keys.ts';
+import { createTokenSigner, type TokenSigner } from '../../src/trust/signer.ts';
 import { SignatureChecker } from '../../src/trust/signatures.ts';
 import { requestDigest } from '../../src/trust/token.ts';
 import { TrustedTime } from '../../src/trust/trusted-time.ts';
+import { createResultVerifier } from '../../src/trust/verify-result.ts';
 import type { ReceivedRequest } from '../../src/trust/verify-request.ts';
 import { Attacker, PARAMS, VICTIM } from '../support/attacker.ts';
 import { startTestLattice, type TestLattice } from '../support/lattice.ts';
-import { createTrustWorld, forge, ManualClock, messageOf, run, signCalls, type SignedCall } from '../support/trust.ts';
+import {
+  CALL,
+  createTrustWorld,
+  ECHO,
+  LATTICE,
+  forge,
+  ManualClock,
+  messageOf,
+  run,
+  signCalls,
+  type SignedCall,
+} from '../support/trust.ts';
 
 const BUDGET = 50;
 
@@ -138,6 +152,54 @@ describe('signature checks under a flood', () => {
     const large = (): string => run(world, { ...world.forged(), params });
     const codes = Array.from({ length: BUDGET }, large);
     expect(codes.indexOf('TRELLIS_VERIFY_FLOODED')).toBeLessThan(BUDGET / 5);
+  });
+});
+
+describe('a caller under forged answers', () => {
+  it('DOS-03 spends no more on them than the budget, and takes the genuine answer all the same', () => {
+    const world = floodedWorld();
+    const { clock, passes, signatures, signer } = world;
+    const results = createResultVerifier({
+      lattice: LATTICE,
+      signers: issuersOnly(world.issuers),
+      time: world.time,
+      signatures,
+      passes,
+      budget: new FailureBudget(world.time, BUDGET, BUDGET),
+    });
+    const answer = (by: TokenSigner, { sent }: SignedCall): string => {
+      let token = '';
+      by.result(
+        { request: sent.digest, server: ECHO, status: 'ok', result: CALL.params, inbox: undefined },
+        (made) => (token = made),
+      );
+      by.flush();
+      return token;
+    };
+    const forger = createTokenSigner({ key: SigningKey.generate('cluster'), lattice: LATTICE, clock });
+    const forgedFor = (call: SignedCall): string => {
+      const [, claims, proof] = answer(forger, call).split('.') as [string, string, string];
+      const text = Buffer.from(claims, 'base64url').toString().replace(forger.issuer, signer.issuer);
+      return `res2s.${Buffer.from(text).toString('base64url')}.${proof}`;
+    };
+    const [flooded, other, third] = signCalls(signer, 3) as [SignedCall, SignedCall, SignedCall];
+    const codes = Array.from({ length: 500 }, () => {
+      const verdict = results.result(flooded.sent, forgedFor(flooded), CALL.params);
+      return verdict.ok ? 'ok' : verdict.code;
+    });
+    expect(codes.filter((code) => code === 'TRELLIS_VERIFY_SIGNATURE')).toHaveLength(BUDGET + 2);
+    expect(new Set(codes.slice(BUDGET + 2))).toEqual(new Set(['TRELLIS_VERIFY_FLOODED']));
+    expect(signatures.stats.checks).toBe(BUDGET + 2);
+
+    const genuine = answer(signer, flooded);
+    const pass = passes.passFor(requestDigest(genuine));
+    expect(results.result(flooded.sent, genuine, CALL.params)).toMatchObject({ code: 'TRELLIS_VERIFY_FLOODED' });
+    expect(results.result(flooded.sent, forgedFor(flooded), CALL.params, pass)).toMatchObject({ code: 'TRELLIS_VERIFY_FLOODED' });
+    expect(results.result(flooded.sent, genuine, CALL.params, pass)).toMatchObject({ ok: true });
+    // Calls that nobody forges answers to need no pass, and one or two forgeries do not change that.
+    expect(results.result(other.sent, answer(signer, other), CALL.params)).toMatchObject({ ok: true });
+    expect(results.result(third.sent, forgedFor(third), CALL.params)).toMatchObject({ code: 'TRELLIS_VERIFY_SIGNATURE' });
+    expect(results.result(third.sent, answer(signer, third), CALL.params)).toMatchObject({ ok: true });
   });
 });
 
