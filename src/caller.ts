@@ -7,6 +7,7 @@ import { componentId, functionName, instanceName, linkName } from './ids.ts';
 import type { InvocationHandle } from './invocation/outbound.ts';
 import { LinkTable } from './invocation/link-table.ts';
 import { createObserver } from './invocation/observer.ts';
+import { memberKey } from './identity/member-key.ts';
 import { joinLattice, type Member } from './member.ts';
 import type { Logger } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
@@ -49,6 +50,8 @@ export async function connectCaller(options: CallerOptions): Promise<Caller> {
   const member = await joinLattice({
     config: options.config,
     log: options.log,
+    key: await memberKey(options.config),
+    scope: { origins: [options.origin], targets: [] },
     links: new LinkTable([]),
     observer,
     name: `trellis caller ${options.origin}`,

@@ -269,6 +269,13 @@ export const CATALOGUE = {
     'A name or subject cannot be written into a token.',
     'Use printable ASCII names of the documented length.',
   ),
+  TRELLIS_DELEGATION_INVALID: entry(
+    'user',
+    EXIT.config,
+    false,
+    'This member has no delegation that counts: it could not be read, is for another key, or does not verify.',
+    'Mint one for this host (trellis keys delegate) and see trust.delegationFile, trust.clusterSeedFile and trust.clusterIssuers.',
+  ),
   TRELLIS_VERIFY_UNSIGNED: entry(
     'denied',
     EXIT.denied,
@@ -677,6 +684,13 @@ export const CATALOGUE = {
     false,
     'A stream or future would travel outside the signed bytes, and the peer offers no session that would prove it.',
     'Send the value inline (a non-empty list in the root), or set trust.verify to observe.',
+  ),
+  TRELLIS_INVOKE_SCOPE: entry(
+    'denied',
+    EXIT.denied,
+    false,
+    'This member may not sign for the caller, so the call was not sent.',
+    'Have its delegation name the caller (trellis keys delegate --origins), or call from a host that runs it.',
   ),
   TRELLIS_INVOKE_DENIED: entry(
     'denied',

@@ -12,10 +12,13 @@ import { createObserver } from './invocation/observer.ts';
 import type { Audit } from './telemetry/audit.ts';
 import type { Logger } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
-import { SigningKey } from './trust/nkey.ts';
+import { memberKey } from './identity/member-key.ts';
+import type { SigningKey } from './trust/nkey.ts';
+import { scopeTest } from './trust/scope.ts';
 
 /** What starting a host takes. */
 export interface HostOptions {
+  /** A seed from the environment is taken out of it: it serves one start. */
   readonly config: HostConfig;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -38,6 +41,7 @@ export interface HostStatus {
   readonly ready: boolean;
   readonly draining: boolean;
   readonly lattice: string;
+  /** The cluster issuer that signed this host's delegation. */
   readonly issuer: string;
   readonly inFlight: number;
   readonly components: readonly ComponentStatus[];
@@ -46,7 +50,7 @@ export interface HostStatus {
 
 /** Starts a host and resolves when every configured component is served. @throws TRELLIS_NATS_*, TRELLIS_COMPONENT_*, TRELLIS_TRUST_* */
 export async function startHost(options: HostOptions): Promise<Host> {
-  const host = new Host(options, await identity(options.config));
+  const host = new Host(options, await memberKey(options.config));
   try {
     await host.start();
   } catch (error) {
@@ -56,29 +60,23 @@ export async function startHost(options: HostOptions): Promise<Host> {
   return host;
 }
 
-async function identity(config: HostConfig): Promise<string> {
-  if (config.hostSeedFile === undefined) return SigningKey.generate('server').publicKey;
-  const { readFile } = await import('node:fs/promises');
-  return SigningKey.fromSeed(await readFile(config.hostSeedFile), 'server').publicKey;
-}
-
 /**
  * What no host may do beyond this computer, however it is started; `config/start-checks.ts` says it, and more, to those who
  * start one from a configuration. @throws TRELLIS_CONFIG_INVALID
  */
 function refuseOpenDoors(config: HostConfig): void {
   if (remoteServers(config).length === 0) return;
-  const { clusterSeed, clusterSeedFile, verify } = config.trust;
+  const { clusterSeed, clusterSeedFile, delegationFile, verify } = config.trust;
   if (verify === 'off') {
     throw new TrellisError('TRELLIS_CONFIG_INVALID', {
       message: 'verification is switched off on a lattice beyond this computer',
       remedy: 'Set trust.verify to enforce, or to observe while a lattice migrates.',
     });
   }
-  if (clusterSeed === undefined && clusterSeedFile === undefined) {
+  if (clusterSeed === undefined && clusterSeedFile === undefined && delegationFile === undefined) {
     throw new TrellisError('TRELLIS_CONFIG_INVALID', {
       message: 'without a cluster seed this host would sign with an ad hoc key on a lattice beyond this computer',
-      remedy: 'Set trust.clusterSeedFile (make one with: trellis keys gen cluster --out FILE).',
+      remedy: 'Set trust.clusterSeedFile (make one with: trellis keys gen cluster --out FILE), or trust.delegationFile.',
     });
   }
 }
@@ -101,6 +99,7 @@ export class Host implements AsyncDisposable {
   /** Resolves when the host is over: with the reason if it ended by itself. */
   readonly closed: Promise<TrellisError | undefined>;
   readonly #options: HostOptions;
+  readonly #key: SigningKey;
   readonly #links: LinkTable;
   readonly #admission: Admission;
   readonly #served: ServedComponent[] = [];
@@ -110,9 +109,10 @@ export class Host implements AsyncDisposable {
   #draining: Promise<void> | undefined;
   #over: (reason: TrellisError | undefined) => void = () => {};
 
-  constructor(options: HostOptions, id: string) {
+  constructor(options: HostOptions, key: SigningKey) {
     this.#options = options;
-    this.id = id;
+    this.#key = key;
+    this.id = key.publicKey;
     this.#links = new LinkTable(options.config.links);
     this.#admission = new Admission(options.config.limits);
     this.closed = new Promise((resolve) => (this.#over = resolve));
@@ -125,8 +125,11 @@ export class Host implements AsyncDisposable {
     const trail = { ...this.#options, host: this.id };
     const audit = (this.#audit = await openAudit(trail));
     const observer = createObserver(log, metrics, audit);
+    const ids = config.components.map(({ id }) => id);
     const member = await joinLattice({
       config,
+      key: this.#key,
+      scope: { origins: ids, targets: ids },
       log,
       links: this.#links,
       observer,
@@ -148,8 +151,8 @@ export class Host implements AsyncDisposable {
     }
     if (member.adHoc)
       log.warn(
-        { issuer: member.issuer },
-        'no cluster seed is configured: this host signs with an ad hoc key and believes no other host',
+        { issuer: member.trust.active },
+        'no cluster seed is configured: this host delegates to itself with an ad hoc key and believes no other host',
       );
     if (member.wasmbus.issuer !== undefined) {
       log.warn(
@@ -157,6 +160,9 @@ export class Host implements AsyncDisposable {
         'calls to wasmCloud 0.82 peers are signed with a key that speaks for every origin there, and their answers are not signed',
       );
     }
+    const mayAnswer = scopeTest(member.delegation.held.claims.tgt);
+    for (const component of ids.filter((id) => !mayAnswer(id)))
+      log.warn({ component }, 'the delegation of this host does not name a component: its answers will not be believed');
     if (config.trust.verify !== 'enforce')
       log.warn({ verify: config.trust.verify }, 'invocations that are not properly signed are NOT refused');
 
@@ -188,6 +194,11 @@ export class Host implements AsyncDisposable {
     log.info({ host: this.id, lattice: member.lattice, components: this.#served.map((served) => served.id) }, 'ready');
   }
 
+  /** This host as a member of the lattice; `undefined` until it has joined. */
+  get member(): Member | undefined {
+    return this.#member;
+  }
+
   /** A snapshot of what runs and how it is. */
   status(): HostStatus {
     const member = this.#member;
@@ -195,7 +206,7 @@ export class Host implements AsyncDisposable {
       ready: this.#ready && this.#draining === undefined && member?.rpc.state === 'connected' && member.ctl.state === 'connected',
       draining: this.#draining !== undefined,
       lattice: this.#options.config.lattice,
-      issuer: member?.issuer ?? '',
+      issuer: member?.delegation.held.claims.iss ?? '',
       inFlight: this.#admission.inFlight,
       components: this.#served.map(({ id, digest, component }) => ({
         id,

@@ -1,9 +1,14 @@
-import { readFile } from 'node:fs/promises';
 import { systemClock, type Clock } from './clock.ts';
 import type { HostConfig, PartitionConfig } from './config/schema.ts';
-import { TrellisError } from './errors.ts';
 import { latticeName, type LatticeName } from './ids.ts';
 import { joinPassExchange } from './control/pass-exchange.ts';
+import { clusterSeeds, type ClusterSeeds } from './identity/cluster-seeds.ts';
+import { DelegationKeeper } from './identity/delegation-keeper.ts';
+import type { DelegationSource, WantedScope } from './identity/delegation-source.ts';
+import { FileSource } from './identity/file-source.ts';
+import { SeedSource, type SeedSourceOptions } from './identity/seed-source.ts';
+import { AnswerJudge } from './invocation/answer-judge.ts';
+import { Introductions } from './invocation/introductions.ts';
 import { Invoker } from './invocation/invoke.ts';
 import type { LinkTable } from './invocation/link-table.ts';
 import type { PathObserver } from './invocation/observer.ts';
@@ -13,13 +18,13 @@ import { connectPartition, type LatticeConnection } from './nats/connection.ts';
 import { ObjectBucket } from './nats/object-store.ts';
 import type { Logger } from './telemetry/log.ts';
 import { FailureBudget } from './trust/failure-budget.ts';
-import { IssuerSet, issuersOnly } from './trust/issuers.ts';
-import { SigningKey } from './trust/nkey.ts';
+import type { SigningKey } from './trust/nkey.ts';
 import { PassKeys } from './trust/pass-keys.ts';
 import { ReplayWindow } from './trust/replay.ts';
 import { RestartFence, type AheadStore } from './trust/restart-fence.ts';
 import { SignatureChecker } from './trust/signatures.ts';
 import { createTokenSigner, MAX_LIFETIME_MS, type TokenSigner } from './trust/signer.ts';
+import { TrustState } from './trust/trust-state.ts';
 import { TrustedTime } from './trust/trusted-time.ts';
 import { createRequestVerifier, type RequestVerifier } from './trust/verify-request.ts';
 import { createResultVerifier } from './trust/verify-result.ts';
@@ -36,11 +41,13 @@ export interface Member {
   readonly rpc: LatticeConnection;
   readonly inbox: Inbox;
   readonly signer: TokenSigner;
-  /** Public key this member signs with. */
-  readonly issuer: string;
-  /** True if the key was made at start, because none was configured. */
+  /** True if the cluster key was made at start, because none was configured. */
   readonly adHoc: boolean;
-  readonly issuers: IssuerSet;
+  /** Whom this member believes. */
+  readonly trust: TrustState;
+  /** The delegation this member signs under; its holder's key is the member's own. */
+  readonly delegation: DelegationKeeper;
+  readonly introductions: Introductions;
   readonly requests: RequestVerifier;
   /** Admission passes, as far as the lattice's control connection has given a key. */
   readonly passes: PassKeys;
@@ -57,7 +64,11 @@ export interface Member {
 
 /** What joining a lattice takes. */
 export interface JoinOptions {
+  /** A seed from the environment is taken out of it. */
   readonly config: HostConfig;
+  /** The key (`N…`) that signs for this member. */
+  readonly key: SigningKey;
+  readonly scope: WantedScope;
   readonly log: Logger;
   readonly links: LinkTable;
   readonly observer: PathObserver;
@@ -71,16 +82,18 @@ export interface JoinOptions {
 /** Answers to messages that are not let in, a second, once twice as many have gone out. */
 const REFUSALS_PER_SECOND = 1_000;
 
-/** Opens both connections and returns a member of the lattice. @throws TRELLIS_NATS_*, TRELLIS_KEY_INVALID, TRELLIS_TRUST_ISSUER_INVALID */
+/**
+ * Opens both connections and returns a member of the lattice.
+ * @throws TRELLIS_NATS_*, TRELLIS_KEY_INVALID, TRELLIS_TRUST_ISSUER_INVALID, TRELLIS_DELEGATION_INVALID
+ */
 export async function joinLattice(options: JoinOptions): Promise<Member> {
-  const { config, log, observer } = options;
+  const { config, log, observer, key, scope } = options;
   const clock = options.clock ?? systemClock;
   const lattice = latticeName(config.lattice);
-  const { key, adHoc } = await clusterKey(config);
-  // The list stands as it is: a key that an operator took off it is refused, also when it is this member's own.
-  const { clusterIssuers } = config.trust;
-  const issuers = new IssuerSet(clusterIssuers.length === 0 ? [key.publicKey] : [...new Set(clusterIssuers)]);
+  const { skewMs, bind, tokenLifetimeMs, batch, unlinkedOrigins, replayMaxEntries, verify, failedChecksPerSecond } = config.trust;
   const time = new TrustedTime(clock);
+  const seeds = config.trust.delegationFile === undefined ? clusterSeeds(config) : undefined;
+  const trust = new TrustState({ lattice, issuers: await believedIssuers(config, seeds), time, skewMs });
 
   const ctl = await connectPartition(partitionOptions('ctl', config.ctl, options));
   const rpc = await connectPartition(partitionOptions('rpc', config.rpc, options)).catch(async (error: unknown) => {
@@ -88,19 +101,23 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     throw error;
   });
 
-  const { skewMs, bind, tokenLifetimeMs, batch, unlinkedOrigins, replayMaxEntries, verify, failedChecksPerSecond } = config.trust;
+  const source = delegationSource(config, seeds, { state: trust, lattice, scope, clock, log });
+  const delegation = await DelegationKeeper.start({ key, source, state: trust, clock, log }).catch(async (error: unknown) => {
+    await Promise.allSettled([rpc.close(), ctl.close()]);
+    throw error;
+  });
   const inbox = createInbox(rpc);
-  const signer = createTokenSigner({ key, lattice, clock, lifetimeMs: tokenLifetimeMs, batch });
+  const signer = createTokenSigner({ key, kid: () => delegation.held.kid, lattice, clock, lifetimeMs: tokenLifetimeMs, batch });
   const replay = new ReplayWindow({ clock, maxEntries: replayMaxEntries, skewMs });
   // Peers sign requests and results together: a batch root checked for one is checked for the other.
-  const signers = issuersOnly(issuers);
   const signatures = new SignatureChecker(MAX_LIFETIME_MS + 2 * skewMs);
   const fence = new RestartFence(time, skewMs, options.ahead);
   const passes = new PassKeys(() => clock.wallMs());
+  const introductions = new Introductions({ state: trust, own: () => delegation.held, passes, clock });
   const leavePassExchange = await joinPassExchange({ ctl, lattice, keys: passes, holds: options.ahead !== undefined, clock });
   const requests = createRequestVerifier({
     lattice,
-    signers,
+    signers: trust,
     time,
     replay,
     links: options.links,
@@ -114,7 +131,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
   });
   const results = createResultVerifier({
     lattice,
-    signers,
+    signers: trust,
     time,
     skewMs,
     signatures,
@@ -130,8 +147,10 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     lattice,
     mode: verify,
     signer,
-    results,
     passes,
+    answers: new AnswerJudge(results, introductions),
+    introductions,
+    speaksFor: (origin) => delegation.held.speaksFor(origin),
     observer,
     unsigned,
     maxResultBytes: config.limits.maxResultBytes,
@@ -141,7 +160,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     config,
     lattice,
     clock,
-    signers,
+    signers: trust,
     time,
     replay,
     fence,
@@ -151,10 +170,12 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     store: new ObjectBucket(rpc, lattice),
     observer,
   }).catch(async (error: unknown) => {
+    delegation.close();
     await Promise.allSettled([rpc.close(), ctl.close()]);
     throw error;
   });
-  log.debug({ lattice, issuer: key.publicKey, adHoc, issuers: issuers.list() }, 'joined the lattice');
+  const adHoc = seeds?.adHoc ?? false;
+  log.debug({ lattice, host: key.publicKey, adHoc, issuers: trust.issuers }, 'joined the lattice');
   return {
     lattice,
     clock,
@@ -162,9 +183,10 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     rpc,
     inbox,
     signer,
-    issuer: key.publicKey,
     adHoc,
-    issuers,
+    trust,
+    delegation,
+    introductions,
     requests,
     passes,
     refusals: new FailureBudget(time, REFUSALS_PER_SECOND, 2 * REFUSALS_PER_SECOND),
@@ -173,6 +195,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     wasmbus,
     async close() {
       leavePassExchange();
+      delegation.close();
       invoker.close();
       wasmbus.invoker?.close();
       await Promise.allSettled([rpc.close(), ctl.close()]);
@@ -180,19 +203,21 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
   };
 }
 
-/** The key to sign with: configured, or made for this run (a lattice of one host). */
-async function clusterKey(config: HostConfig): Promise<{ key: SigningKey; adHoc: boolean }> {
-  const { clusterSeed, clusterSeedFile } = config.trust;
-  if (clusterSeed !== undefined) return { key: SigningKey.fromSeed(clusterSeed, 'cluster'), adHoc: false };
-  if (clusterSeedFile === undefined) return { key: SigningKey.generate('cluster'), adHoc: true };
-  const seed = await readFile(clusterSeedFile).catch((cause: unknown) => {
-    throw new TrellisError('TRELLIS_KEY_INVALID', {
-      message: `the cluster seed file ${clusterSeedFile} could not be read`,
-      remedy: 'Check trust.clusterSeedFile, or make one with: trellis keys gen cluster --out FILE',
-      cause,
-    });
-  });
-  return { key: SigningKey.fromSeed(seed, 'cluster'), adHoc: false };
+/** The issuers of epoch 0: the list as it stands, also when this member's own is not on it; without a list the own ones. */
+async function believedIssuers(config: HostConfig, seeds: ClusterSeeds | undefined): Promise<readonly string[]> {
+  const { clusterIssuers } = config.trust;
+  if (clusterIssuers.length > 0 || seeds === undefined) return [...new Set(clusterIssuers)];
+  return (await seeds.read()).map(({ publicKey }) => publicKey);
+}
+
+function delegationSource(
+  config: HostConfig,
+  seeds: ClusterSeeds | undefined,
+  parts: Omit<SeedSourceOptions, 'seeds' | 'lifetimeMs'>,
+): DelegationSource {
+  const { delegationFile, delegationLifetimeMs } = config.trust;
+  if (seeds !== undefined) return new SeedSource({ ...parts, seeds, lifetimeMs: delegationLifetimeMs });
+  return new FileSource(delegationFile!);
 }
 
 function partitionOptions(

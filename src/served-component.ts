@@ -144,8 +144,13 @@ async function serve(settings: ComponentConfig, options: ServeOptions): Promise<
     timeoutMs,
     maxInFlight: settings.maxInstances + settings.maxQueue,
     admission: options.admission,
-    gate: createGate(config.trust.verify, member.requests, { pairs: member.unsigned, links: options.links }),
+    gate: createGate(config.trust.verify, member.requests, {
+      pairs: member.unsigned,
+      links: options.links,
+      introductions: member.introductions,
+    }),
     signer: member.signer,
+    introductions: member.introductions,
     limits: {
       maxParamsBytes: config.limits.maxParamsBytes,
       maxCallDepth: config.limits.maxCallDepth,
@@ -154,7 +159,6 @@ async function serve(settings: ComponentConfig, options: ServeOptions): Promise<
     confirm: runsOnce(settings, config),
     observer: options.observer,
     clock: member.clock,
-    passes: member.passes,
     refusals: member.refusals,
   };
   const subscriptions = subscribeComponent({

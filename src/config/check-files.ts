@@ -25,9 +25,11 @@ export function checkFiles(context: CheckContext): Problem[] {
     certificate(context, problems, `${name}.tls.certFile`, tls?.certFile);
   }
   secretFile(context, problems, 'hostSeedFile', config.hostSeedFile, (text) => seedFault(context, text, 'server'));
-  secretFile(context, problems, 'trust.clusterSeedFile', config.trust.clusterSeedFile, (text) =>
-    seedFault(context, text, 'cluster'),
-  );
+  secretFile(context, problems, 'trust.clusterSeedFile', config.trust.clusterSeedFile, (text) => {
+    const seeds = text.trim().split(/\s*\n\s*/);
+    return seeds.map((seed) => seedFault(context, seed, 'cluster')).find((fault) => fault !== undefined);
+  });
+  checkDelegationFile(config.trust.delegationFile, problems);
   secretFile(context, problems, 'trust.wasmbus.seedFile', config.trust.wasmbus.seedFile, (text) =>
     seedFault(context, text, 'cluster'),
   );
@@ -42,6 +44,19 @@ export function checkFiles(context: CheckContext): Problem[] {
     });
   }
   return problems.found;
+}
+
+function checkDelegationFile(path: string | undefined, problems: ProblemList): void {
+  const file = path === undefined ? undefined : readSecretFile(path);
+  if (path === undefined || file === undefined) return;
+  const fault = !file.ok ? file.reason : file.text.startsWith('dlg2s.') ? undefined : 'holds no delegation';
+  if (fault === undefined) return;
+  problems.add('START-06', 'trust.delegationFile', {
+    summary: `The file of trust.delegationFile ${fault}.`,
+    value: path,
+    why: 'Without a delegation nobody believes what this host signs.',
+    fix: 'Mint one for the key in hostSeedFile: trellis keys delegate.',
+  });
 }
 
 interface Fault {

@@ -20,6 +20,7 @@ export function checkTrust(context: CheckContext): Problem[] {
       fix: 'Unset the environment variable and keep the file.',
     });
   }
+  checkDelegation(context, problems);
   if (trust.clusterSeed !== undefined && !config.dev) {
     problems.add('START-11', 'trust.clusterSeed', {
       warning: true,
@@ -29,7 +30,7 @@ export function checkTrust(context: CheckContext): Problem[] {
     });
   }
   checkUnsigned(context, problems);
-  const own = ownKey(context, problems);
+  const own = ownKeys(context, problems);
   let valid = 0;
   for (const [i, issuer] of trust.clusterIssuers.entries()) {
     const fact = keys.ofPublicKey(issuer);
@@ -54,14 +55,16 @@ export function checkTrust(context: CheckContext): Problem[] {
         : 'Give the public key (C…) that `trellis keys gen cluster` printed.',
     });
   }
-  if (own !== undefined && valid > 0 && valid === trust.clusterIssuers.length && !trust.clusterIssuers.includes(own)) {
+  const isOwn = own.some((key) => trust.clusterIssuers.includes(key));
+  if (own.length > 0 && valid > 0 && valid === trust.clusterIssuers.length && !isOwn) {
     problems.add('START-09', 'trust.clusterIssuers', {
       summary: "The public key of this host's cluster seed is not among the cluster issuers.",
       why: 'This host would refuse its own invocations, and so would hosts with the same list.',
-      fix: `Add ${own} to trust.clusterIssuers, or use the seed of a listed issuer.`,
+      fix: `Add ${own.join(' or ')} to trust.clusterIssuers, or use the seed of a listed issuer.`,
     });
   }
-  if (trust.clusterSeed === undefined && trust.clusterSeedFile === undefined && remote.length > 0) {
+  const hasSource = trust.clusterSeed !== undefined || trust.clusterSeedFile !== undefined || trust.delegationFile !== undefined;
+  if (!hasSource && remote.length > 0) {
     problems.add('START-10', 'trust.clusterSeedFile', {
       summary: 'This host would sign with an ad hoc key on a lattice beyond this computer.',
       why: `No other host believes that key, and with it this one would believe none (server ${showValue(remote[0])}).`,
@@ -69,6 +72,28 @@ export function checkTrust(context: CheckContext): Problem[] {
     });
   }
   return problems.found;
+}
+
+/** START-14: a delegation minted elsewhere says whose key signs; the rest of it must be configured too. */
+function checkDelegation({ config: { trust, hostSeedFile } }: CheckContext, problems: ProblemList): void {
+  if (trust.delegationFile === undefined) return;
+  const faults = [
+    [
+      trust.clusterSeed !== undefined || trust.clusterSeedFile !== undefined,
+      'excludes a cluster seed',
+      'Unset the seed: a host with a delegation needs none.',
+    ],
+    [hostSeedFile === undefined, 'needs hostSeedFile', 'Give the seed (SN…) of the key that the delegation is for.'],
+    [trust.clusterIssuers.length === 0, 'needs trust.clusterIssuers', 'List the public keys (C…) that count in this lattice.'],
+  ] as const;
+  for (const [wrong, what, fix] of faults) {
+    if (!wrong) continue;
+    problems.add('START-14', 'trust.delegationFile', {
+      summary: `trust.delegationFile ${what}.`,
+      why: 'The host could not sign, or would believe nobody.',
+      fix,
+    });
+  }
 }
 
 /** START-14: pairs that may stay unsigned although they sign, or that nothing would come of. */
@@ -119,12 +144,12 @@ function checkVerify({ config }: CheckContext, problems: ProblemList, remote: re
   }
 }
 
-/** The public key of the configured cluster seed; reports a malformed one in the environment (files are checked elsewhere). */
-function ownKey({ config, keys }: CheckContext, problems: ProblemList): string | undefined {
+/** The public keys of the configured cluster seeds; reports a malformed one in the environment (files are checked elsewhere). */
+function ownKeys({ config, keys }: CheckContext, problems: ProblemList): readonly string[] {
   const { clusterSeed, clusterSeedFile } = config.trust;
   if (clusterSeed !== undefined) {
     const fact = keys.ofSeed(clusterSeed);
-    if (fact?.kind === 'cluster') return fact.publicKey;
+    if (fact?.kind === 'cluster') return [fact.publicKey];
     const isPublic = !('reason' in keys.ofPublicKey(clusterSeed));
     problems.add('START-09', 'trust.clusterSeed', {
       summary: isPublic
@@ -135,9 +160,12 @@ function ownKey({ config, keys }: CheckContext, problems: ProblemList): string |
       why: 'Nothing can be signed with it.',
       fix: 'Give the seed (SC…); `trellis keys gen cluster --out <file>` makes one.',
     });
-    return undefined;
+    return [];
   }
   const file = clusterSeedFile === undefined ? undefined : readSecretFile(clusterSeedFile);
-  const fact = file?.ok === true ? keys.ofSeed(file.text.trim()) : undefined;
-  return fact?.kind === 'cluster' ? fact.publicKey : undefined;
+  const seeds = file?.ok === true ? file.text.trim().split(/\s*\n\s*/) : [];
+  return seeds.flatMap((seed) => {
+    const fact = keys.ofSeed(seed);
+    return fact?.kind === 'cluster' ? [fact.publicKey] : [];
+  });
 }

@@ -122,18 +122,26 @@ const wasmbusTrustSchema = z.strictObject({
 const trustSchema = z.strictObject({
   clusterSeed: setting(
     keyText().exactOptional(),
-    'Seed (`SC…`) of the cluster issuer key this host signs with. The environment only; prefer `clusterSeedFile`.',
+    'Seed (`SC…`) of the cluster issuer key that signs the delegation of this host. The environment only; prefer `clusterSeedFile`.',
     { env: ['WASMCLOUD_CLUSTER_SEED'], secret: true },
   ),
   clusterSeedFile: setting(
     path().exactOptional(),
-    'File with the cluster seed, mode 0600. Without any seed the host makes an ad hoc key and is a lattice of its own.',
+    'File with the cluster seed, mode 0600; several seeds, one a line, while issuers are rotated. Read at the start and for each renewal. Without any seed the host makes an ad hoc key and is a lattice of its own.',
     { env: ['WASMCLOUD_CLUSTER_SEED_FILE'] },
   ),
   clusterIssuers: setting(
     z.array(keyText()).default([]),
     'Public keys (`C…`) whose signatures this host accepts. Several at once make rotation possible. The own key counts when the list is empty.',
     { env: ['WASMCLOUD_CLUSTER_ISSUERS'] },
+  ),
+  delegationFile: setting(
+    path().exactOptional(),
+    'File with a delegation that somebody else minted for `hostSeedFile`, instead of a cluster seed. Read again when it changes.',
+  ),
+  delegationLifetimeMs: setting(
+    count(60_000, 86_400_000).default(3_600_000),
+    'How long a delegation lives that this host mints for itself with its cluster seed. It is renewed at about half of that.',
   ),
   verify: setting(
     z.enum(['enforce', 'observe', 'off']).default('enforce'),

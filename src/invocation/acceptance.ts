@@ -5,12 +5,13 @@ import { acceptDigest, requestDigest } from '../trust/token.ts';
 import type { PendingInvocation } from '../trust/verify-request.ts';
 import type { IncomingInvocation } from '../wrpc/server.ts';
 import { sealerOf } from './frame-proof.ts';
-import { HEADER, type PassMaker, withPass } from './headers.ts';
+import { HEADER } from './headers.ts';
+import type { Introductions } from './introductions.ts';
 
 /** What an {@link Acceptance} is made of. */
 export interface AcceptanceOptions {
   readonly signer: TokenSigner;
-  readonly passes: PassMaker;
+  readonly introductions: Introductions;
   readonly server: ComponentId;
   readonly message: IncomingInvocation;
   readonly pending: PendingInvocation;
@@ -57,7 +58,7 @@ export class Acceptance {
   send(state: AcceptToSign['state']): void {
     if (this.#told) return;
     this.#told = state === 'running';
-    const { signer, server, message, pending, passes } = this.#options;
+    const { signer, introductions, server, message, pending } = this.#options;
     const request = requestDigest(pending.token);
     // A second one says only that the call runs now: the session is there.
     const epk = this.#session === undefined ? this.#own?.text : undefined;
@@ -66,7 +67,7 @@ export class Acceptance {
         this.#session = new FrameSession('server', this.#secret, request, acceptDigest(token));
         message.sealFrames(sealerOf(this.#session));
       }
-      message.accept({ entries: withPass(passes, HEADER.accept, token) });
+      message.accept({ entries: introductions.proofEntries(HEADER.accept, token, message.reply) });
     });
   }
 }

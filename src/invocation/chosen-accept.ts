@@ -1,8 +1,8 @@
 import { EphemeralKey, FrameSession } from '../trust/session.ts';
 import type { SentRequest } from '../trust/signer.ts';
 import { acceptDigest } from '../trust/token.ts';
-import type { ResultVerifier } from '../trust/verify-result.ts';
 import type { HeaderLookup } from '../wrpc/client.ts';
+import type { AnswerJudge } from './answer-judge.ts';
 import { HEADER } from './headers.ts';
 
 /** What an acknowledgement is worth: `taken` is the server's, the first one; `again` says something more; the rest count for nothing. */
@@ -13,7 +13,7 @@ export type Judged = 'taken' | 'again' | 'other' | 'unproven';
  * brings a genuine accept too; parameters, frames and failures belong to the first that came.
  */
 export class ChosenAccept {
-  readonly #results: ResultVerifier;
+  readonly #answers: AnswerJudge;
   readonly #own: EphemeralKey | undefined;
   #inbox: string | undefined;
   #running = false;
@@ -21,8 +21,8 @@ export class ChosenAccept {
   #session: FrameSession | undefined;
 
   /** @param withSession whether to offer a session for streams and futures */
-  constructor(results: ResultVerifier, withSession: boolean) {
-    this.#results = results;
+  constructor(answers: AnswerJudge, withSession: boolean) {
+    this.#answers = answers;
     this.#own = withSession ? new EphemeralKey() : undefined;
   }
 
@@ -61,7 +61,7 @@ export class ChosenAccept {
    */
   take(sent: SentRequest, header: HeaderLookup, inbox: string, wanting: boolean): Judged {
     const token = header(HEADER.accept);
-    const verdict = this.#results.accept(sent, token, header(HEADER.pass));
+    const verdict = this.#answers.accept(sent, header);
     if (!verdict.ok || token === undefined || verdict.inbox !== inbox) return 'unproven';
     if (this.#inbox !== undefined && this.#inbox !== inbox) return 'other';
     // Whoever waits for parameters that were all sent has a copy that somebody cut short.

@@ -2,6 +2,8 @@ import { quote } from '../ids.ts';
 import { type Denial, deny } from '../trust/denial.ts';
 import type { LinkTable } from '../trust/links.ts';
 import type { PendingInvocation, RequestVerifier, VerifiedInvocation } from '../trust/verify-request.ts';
+import { HEADER } from './headers.ts';
+import type { Introductions } from './introductions.ts';
 import type { OpenedInvocation } from './open.ts';
 import type { UnsignedPairs } from './unsigned-pairs.ts';
 
@@ -50,7 +52,7 @@ export interface Gate {
   /** Judges the first message. Never throws. */
   check(
     opened: OpenedInvocation,
-    message: { subject: string; reply: string; payload: Uint8Array },
+    message: { subject: string; reply: string; payload: Uint8Array; header(name: string): string | undefined },
     to: Addressee,
   ): Passed | Denial;
   /** Judges the caller's word that this host shall run the call. Never throws. */
@@ -68,17 +70,18 @@ export function isListed(runnable: Runnable): boolean {
   return 'why' in runnable && runnable.why === 'listed';
 }
 
-/** What the gate needs to let listed pairs through. */
-export interface UnsignedRules {
+/** What the gate needs to let listed pairs through, and to get to know signers. */
+export interface GateRules {
   readonly pairs: UnsignedPairs;
   readonly links: LinkTable;
+  readonly introductions: Introductions;
 }
 
 /**
  * The gate for a mode. `off` never looks at tokens; `observe` reports what `enforce` would refuse and lets it through; `enforce`
  * lets through what carries no token at all, if its pair is listed and a link names it.
  */
-export function createGate(mode: VerifyMode, verifier: RequestVerifier, { pairs, links }: UnsignedRules): Gate {
+export function createGate(mode: VerifyMode, verifier: RequestVerifier, { pairs, links, introductions }: GateRules): Gate {
   function listed({ sourceId, linkName = 'default' }: OpenedInvocation, { target, instance }: Addressee): Passed | Denial {
     if (sourceId === undefined || !pairs.mayCall(sourceId, target, instance)) return deny('TRELLIS_VERIFY_UNSIGNED', 'no token');
     if (!links.allows(sourceId, linkName, instance, target)) {
@@ -94,7 +97,7 @@ export function createGate(mode: VerifyMode, verifier: RequestVerifier, { pairs,
       if (mode === 'off')
         return { ok: true, pending: undefined, runnable: letThrough(opened.sourceId, 'mode'), denied: undefined };
       if (mode === 'enforce' && opened.token === undefined) return listed(opened, to);
-      const verdict = verifier.verify({
+      const request = {
         token: opened.token,
         pass: opened.pass,
         subject: message.subject,
@@ -105,8 +108,12 @@ export function createGate(mode: VerifyMode, verifier: RequestVerifier, { pairs,
         sourceId: opened.sourceId,
         linkName: opened.linkName,
         params: message.payload,
-      });
-      if (verdict.ok || mode === 'enforce') return verdict;
+      };
+      const verdict = introductions.judge(
+        () => verifier.verify(request),
+        () => message.header(HEADER.delegation),
+      );
+      if (verdict.ok || mode === 'enforce' || verdict.need !== undefined) return verdict;
       return { ok: true, pending: undefined, runnable: letThrough(opened.sourceId, 'mode'), denied: verdict };
     },
     confirm: (pending, token, inbox) => verifier.confirm(pending, token, inbox),

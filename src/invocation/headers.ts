@@ -1,5 +1,4 @@
 import type { PassKeys } from '../trust/pass-keys.ts';
-import { requestDigest } from '../trust/token.ts';
 
 /**
  * The headers of an invocation and of its answers. Trellis' own begin with `Lattice-`; the lower-case ones are those of
@@ -24,6 +23,10 @@ export const HEADER = {
   frame: 'Lattice-Frame',
   /** The signed result, on the one-message reply or on the end of `.results`. */
   result: 'Lattice-Result',
+  /** The delegation of the signer, while it is new to the other side; a provider's, a blank, and its host's. */
+  delegation: 'Lattice-Delegation',
+  /** On a refusal: `delegation` if the same message should come again with it. */
+  need: 'Lattice-Need',
   /** Bytes of all root parameters, decimal; lets a server start an unsigned call without waiting for the end marker. */
   length: 'Lattice-Length',
   /** On a refusal: the id under which the refusing host explains it. Unsigned, and no part of any decision. */
@@ -34,17 +37,6 @@ export const HEADER = {
 
 /** Makes the admission pass of a token, by its digest. */
 export type PassMaker = Pick<PassKeys, 'passFor'>;
-
-/** A header with a token, and the token's pass if this member can make one. */
-export function withPass(passes: PassMaker, name: string, token: string): [name: string, value: string][] {
-  const pass = passes.passFor(requestDigest(token));
-  return pass === undefined
-    ? [[name, token]]
-    : [
-        [name, token],
-        [HEADER.pass, pass],
-      ];
-}
 
 /** A header's value as a non-negative integer, or `undefined` if it is absent or anything else. */
 export function headerInteger(value: string | undefined, max: number): number | undefined {

@@ -10,6 +10,7 @@ import { judgeFrame, sealerOf } from './frame-proof.ts';
 import { GatheredBytes } from './gathered-bytes.ts';
 import { HEADER } from './headers.ts';
 import { HeldRefusal } from './held-refusal.ts';
+import type { Introduction } from './introductions.ts';
 import type { Invocation, InvocationEvents, InvocationHandle, InvokerOptions } from './outbound.ts';
 import { pairName } from './unsigned-pairs.ts';
 import { keptFrame, MAX_EARLY_FRAMES, ParamFrames } from './value-frames.ts';
@@ -26,6 +27,10 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
   readonly #deadline: NodeJS.Timeout;
   readonly #refusal: HeldRefusal;
   #sent: SentRequest | undefined;
+  #subject = '';
+  /** The delegation behind the token, and whether it was shown because somebody asked. */
+  #introduction: Introduction | undefined;
+  #shown = false;
   readonly #accept: ChosenAccept;
   /** Under this id the host that refused explains why, by its own word. */
   #correlation: string | undefined;
@@ -54,7 +59,7 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
     this.#wire = prepareCall({ bus: options.bus, inbox: options.inbox });
     this.#frames = new ParamFrames(this.#wire);
     const { asyncResult, pendingParams } = invocation;
-    this.#accept = new ChosenAccept(options.results, options.mode !== 'off' && (asyncResult === true || pendingParams === true));
+    this.#accept = new ChosenAccept(options.answers, options.mode !== 'off' && (asyncResult === true || pendingParams === true));
     this.#refusal = new HeldRefusal(options.refusalGraceMs, (code, detail) => this.fail(code, detail));
     this.#deadline = setTimeout(() => {
       if (!this.#refusal.giveUp()) this.#overdue();
@@ -66,10 +71,18 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
     const { lattice, signer, mode } = this.#o;
     const call = this.#invocation;
     const subject = invocationSubject({ lattice, component: call.target, instance: call.instance, func: call.func });
+    this.#subject = subject;
     if (mode === 'off') {
-      this.#send(subject, undefined);
+      this.#send(undefined);
       return;
     }
+    if (!this.#o.speaksFor(call.origin)) {
+      // Not in this turn: whoever calls has no handle yet.
+      queueMicrotask(() => this.fail('TRELLIS_INVOKE_SCOPE', `${call.origin} is none of the callers of this delegation`));
+      return;
+    }
+    // Together with the token, which names the delegation in use now.
+    this.#introduction = this.#o.introductions.ofCall();
     signer.request(
       {
         origin: call.origin,
@@ -84,12 +97,13 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
       },
       (token, sent) => {
         this.#sent = sent;
-        this.#send(subject, token);
+        this.#send(token);
       },
     );
   }
 
-  #send(subject: string, token: string | undefined): void {
+  /** Sends the call; `shown`: with the delegation behind its token, because the other side asked. */
+  #send(token: string | undefined, shown = false): void {
     if (this.#ended) return;
     const call = this.#invocation;
     const headers: [string, string][] = [
@@ -101,10 +115,12 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
       const pass = this.#o.passes.passFor(this.#sent!.digest);
       if (pass !== undefined) headers.push([HEADER.pass, pass]);
     } else headers.push([HEADER.length, String(call.params.length)]);
+    const introduction = this.#introduction;
+    if (introduction !== undefined && (shown || introduction.unasked)) headers.push([HEADER.delegation, introduction.text]);
     if (call.depth > 0) headers.push([HEADER.depth, String(call.depth)]);
     if (call.traceparent !== undefined) headers.push([HEADER.traceparent, call.traceparent]);
     try {
-      this.#wire.send({ subject, params: call.params, headers, unary: true }, this);
+      this.#wire.send({ subject: this.#subject, params: call.params, headers, unary: true }, this);
       this.#wantsAccept = !this.#wire.paramsSent || this.#accept.epk !== undefined;
     } catch (error) {
       this.fail('TRELLIS_INVOKE_FAILED', error instanceof Error ? error.message : 'the connection refused the message');
@@ -157,11 +173,12 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
   }
 
   refused(status: number, text: string, header: HeaderLookup): void {
-    const proof = header(HEADER.result);
+    if (this.#isAskedToShow(status, header)) return;
+    const isProven = header(HEADER.result) !== undefined;
     this.#correlation ??= correlationIn(header(HEADER.correlation));
-    if (this.#open && this.#endedBySigned(proof)) return;
+    if (this.#open && isProven && this.#endedBySigned(header)) return;
     // After the root, a refusal says that its streams and futures end here.
-    if (!this.#answered && proof !== undefined && this.#judge([], EMPTY, header, true)) return;
+    if (!this.#answered && isProven && this.#judge([], EMPTY, header, true)) return;
     const [code, detail] = refusalFailure(status, text);
     if (this.#o.mode !== 'enforce' && this.#accept.session === undefined) {
       this.fail(code, detail);
@@ -170,10 +187,23 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
     } else this.#refusal.hold(code, detail);
   }
 
+  /**
+   * The other side does not know who signed. The same token once more, with the delegation: its id still runs at most once.
+   * Once only, since anybody may ask.
+   */
+  #isAskedToShow(status: number, header: HeaderLookup): boolean {
+    if (this.#shown || this.#answered || this.#sent === undefined) return false;
+    if (this.#accept.running || this.#wire.paramsAllowed) return false;
+    if (status !== 401 || header(HEADER.need) !== 'delegation') return false;
+    this.#shown = true;
+    this.#send(this.#sent.token, true);
+    return true;
+  }
+
   /** After the root: the server says, signed, that what is open breaks off. */
-  #endedBySigned(proof: string | undefined): boolean {
-    if (this.#sent === undefined || proof === undefined) return false;
-    const verdict = this.#o.results.result(this.#sent, proof, []);
+  #endedBySigned(header: HeaderLookup): boolean {
+    if (this.#sent === undefined) return false;
+    const verdict = this.#o.answers.result(this.#sent, header, []);
     const code = verdict.ok && this.#accept.fits(verdict.inbox) ? answeredFailure(verdict.status) : undefined;
     if (!verdict.ok || code === undefined) return false;
     this.fail(code, `the target ended the call with ${verdict.status}`);
@@ -243,7 +273,7 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
     if (this.#ended || this.#answered) return true;
     const proof = header(HEADER.result);
     if (this.#o.mode === 'off') return this.#judgeUnsigned(result, proof, refusal);
-    const verdict = this.#sent === undefined ? undefined : this.#o.results.result(this.#sent, proof, root, header(HEADER.pass));
+    const verdict = this.#sent === undefined ? undefined : this.#o.answers.result(this.#sent, header, root);
     if (verdict?.ok) {
       this.#o.unsigned.signs(this.#invocation.target, 'server');
       if (!this.#accept.fits(verdict.inbox)) {

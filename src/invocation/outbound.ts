@@ -1,11 +1,12 @@
 import type { ErrorCode } from '../errors.ts';
 import type { ComponentId, FunctionName, InstanceName, LatticeName, LinkName } from '../ids.ts';
 import type { TokenSigner } from '../trust/signer.ts';
-import type { ResultVerifier } from '../trust/verify-result.ts';
 import type { Bus } from '../wrpc/bus.ts';
 import type { Inbox } from '../wrpc/inbox.ts';
+import type { AnswerJudge } from './answer-judge.ts';
 import type { VerifyMode } from './gate.ts';
 import type { PassMaker } from './headers.ts';
+import type { Introductions } from './introductions.ts';
 import type { PathObserver } from './observer.ts';
 import type { UnsignedPairs } from './unsigned-pairs.ts';
 
@@ -59,9 +60,12 @@ export interface InvokerOptions {
   readonly lattice: LatticeName;
   readonly mode: VerifyMode;
   readonly signer: TokenSigner;
-  readonly results: ResultVerifier;
   /** Makes the admission pass that goes beside a token. */
   readonly passes: PassMaker;
+  readonly answers: AnswerJudge;
+  readonly introductions: Introductions;
+  /** False for an origin that this member may not sign for. */
+  readonly speaksFor: (origin: string) => boolean;
   readonly observer: PathObserver;
   /** Which targets may answer which calls unsigned, also under `enforce`. */
   readonly unsigned: UnsignedPairs;

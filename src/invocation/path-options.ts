@@ -5,7 +5,7 @@ import type { FailureBudget } from '../trust/failure-budget.ts';
 import type { TokenSigner } from '../trust/signer.ts';
 import type { Admission } from './admit.ts';
 import type { Addressee, Gate } from './gate.ts';
-import type { PassMaker } from './headers.ts';
+import type { Introductions } from './introductions.ts';
 import type { PathObserver } from './observer.ts';
 
 /** Sizes and times that bound one invocation. */
@@ -27,7 +27,7 @@ export interface PathOptions {
   readonly admission: Admission;
   readonly gate: Gate;
   readonly signer: TokenSigner;
-  readonly passes: PassMaker;
+  readonly introductions: Introductions;
   readonly limits: PathLimits;
   /** Runs a call only when its caller has confirmed, to this host, that it shall: once in the lattice. Under `enforce` only. */
   readonly confirm: boolean;

@@ -59,6 +59,8 @@ class Passage implements CallEvents, LongCall {
   #origin: string | undefined;
   /** What the token says of itself, once it could be read. */
   #claims: TokenFacts | undefined;
+  /** What the caller should show when it sends the same again. */
+  #need: Denial['need'];
   /** Let in unsigned, because an operator listed this pair. */
   #listed = false;
   #verified = false;
@@ -160,12 +162,9 @@ class Passage implements CallEvents, LongCall {
 
   /** Acknowledges, signed: further parameters may come, and streams and futures too if the caller has offered a session. */
   #accept(pending: PendingInvocation, state: AcceptToSign['state']): void {
-    const { signer, id: server } = this.#path;
+    const { signer, introductions, id: server } = this.#path;
     const withSession = this.#fn.asyncParams || this.#fn.asyncResult;
-    this.#acceptance = new Acceptance(
-      { signer, passes: this.#path.passes, server, message: this.#message, pending },
-      withSession,
-    );
+    this.#acceptance = new Acceptance({ signer, introductions, server, message: this.#message, pending }, withSession);
     if (!this.#acceptance.usable) {
       this.#deny(deny('TRELLIS_VERIFY_MALFORMED', 'epk is no X25519 key'));
       return;
@@ -196,12 +195,9 @@ class Passage implements CallEvents, LongCall {
 
   /** The call takes long: its caller learns, signed, that it runs, and will believe no stranger's refusal. */
   tellRunning(): void {
-    const { signer, id: server } = this.#path;
+    const { signer, introductions, id: server } = this.#path;
     if (this.#ended || this.#pending === undefined) return;
-    this.#acceptance ??= new Acceptance(
-      { signer, passes: this.#path.passes, server, message: this.#message, pending: this.#pending },
-      false,
-    );
+    this.#acceptance ??= new Acceptance({ signer, introductions, server, message: this.#message, pending: this.#pending }, false);
     this.#acceptance.send('running');
   }
 
@@ -288,18 +284,14 @@ class Passage implements CallEvents, LongCall {
   #deny(denial: Denial): void {
     const outcome = TRY_AGAIN.has(denial.code) ? 'busy' : 'denied';
     this.#claims ??= denial.said;
+    this.#need = denial.need;
     this.#origin = this.#claims?.org ?? this.#origin;
     this.#leave(outcome, outcome, denial.code, denial.detail);
   }
 
   get #replyContext(): ReplyContext {
-    return {
-      signer: this.#path.signer,
-      passes: this.#path.passes,
-      server: this.#path.id,
-      token: this.#token,
-      inbox: this.#acceptance?.inbox,
-    };
+    const { signer, introductions, id: server } = this.#path;
+    return { signer, introductions, server, token: this.#token, inbox: this.#acceptance?.inbox };
   }
 
   /** Leaves the path by a side exit. */
@@ -319,9 +311,8 @@ class Passage implements CallEvents, LongCall {
     const refused = this.#handle === undefined || outcome === 'denied';
     const correlation = refused ? correlationOf(this.#claims) : undefined;
     const text = code === 'TRELLIS_VERIFY_UNSIGNED' ? { text: NOT_SIGNED } : {};
-    replyFailure(this.#message, reply, failure, correlation === undefined ? undefined : { correlation, ...text }, () =>
-      this.#close(outcome, code, detail, correlation),
-    );
+    const note = correlation === undefined ? undefined : { correlation, ...text, need: this.#need };
+    replyFailure(this.#message, reply, failure, note, () => this.#close(outcome, code, detail, correlation));
   }
 
   /** Answers to a flood of forgeries are a flood themselves, and may go where the forger wants them. */

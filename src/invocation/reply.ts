@@ -4,7 +4,8 @@ import type { ResultStatus } from '../trust/result-token.ts';
 import { MAX_TOKEN_CHARS, requestDigest } from '../trust/token.ts';
 import type { BusHeaders } from '../wrpc/bus.ts';
 import type { IncomingInvocation } from '../wrpc/server.ts';
-import { HEADER, type PassMaker, withPass } from './headers.ts';
+import { HEADER } from './headers.ts';
+import type { Introductions } from './introductions.ts';
 
 /**
  * The last two steps of the path: sign and reply. Every exit answers exactly once. To the caller all denials read alike;
@@ -31,12 +32,14 @@ export interface RefusalNote {
   readonly correlation: string;
   /** In place of the status' own text. */
   readonly text?: string;
+  /** What the caller should show when it sends the same again. */
+  readonly need?: string | undefined;
 }
 
 /** What a reply needs to know of the invocation it answers. */
 export interface ReplyContext {
   readonly signer: TokenSigner;
-  readonly passes: PassMaker;
+  readonly introductions: Introductions;
   readonly server: ComponentId;
   /** The request's token; replies are signed exactly when there is one (a peer without tokens cannot check one). */
   readonly token: string | undefined;
@@ -53,11 +56,6 @@ function signed(context: ReplyContext, status: ResultStatus, result: Uint8Array,
   context.signer.result({ request: requestDigest(token), server, status, result, inbox }, done);
 }
 
-/** What proves an answer. The word of an unsigned one gets no pass: there is no check that it could spare. */
-function proven(context: ReplyContext, proof: string): [name: string, value: string][] {
-  return context.token === undefined ? [[HEADER.result, proof]] : withPass(context.passes, HEADER.result, proof);
-}
-
 /**
  * Answers with a result. In the one-message form if the caller understands it and the result fits; otherwise in the
  * 1.x form: acknowledgement, result bytes, end marker, the proof on the end marker.
@@ -70,7 +68,7 @@ export function replyResult(
   done: () => void,
 ): void {
   signed(context, 'ok', result, (proof) => {
-    const headers: BusHeaders = { entries: proven(context, proof) };
+    const headers: BusHeaders = { entries: context.introductions.proofEntries(HEADER.result, proof, message.reply) };
     if (!message.unary || hasPending || !message.replyUnary(result, headers)) {
       message.accept();
       message.sendRoot(result, headers);
@@ -92,8 +90,9 @@ export function replyFailure(
 ): void {
   signed(context, status, EMPTY, (proof) => {
     const [code, text] = STATUS_LINE[status];
-    const entries = proven(context, proof);
+    const entries = context.introductions.proofEntries(HEADER.result, proof, message.reply);
     if (note !== undefined) entries.push([HEADER.correlation, note.correlation]);
+    if (note?.need !== undefined) entries.push([HEADER.need, note.need]);
     if (message.accepted && !message.unary) message.sendRoot(EMPTY, { entries });
     else message.refuse(code, note?.text ?? text, { entries });
     done();

@@ -1,16 +1,15 @@
 import { isToken } from '../ids.ts';
 import { ClaimsReader, textDigest } from './canonical.ts';
 import { isDigest, isTokenId } from './claim-values.ts';
-import { openDocument, readSortedList, signDocument, writeSortedList } from './document.ts';
+import { openDocument, signDocument } from './document.ts';
 import { publicKeyKind, type SigningKey } from './nkey.ts';
+import { EVERYBODY, isScope, scopeOf } from './scope.ts';
 import { newTokenId } from './signer.ts';
 
 /** Longest life of a delegation, milliseconds: 24 hours. */
 export const MAX_DELEGATION_LIFETIME_MS = 24 * 3_600_000;
 /** Longest delegation text, characters; it has to travel in a header beside a token. */
 export const MAX_DELEGATION_CHARS = 2_048;
-/** The scope that names everything. */
-export const ANYTHING = '*';
 
 /**
  * What an issuer lets a host's key sign, or a host its provider's key: for whom, in which lattice, from when to when.
@@ -48,11 +47,6 @@ export function writeDelegationClaims(c: DelegationClaims): string {
     `{"v":2,"jti":"${c.jti}","iat":${c.iat},"nbf":${c.nbf},"exp":${c.exp},"lat":"${c.lat}","iss":"${c.iss}","sub":"${c.sub}",` +
     `"epc":${c.epc},"org":"${c.org}","tgt":"${c.tgt}"${c.par === undefined ? '' : `,"par":"${c.par}"`}}`
   );
-}
-
-/** True for `*`, and for a sorted list of ids without repetition. */
-function isScope(text: string): boolean {
-  return text === ANYTHING || readSortedList(text, (id) => isToken(id)) !== undefined;
 }
 
 function isSound(c: DelegationClaims): boolean {
@@ -124,9 +118,9 @@ export interface DelegationToMint {
   /** Public key that is to sign: `N…`, or `V…` with a parent. */
   readonly subject: string;
   /** Ids of components and callers it may speak for, or `*`. */
-  readonly origins: readonly string[] | typeof ANYTHING;
+  readonly origins: readonly string[] | typeof EVERYBODY;
   /** Ids of components it may answer for, or `*`. */
-  readonly targets: readonly string[] | typeof ANYTHING;
+  readonly targets: readonly string[] | typeof EVERYBODY;
   readonly epoch: number;
   /** Now, milliseconds since the Unix epoch. */
   readonly nowMs: number;
@@ -139,7 +133,7 @@ export interface DelegationToMint {
 /** A new delegation that begins now. @throws TRELLIS_TRUST_CLAIMS_INVALID */
 export function mintDelegation(key: SigningKey, d: DelegationToMint): string {
   const iat = Math.floor(d.nowMs);
-  const scope = (ids: readonly string[] | typeof ANYTHING): string => (ids === ANYTHING ? ANYTHING : writeSortedList(ids));
+  const scope = (ids: readonly string[] | typeof EVERYBODY): string => (ids === EVERYBODY ? EVERYBODY : scopeOf(ids));
   const parent = d.parent === undefined ? undefined : openDelegation(d.parent);
   return signDelegation(key, {
     v: 2,

@@ -13,6 +13,8 @@ export interface Denial {
   readonly code: DenialCode;
   /** One printable line of bounded length; never payload, never a token. */
   readonly detail: string;
+  /** What the sender should show when it sends the same again. */
+  readonly need?: 'delegation';
   /** What the refused token says of itself, if its claims could be read; true or not. */
   readonly said?: TokenFacts;
 }

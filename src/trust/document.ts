@@ -58,8 +58,3 @@ export function readSortedList(text: string, allows: (item: string) => boolean):
   const ok = items.every((item, at) => allows(item) && (at === 0 || items[at - 1]! < item));
   return ok ? items : undefined;
 }
-
-/** The one spelling of a list: sorted, without repetition, joined by commas. */
-export function writeSortedList(items: Iterable<string>): string {
-  return [...new Set(items)].sort().join(',');
-}

@@ -1,7 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import { TrellisError } from '../errors.ts';
-import { quote } from '../ids.ts';
-import { type Denial, deny } from './denial.ts';
+import type { Denial } from './denial.ts';
 import { parsePublicKey, seedKind } from './nkey.ts';
 
 /** The cluster keys whose tokens are accepted. More than one may be valid at a time; that is how keys are rotated. */
@@ -67,16 +66,3 @@ export interface SignerDirectory {
    */
   find(iss: string, kid: string | undefined): TrustedSigner | Denial;
 }
-
-/** The directory in which cluster issuers sign for themselves, and nobody for them. */
-export function issuersOnly(issuers: IssuerSet): SignerDirectory {
-  return {
-    find(iss, kid) {
-      const key = issuers.keyFor(iss);
-      if (key === undefined || kid !== undefined) return deny('TRELLIS_VERIFY_ISSUER', `signed by ${quote(iss)}`);
-      return { key, speaksFor: anything, answersFor: anything };
-    },
-  };
-}
-
-const anything = (): boolean => true;

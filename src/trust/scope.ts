@@ -30,3 +30,15 @@ export function commonScope(a: string, b: string): string {
     .filter((id) => id !== '' && ids.has(id))
     .join(',');
 }
+
+/** A scope as a question: is this id in it? */
+export function scopeTest(scope: string): (id: string) => boolean {
+  if (scope === EVERYBODY) return () => true;
+  const ids = new Set(scope === '' ? [] : scope.split(','));
+  return (id) => ids.has(id);
+}
+
+/** True if everything in `inner` is in `outer`. */
+export function isWithinScope(inner: string, outer: string): boolean {
+  return inner === '' || outer === EVERYBODY || inner.split(',').every(scopeTest(outer));
+}

@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import { quote } from '../ids.ts';
 import { isDocumentSignedBy } from './document.ts';
-import { ANYTHING, type DelegationClaims, delegationThumbprint, openDelegation } from './delegation.ts';
+import { type DelegationClaims, delegationThumbprint, openDelegation } from './delegation.ts';
 import { type Denial, deny } from './denial.ts';
 import { FailureBudget } from './failure-budget.ts';
 import { type IssuerSetClaims, issuersOf, openIssuerSet } from './issuer-set.ts';
@@ -9,6 +9,7 @@ import { IssuerSet, type SignerDirectory, type TrustedSigner } from './issuers.t
 import { parsePublicKey } from './nkey.ts';
 import { openRevocation } from './revocation.ts';
 import { RevocationList } from './revocations.ts';
+import { isWithinScope, scopeTest } from './scope.ts';
 import type { TrustedTime } from './trusted-time.ts';
 
 /** Most sub-delegations of one delegation that count at a time. */
@@ -52,20 +53,6 @@ interface Signatory {
   readonly key: KeyObject;
   /** Until when its word counts: without end for a member of the current set. */
   reachMs: number;
-}
-
-/** A scope claim as a question. */
-function scopeOf(text: string): (id: string) => boolean {
-  if (text === ANYTHING) return () => true;
-  const ids = new Set(text === '' ? [] : text.split(','));
-  return (id) => ids.has(id);
-}
-
-/** True if everything in `inner` is in `outer`. */
-function isWithin(inner: string, outer: string): boolean {
-  if (outer === ANYTHING || inner === '') return true;
-  const allowed = new Set(outer.split(','));
-  return inner.split(',').every((id) => allowed.has(id));
 }
 
 /**
@@ -218,7 +205,7 @@ export class TrustState implements SignerDirectory {
       claims,
       kid,
       parent,
-      signer: { key: subject.key, speaksFor: scopeOf(claims.org), answersFor: scopeOf(claims.tgt) },
+      signer: { key: subject.key, speaksFor: scopeTest(claims.org), answersFor: scopeTest(claims.tgt) },
       children: new Set(),
       denial: undefined,
       generation: this.#generation,
@@ -322,7 +309,7 @@ export class TrustState implements SignerDirectory {
   #judgeChild(claims: DelegationClaims, { claims: above }: Known): Denial | undefined {
     if (claims.iss !== above.sub)
       return deny('TRELLIS_VERIFY_DELEGATION', 'is signed by another key than its parent delegates to');
-    if (!isWithin(claims.org, above.org) || !isWithin(claims.tgt, above.tgt)) {
+    if (!isWithinScope(claims.org, above.org) || !isWithinScope(claims.tgt, above.tgt)) {
       return deny('TRELLIS_VERIFY_SCOPE', `delegates more than ${quote(claims.iss)} has`);
     }
     if (claims.exp > above.exp || claims.nbf < above.nbf || claims.iat < above.iat) {

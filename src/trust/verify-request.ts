@@ -235,6 +235,9 @@ export function createRequestVerifier(options: RequestVerifierOptions): RequestV
     const sameBytes = pending.complete && root.length === 1 && root[0] === pending.checkedParams;
     const payloadDenial = sameBytes ? undefined : checkPayload(claims, root);
     if (payloadDenial !== undefined) return payloadDenial;
+    // What was delegated may have been taken back since.
+    const signer = signers.find(claims.iss, claims.kid);
+    if ('ok' in signer) return signer;
     // Judged again: parameters may have taken their time, and an id is remembered only as long as its token can be accepted.
     const nowMs = time.nowMs();
     const lateMs = Math.ceil(nowMs - claims.exp);

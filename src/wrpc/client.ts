@@ -82,11 +82,15 @@ export class OutgoingCall implements InboxReceiver {
     this.reply = inbox.open(this);
   }
 
-  /** Sends the invocation: as much of the parameters as fits one message; the rest and the end follow the acknowledgement. Call once. */
+  /**
+   * Sends the invocation: as much of the parameters as fits one message; the rest and the end follow the
+   * acknowledgement. May be called again, with other headers, as long as there was none: it is the same call.
+   */
   send(message: OutgoingMessage, events: OutgoingEvents): void {
     this.#events = events;
     this.#params = message.params;
     this.#unary = message.unary;
+    this.#answered = false;
     const headers: BusHeaders = {
       entries: message.unary ? [...message.headers, [REPLY_HEADER, REPLY_UNARY]] : message.headers,
     };

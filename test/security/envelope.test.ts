@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { decodeBase32, encodeBase32 } from '../../src/trust/base32.ts';
-import { IssuerSet, issuersOnly } from '../../src/trust/issuers.ts';
+import { IssuerSet } from '../../src/trust/issuers.ts';
 import { MAX_BATCH } from '../../src/trust/merkle.ts';
 import { SigningKey, type KeyKind } from '../../src/trust/nkey.ts';
 import { BOOT_MS } from '../../src/trust/restart-fence.ts';
@@ -349,7 +349,7 @@ describe('times', () => {
     const { verifier: _, ...world } = setUp();
     const verifier = createRequestVerifier({
       lattice: LATTICE,
-      signers: issuersOnly(world.issuers),
+      signers: world.signers,
       time: world.time,
       replay: world.replay,
       links: { allows: () => true },

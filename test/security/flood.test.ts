@@ -8,7 +8,6 @@ import { createObserver } from '../../src/invocation/observer.ts';
 import { createLogger, silentLogger } from '../../src/telemetry/log.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { FailureBudget } from '../../src/trust/failure-budget.ts';
-import { issuersOnly } from '../../src/trust/issuers.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import { PassKeys } from '../../src/trust/pass-keys.ts';
 import { createTokenSigner, type TokenSigner } from '../../src/trust/signer.ts';
@@ -161,7 +160,7 @@ describe('a caller under forged answers', () => {
     const { clock, passes, signatures, signer } = world;
     const results = createResultVerifier({
       lattice: LATTICE,
-      signers: issuersOnly(world.issuers),
+      signers: world.signers,
       time: world.time,
       signatures,
       passes,

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FailureBudget } from '../../src/trust/failure-budget.ts';
-import { IssuerSet, issuersOnly } from '../../src/trust/issuers.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import { ReplayWindow } from '../../src/trust/replay.ts';
 import { RestartFence } from '../../src/trust/restart-fence.ts';
+import { TrustState } from '../../src/trust/trust-state.ts';
 import { TrustedTime } from '../../src/trust/trusted-time.ts';
 import { PendingInvocation } from '../../src/trust/verify-request.ts';
 import { createWasmbusVerifier, type ReceivedWasmbus, type WasmbusVerifierOptions } from '../../src/trust/verify-wasmbus.ts';
@@ -44,7 +44,7 @@ function createWorld(settings: Partial<WasmbusVerifierOptions> = {}, to: { reado
   const time = new TrustedTime(clock);
   const verifier = createWasmbusVerifier({
     lattice: 'default',
-    signers: issuersOnly(new IssuerSet([key.publicKey])),
+    signers: new TrustState({ lattice: 'default', issuers: [key.publicKey], time, skewMs: SKEW_MS }),
     time,
     replay: new ReplayWindow({ clock, maxEntries: 10_000, skewMs: SKEW_MS }),
     links: {

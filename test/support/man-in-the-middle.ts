@@ -1,11 +1,11 @@
 import { createObserver, type PathObserver } from '../../src/invocation/observer.ts';
 import { UnsignedPairs } from '../../src/invocation/unsigned-pairs.ts';
+import { AnswerJudge } from '../../src/invocation/answer-judge.ts';
 import { Invoker } from '../../src/invocation/invoke.ts';
 import { componentId, functionName, instanceName, linkName } from '../../src/ids.ts';
 import { COMMAND_LINE_ORIGIN } from '../../src/development.ts';
 import { createMetrics, type Metrics } from '../../src/telemetry/metrics.ts';
 import { silentLogger } from '../../src/telemetry/log.ts';
-import { issuersOnly } from '../../src/trust/issuers.ts';
 import { TrustedTime } from '../../src/trust/trusted-time.ts';
 import { createResultVerifier } from '../../src/trust/verify-result.ts';
 import type { Bus, BusHeaders, BusMessage, BusSubscription } from '../../src/wrpc/bus.ts';
@@ -23,7 +23,7 @@ export interface Passing {
 /** Decides what becomes of a message: calls `pass` as often as it likes, with what it likes. */
 export type Middle = (message: Passing, pass: (message: Passing) => void) => void;
 
-const NAMES = ['Lattice-Accept', 'Lattice-Result', 'Lattice-Frame'];
+const NAMES = ['Lattice-Delegation', 'Lattice-Need', 'Lattice-Accept', 'Lattice-Result', 'Lattice-Frame'];
 
 /** Somebody who holds the wire between a caller and NATS, and neither end's key. */
 export class ManInTheMiddle implements Bus {
@@ -109,12 +109,13 @@ export class CallerInTheMiddle {
       lattice: member.lattice,
       mode: 'enforce',
       signer: member.signer,
-      results: createResultVerifier({
-        lattice: member.lattice,
-        signers: issuersOnly(member.issuers),
-        time: new TrustedTime(member.clock),
-      }),
       passes: { passFor: () => undefined },
+      answers: new AnswerJudge(
+        createResultVerifier({ lattice: member.lattice, signers: member.trust, time: new TrustedTime(member.clock) }),
+        member.introductions,
+      ),
+      introductions: member.introductions,
+      speaksFor: () => true,
       observer,
       unsigned: new UnsignedPairs([], () => {}),
       maxResultBytes: 16 * 1024 * 1024,

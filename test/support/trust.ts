@@ -1,12 +1,12 @@
 import type { Clock } from '../../src/clock.ts';
 import { componentId, latticeName } from '../../src/ids.ts';
-import { IssuerSet, issuersOnly } from '../../src/trust/issuers.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import { ReplayWindow } from '../../src/trust/replay.ts';
 import { writeRequestClaims, type RequestClaims } from '../../src/trust/request-token.ts';
 import { RestartFence, type AheadStore } from '../../src/trust/restart-fence.ts';
 import { createTokenSigner, newTokenId, type SentRequest, type TokenSigner } from '../../src/trust/signer.ts';
 import { HEADERS, paramsDigest, sealSingle, signedTextOf, singleMessage } from '../../src/trust/token.ts';
+import { TrustState } from '../../src/trust/trust-state.ts';
 import { TrustedTime } from '../../src/trust/trusted-time.ts';
 import { createRequestVerifier, type ReceivedRequest, type RequestVerifierOptions } from '../../src/trust/verify-request.ts';
 import { createResultVerifier } from '../../src/trust/verify-result.ts';
@@ -78,9 +78,9 @@ type Settings = Partial<Omit<RequestVerifierOptions, 'signers'>> & {
 export function createTrustWorld(settings: Settings = {}) {
   const clock = settings.clock ?? new ManualClock();
   const key = settings.key ?? SigningKey.generate('cluster');
-  const issuers = new IssuerSet(settings.issuers ?? [key.publicKey]);
   const time = new TrustedTime(clock);
   const skewMs = settings.skewMs ?? 5_000;
+  const signers = new TrustState({ lattice: LATTICE, issuers: settings.issuers ?? [key.publicKey], time, skewMs });
   const replay = new ReplayWindow({ clock, maxEntries: settings.maxEntries ?? 10_000, skewMs });
   const fence = new RestartFence(time, skewMs, settings.store ?? new MemoryAheadStore());
   const links = { allows: (origin: string, link: string) => origin === CALL.origin && link === CALL.link };
@@ -94,11 +94,11 @@ export function createTrustWorld(settings: Settings = {}) {
     unlinkedOrigins: [],
     bind: 'strict',
     ...own,
-    signers: issuersOnly(issuers),
+    signers,
   });
-  const results = createResultVerifier({ lattice: LATTICE, signers: issuersOnly(issuers), time, skewMs });
+  const results = createResultVerifier({ lattice: LATTICE, signers, time, skewMs });
   const signer = createTokenSigner({ key, lattice: LATTICE, clock });
-  return { clock, key, issuers, time, replay, fence, verifier, results, signer };
+  return { clock, key, signers, time, replay, fence, verifier, results, signer };
 }
 
 /** What {@link createTrustWorld} gives. */

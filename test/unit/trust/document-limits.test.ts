@@ -9,10 +9,11 @@ import {
   signDelegation,
   writeDelegationClaims,
 } from '../../../src/trust/delegation.ts';
-import { readSortedList, writeSortedList } from '../../../src/trust/document.ts';
+import { readSortedList } from '../../../src/trust/document.ts';
 import { MAX_ISSUERS, openIssuerSet, writeIssuerSetClaims } from '../../../src/trust/issuer-set.ts';
 import { SigningKey } from '../../../src/trust/nkey.ts';
 import { openRevocation, writeRevocationClaims } from '../../../src/trust/revocation.ts';
+import { scopeOf } from '../../../src/trust/scope.ts';
 import { sealClaims } from '../../support/trust.ts';
 
 const issuer = SigningKey.generate('cluster');
@@ -102,7 +103,7 @@ it('a list is sorted, without repetition, and an empty text is the empty list', 
   expect(readSortedList('a,b', any)).toEqual(['a', 'b']);
   for (const text of ['b,a', 'a,a']) expect(readSortedList(text, any)).toBeUndefined();
   expect(readSortedList('a,b', (item) => item === 'a')).toBeUndefined();
-  expect(writeSortedList(['b', 'a', 'b'])).toBe('a,b');
+  expect(scopeOf(['b', 'a', 'b'])).toBe('a,b');
 });
 
 it('an issuer set has at most 16 members', () => {

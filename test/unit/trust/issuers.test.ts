@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { TrellisError } from '../../../src/errors.ts';
-import { IssuerSet, issuersOnly } from '../../../src/trust/issuers.ts';
+import { IssuerSet } from '../../../src/trust/issuers.ts';
 import { SigningKey } from '../../../src/trust/nkey.ts';
 
 const [a, b] = [SigningKey.generate('cluster'), SigningKey.generate('cluster')];
@@ -55,26 +55,5 @@ describe('issuer set', () => {
     });
     expect(account.remedy).toBe(failure(['']).remedy);
     expect(account.remedy).not.toBe(seed.remedy);
-  });
-});
-
-describe('a directory of issuers alone', () => {
-  const directory = issuersOnly(new IssuerSet([a.publicKey]));
-
-  it('knows them by themselves, for everything', () => {
-    const found = directory.find(a.publicKey, undefined);
-    if ('ok' in found) return expect.unreachable();
-    expect([found.speaksFor('anybody'), found.answersFor('anybody')]).toEqual([true, true]);
-    expect(found.key.asymmetricKeyType).toBe('ed25519');
-  });
-
-  it('knows nobody else, and nobody by a delegation', () => {
-    for (const [key, kid] of [
-      [b.publicKey, undefined],
-      [a.publicKey, 'A'.repeat(43)],
-      [a.publicKey, ''],
-    ] as const) {
-      expect(directory.find(key, kid)).toEqual({ ok: false, code: 'TRELLIS_VERIFY_ISSUER', detail: `signed by "${key}"` });
-    }
   });
 });

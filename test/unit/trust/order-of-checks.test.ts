@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { IssuerSet, issuersOnly, type SignerDirectory } from '../../../src/trust/issuers.ts';
+import type { SignerDirectory } from '../../../src/trust/issuers.ts';
 import { SigningKey } from '../../../src/trust/nkey.ts';
 import { ReplayWindow } from '../../../src/trust/replay.ts';
 import { writeRequestClaims } from '../../../src/trust/request-token.ts';
@@ -7,6 +7,7 @@ import { RestartFence } from '../../../src/trust/restart-fence.ts';
 import { type ResultClaims, writeAcceptClaims, writeResultClaims } from '../../../src/trust/result-token.ts';
 import { createTokenSigner } from '../../../src/trust/signer.ts';
 import { HEADERS, resultDigest } from '../../../src/trust/token.ts';
+import { TrustState } from '../../../src/trust/trust-state.ts';
 import { TrustedTime } from '../../../src/trust/trusted-time.ts';
 import { createRequestVerifier, type ReceivedRequest } from '../../../src/trust/verify-request.ts';
 import { createResultVerifier } from '../../../src/trust/verify-result.ts';
@@ -25,7 +26,12 @@ import {
 
 const key = SigningKey.generate('cluster');
 const stranger = SigningKey.generate('cluster');
-const issuers = issuersOnly(new IssuerSet([key.publicKey]));
+const issuers = new TrustState({
+  lattice: LATTICE,
+  issuers: [key.publicKey],
+  time: new TrustedTime(new ManualClock()),
+  skewMs: 5_000,
+});
 /** Issuers that may sign for these two only. */
 const narrow: SignerDirectory = {
   find(iss, kid) {

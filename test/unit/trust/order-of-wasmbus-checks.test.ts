@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { IssuerSet, issuersOnly } from '../../../src/trust/issuers.ts';
 import { SigningKey } from '../../../src/trust/nkey.ts';
 import { ReplayWindow } from '../../../src/trust/replay.ts';
 import { RestartFence } from '../../../src/trust/restart-fence.ts';
+import { TrustState } from '../../../src/trust/trust-state.ts';
 import { TrustedTime } from '../../../src/trust/trusted-time.ts';
 import { createWasmbusVerifier, type ReceivedWasmbus, type WasmbusAddressee } from '../../../src/trust/verify-wasmbus.ts';
 import { openWasmbusToken, signWasmbusClaims, wasmbusCallText, wasmbusHash } from '../../../src/trust/wasmbus-claims.ts';
@@ -24,7 +24,7 @@ function setUp(
   const clock = new ManualClock(1_800_000_000_000);
   const time = new TrustedTime(clock);
   const store = new MemoryAheadStore();
-  const issuers = issuersOnly(new IssuerSet([key.publicKey]));
+  const issuers = new TrustState({ lattice: 'default', issuers: [key.publicKey], time, skewMs: SKEW_MS });
   const asked: string[] = [];
   const replay = new ReplayWindow({ clock, maxEntries: settings.maxEntries ?? 10, skewMs: SKEW_MS });
   const verifier = createWasmbusVerifier({
