@@ -500,6 +500,20 @@ export const CATALOGUE = {
     'The trust bucket of the lattice cannot be read or written.',
     'Check that JetStream is on for the ctl account and that the ctl user may use $JS.API.> and $KV.>, or set trust.store to off.',
   ),
+  TRELLIS_TRUST_FILE: entry(
+    'system',
+    EXIT.config,
+    false,
+    'The file in stateDir that keeps issuer epochs and revocations cannot be used.',
+    'Put trust.clusterIssuers in order; remove the file only if you know that no issuer or host was revoked.',
+  ),
+  TRELLIS_TRUST_ROLLBACK: entry(
+    'peer',
+    EXIT.denied,
+    false,
+    'The trust bucket went back to an earlier state, or holds a text that nobody who may sign has signed.',
+    'Find out who writes to it: only hosts, trellis issuer and operators should have ctl credentials. Hosts keep the later state.',
+  ),
   TRELLIS_DELEGATION_REFUSED: entry(
     'denied',
     EXIT.denied,

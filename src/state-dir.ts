@@ -1,5 +1,6 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { openTrustFile, type TrustFile } from './control/trust-file.ts';
 import { TrellisError } from './errors.ts';
 import type { AheadStore } from './trust/restart-fence.ts';
 
@@ -79,15 +80,26 @@ export function openAheadFile(stateDir: string, lattice: string): AheadStore {
       // Another host of this lattice may keep its number in the same folder: the later one protects both.
       const leadMs = stored() - ms;
       if (leadMs >= 0 && leadMs <= DAMAGE_MS) return;
-      const beside = `${file}.${process.pid}`;
-      const handle = openSync(beside, 'w', 0o600);
-      try {
-        writeSync(handle, `${Math.ceil(ms)}\n`);
-        fsyncSync(handle);
-      } finally {
-        closeSync(handle);
-      }
-      renameSync(beside, file);
+      replaceFile(file, `${Math.ceil(ms)}\n`);
     },
   };
+}
+
+/** The file in which a host keeps what it knows of issuers and revocations. @throws TRELLIS_STATE_DIR */
+export function openTrustFileIn(stateDir: string, lattice: string): TrustFile {
+  makeStateDir(stateDir);
+  return openTrustFile(join(stateDir, `trust-${lattice}.json`), replaceFile);
+}
+
+/** Writes a file of mode 0600 beside, flushes it, and renames it into place: it always holds one whole text. */
+function replaceFile(file: string, text: string): void {
+  const beside = `${file}.${process.pid}`;
+  const handle = openSync(beside, 'w', 0o600);
+  try {
+    writeSync(handle, text);
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+  renameSync(beside, file);
 }
