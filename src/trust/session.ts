@@ -26,7 +26,6 @@ export const MAX_FRAME_TAG_CHARS = 39;
 const HEADER_FORM = /^(0|[1-9][0-9]{0,15})\.([A-Za-z0-9_-]{22})$/;
 const KEY_BYTES = 32;
 const LABEL = Buffer.from('wzt2\0frame\0', 'latin1');
-const EMPTY = new Uint8Array(0);
 
 /** Which end of a call one is. */
 export type SessionSide = 'caller' | 'server';
@@ -114,8 +113,7 @@ function tagOf(key: KeyObject, sequence: number, path: string, bytes: Uint8Array
   head.writeUInt32BE(bytes.length, head.length - 4);
   const mac = createCipheriv('aes-256-gcm', key, nonce);
   mac.setAAD(head);
-  if (bytes.length > 0) mac.setAAD(bytes);
-  mac.update(EMPTY);
+  mac.setAAD(bytes);
   mac.final();
   return mac.getAuthTag();
 }
