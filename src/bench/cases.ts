@@ -27,6 +27,7 @@ export const CASES = [
   { name: 'tiny fresh, verify off', lattice: 'plain', target: 'tiny-fresh', ...TINY },
   { name: 'echo fresh, verify off', lattice: 'plain', target: 'echo-fresh', ...ECHO },
   { name: 'tiny reuse, verified', lattice: 'verified', target: 'tiny-reuse', ...TINY },
+  { name: 'tiny reuse, once in the lattice', lattice: 'verified', target: 'tiny-once', ...TINY },
   { name: 'tiny fresh, verified', lattice: 'verified', target: 'tiny-fresh', ...TINY },
   { name: 'QuickJS reuse, verified', lattice: 'verified', target: 'hello-reuse', ...HELLO },
   { name: 'QuickJS fresh, verified', lattice: 'verified', target: 'hello-fresh', ...HELLO },

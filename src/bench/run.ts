@@ -65,6 +65,7 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
     return startHostProcess(file);
   };
   const tiny = [component('tiny', 'reuse'), component('tiny', 'fresh')];
+  const once: Component = { ...component('tiny', 'reuse'), id: 'tiny-once', replay: 'cluster' };
   const quickjs = [component('hello', 'reuse'), component('hello', 'fresh')];
 
   options.onProgress?.('start to ready, memory at rest');
@@ -78,7 +79,7 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
   };
   const bare = await started(startBareHandler(server.url, BARE_SUBJECT));
   const hosts: Readonly<Record<Lattice, BenchProcess>> = {
-    verified: await started(startHost('verified', 'verified', [...tiny, ...quickjs])),
+    verified: await started(startHost('verified', 'verified', [...tiny, once, ...quickjs])),
     plain: await started(startHost('plain', 'plain', [...tiny, component('echo', 'fresh')])),
   };
   const setup: LoadSetup = { url: server.url, clusterSeedFile, bareSubject: BARE_SUBJECT };

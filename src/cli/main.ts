@@ -53,6 +53,7 @@ const COMMANDS: readonly CommandEntry[] = [
     summary: 'measure valid calls while forged ones arrive',
     load: () => import('./commands/bench-flood.ts'),
   },
+  { name: 'bench-trust', summary: 'measure what proofs of frames and ids cost', load: () => import('./commands/bench-trust.ts') },
 ];
 
 // A reader that has seen enough (`trellis inspect X | head`) is no error.
