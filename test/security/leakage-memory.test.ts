@@ -55,7 +55,7 @@ describe('a running daemon that has its seeds from files', () => {
       },
       cwd: diagnostics,
     });
-    await daemon.logLine(({ msg }) => msg === 'ready');
+    await daemon.logLine(({ msg }) => msg === 'ready', 60_000);
     for (const pid of [daemon.pid, ...childrenOf(daemon.pid)])
       expect(Number.parseInt(readFileSync(`/proc/${pid}/coredump_filter`, 'utf8'), 16)).toBe(0);
     daemon.signal('SIGPWR');
@@ -115,7 +115,7 @@ describe('what strangers write', () => {
     };
     const args = ['--component', `echo=${echoComponent().file}`, '--log-format', 'pretty', '--log-level', 'debug'];
     await using daemon = new Program('daemon', args, { env });
-    await expect.poll(() => daemon.stderr.includes('ready'), { timeout: 20_000 }).toBe(true);
+    await expect.poll(() => daemon.stderr.includes(' ready '), { timeout: 60_000 }).toBe(true);
     await using peer = await RawPeer.connect(server.url);
     const subject = 'default.echo.wrpc.0.0.1.trellis-samples:echo/values@0.1.0.echo-string';
     const evil = 'x\u001b[2J\u001b]0;owned\u0007\u009b31m\u202eend';

@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { connectCaller } from '../../src/caller.ts';
 import { COMMAND_LINE_ORIGIN, sampleComponents } from '../../src/development.ts';
 import { UnsignedPairs } from '../../src/invocation/unsigned-pairs.ts';
+import { silentLogger } from '../../src/telemetry/log.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { relayComponent } from '../support/components.ts';
 import { startTestLattice, type TestLattice } from '../support/lattice.ts';
 import { RawPeer, type RawService } from '../support/raw-peer.ts';
@@ -142,19 +145,20 @@ describe('pairs that may stay unsigned under enforce', () => {
 
   it('close for a source that has signed: what comes without a signature then is a downgrade', async () => {
     expect((await peer.invoke(echo, '026869', from('converted'))).toString('hex')).toBe('026869');
-    const { invoker } = test.caller.member;
-    const call = {
+    await using caller = await connectCaller({
+      config: test.lattice.callerConfig,
+      log: silentLogger(),
+      metrics: createMetrics({ eventLoop: false }),
       origin: 'converted',
-      link: 'default',
+    });
+    const signed = {
       target: 'echo',
       instance: VALUES,
       func: 'echo-string',
       params: Buffer.from('026869', 'hex'),
       timeoutMs: 10_000,
-      depth: 0,
-    } as unknown as Parameters<typeof invoker.invoke>[0];
-    const signed = new Promise((done, fail) => invoker.invoke(call, { done, fail: (code) => fail(new Error(code)) }));
-    expect(Buffer.from((await signed) as Uint8Array).toString('hex')).toBe('026869');
+    };
+    expect(Buffer.from(await caller.call(signed)).toString('hex')).toBe('026869');
     expect(await peer.call(echo, '026869', from('converted')).refused()).toBe('401 invocation not signed');
   });
 
