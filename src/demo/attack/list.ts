@@ -1,5 +1,6 @@
 import type { Attack } from './attack.ts';
 import { CREDENTIAL_ATTACKS } from './credential-attacks.ts';
+import { DELEGATION_ATTACKS } from './delegation-attacks.ts';
 import { ENVELOPE_ATTACKS } from './envelope-attacks.ts';
 import { FRAME_ATTACKS } from './frame-attacks.ts';
 import { PAYLOAD_ATTACKS } from './payload-attacks.ts';
@@ -16,6 +17,7 @@ export const ATTACKS: readonly Attack[] = [
     ...TIME_ATTACKS,
     ...PAYLOAD_ATTACKS,
     ...PLACE_ATTACKS,
+    ...DELEGATION_ATTACKS,
     ...FRAME_ATTACKS,
     ...STREAM_ATTACKS,
     ...REPLY_ATTACKS,

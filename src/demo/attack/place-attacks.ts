@@ -140,13 +140,6 @@ export const PLACE_ATTACKS: readonly Attack[] = [
       await attacker.present(linkedElsewhere, { headers: headersWith(linkedElsewhere, 'greeter-chain') });
     },
   },
-  {
-    id: 'ENV-29',
-    words: "a token of a provider's own key for another caller",
-    codes: ['TRELLIS_VERIFY_ISSUER', 'TRELLIS_VERIFY_SCOPE'],
-    gift: (insider) => [insider.token(insider.provider)],
-    run: (attacker, [token = '']) => attacker.present(token).then(() => {}),
-  },
 ];
 
 function replyIn(token: string): string {
