@@ -59,7 +59,7 @@ describe('frames of streams under enforce, with somebody on the wire', () => {
   let caller: CallerInTheMiddle;
   beforeAll(async () => {
     test = await startTestLattice({
-      limits: { maxExecutionTimeMs: 5_000, maxParamsBytes: 2 * MIB, maxResultBytes: MIB / 4 },
+      limits: { maxExecutionTimeMs: 12_000, maxParamsBytes: MIB / 2, maxResultBytes: MIB / 4 },
       components: sampleComponents().filter(({ id }) => id.startsWith('echo')),
       links: [],
     });
@@ -77,7 +77,7 @@ describe('frames of streams under enforce, with somebody on the wire', () => {
   const whole = Buffer.concat([...chunks, bytes('00')]);
   const ended = (func: string): Record<string, unknown> | undefined =>
     test.logged.findLast(({ outcome, operation }) => outcome !== undefined && String(operation).endsWith(func));
-  const idle = (): Promise<void> => until('nothing is in flight', () => test.lattice.host.status().inFlight === 0);
+  const idle = (): Promise<void> => until('nothing is in flight', () => test.lattice.host.status().inFlight === 0, 25_000);
 
   it('arrive whole when nobody does anything, and the bytes are those that 1.x would see', async () => {
     const seen: Passing[] = [];
@@ -196,7 +196,7 @@ describe('frames of streams under enforce, with somebody on the wire', () => {
       toHost++;
     };
     const before = await test.metric('trellis_denials_total', 'code="TRELLIS_VERIFY_FRAME"');
-    const outcome = await caller.call({ ...echoed, timeoutMs: 10_000 });
+    const outcome = await caller.call({ ...echoed, timeoutMs: 20_000 });
     expect(outcome).not.toHaveProperty('code');
     expect(outcome.paths.get('0')!.content.equals(whole)).toBe(true);
     expect(toHost).toBeGreaterThan(0);
@@ -260,7 +260,7 @@ describe('frames of streams under enforce, with somebody on the wire', () => {
   });
 
   it('FRM-13 an endless stream meets its limit, either way', async () => {
-    const big = sized(Buffer.alloc(200_000));
+    const big = sized(Buffer.alloc(50_000));
     const { code } = await caller.call({
       ...params,
       frames: [...Array<Uint8Array>(20).fill(big), bytes('00')],
@@ -291,7 +291,7 @@ describe('frames of streams under enforce, with somebody on the wire', () => {
 
   it('FRM-14 streams that pile up and do not end hold no more than their share', async () => {
     const before = process.memoryUsage().rss;
-    const big = sized(Buffer.alloc(100_000));
+    const big = sized(Buffer.alloc(25_000));
     const outcomes = await Promise.all(
       Array.from({ length: 8 }, () =>
         caller.call({ ...params, frames: Array<Uint8Array>(18).fill(big), unended: true, timeoutMs: 600 }),
