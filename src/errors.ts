@@ -505,7 +505,7 @@ export const CATALOGUE = {
     EXIT.config,
     false,
     'The file in stateDir that keeps issuer epochs and revocations cannot be used.',
-    'Put trust.clusterIssuers in order; remove the file only if you know that no issuer or host was revoked.',
+    'Put trust.clusterIssuers in order (trellis keys issuers shows the current set); remove the file only if you know that no issuer or host was revoked.',
   ),
   TRELLIS_TRUST_ROLLBACK: entry(
     'peer',
@@ -513,6 +513,20 @@ export const CATALOGUE = {
     false,
     'The trust bucket went back to an earlier state, or holds a text that nobody who may sign has signed.',
     'Find out who writes to it: only hosts, trellis issuer and operators should have ctl credentials. Hosts keep the later state.',
+  ),
+  TRELLIS_ROTATION_WAITING: entry(
+    'peer',
+    EXIT.timeout,
+    true,
+    'Some hosts are not ready for the next step of the rotation; nothing is lost by waiting.',
+    'See to the hosts that are named, then run the same command again: it goes on where it stopped. --skip-host leaves one behind.',
+  ),
+  TRELLIS_ROTATION_STATE: entry(
+    'user',
+    EXIT.usage,
+    false,
+    'The issuers of this lattice do not allow what was asked.',
+    'See them with: trellis keys issuers',
   ),
   TRELLIS_DELEGATION_REFUSED: entry(
     'denied',

@@ -1,7 +1,9 @@
 import { joinAudit, openAudit } from './audit-trail.ts';
-import { openAheadFile } from './state-dir.ts';
+import { openAheadFile, openTrustFileIn } from './state-dir.ts';
 import type { Clock } from './clock.ts';
 import { remoteServers } from './config/check-context.ts';
+import { readVersions } from './config/version.ts';
+import { serveTrust } from './control/trust-report.ts';
 import type { HostConfig } from './config/schema.ts';
 import { TrellisError } from './errors.ts';
 import { Admission } from './invocation/admit.ts';
@@ -66,17 +68,18 @@ export async function startHost(options: HostOptions): Promise<Host> {
  */
 function refuseOpenDoors(config: HostConfig): void {
   if (remoteServers(config).length === 0) return;
-  const { clusterSeed, clusterSeedFile, delegationFile, verify } = config.trust;
+  const { clusterSeed, clusterSeedFile, delegationFile, issuerService, verify } = config.trust;
   if (verify === 'off') {
     throw new TrellisError('TRELLIS_CONFIG_INVALID', {
       message: 'verification is switched off on a lattice beyond this computer',
       remedy: 'Set trust.verify to enforce, or to observe while a lattice migrates.',
     });
   }
-  if (clusterSeed === undefined && clusterSeedFile === undefined && delegationFile === undefined) {
+  if (clusterSeed === undefined && clusterSeedFile === undefined && delegationFile === undefined && !issuerService) {
     throw new TrellisError('TRELLIS_CONFIG_INVALID', {
       message: 'without a cluster seed this host would sign with an ad hoc key on a lattice beyond this computer',
-      remedy: 'Set trust.clusterSeedFile (make one with: trellis keys gen cluster --out FILE), or trust.delegationFile.',
+      remedy:
+        'Set trust.clusterSeedFile (make one with: trellis keys gen cluster --out FILE), trust.delegationFile or trust.issuerService.',
     });
   }
 }
@@ -135,6 +138,7 @@ export class Host implements AsyncDisposable {
       observer,
       name: `trellis ${this.id.slice(0, 8)}`,
       ahead: openAheadFile(config.stateDir, config.lattice),
+      trustFile: openTrustFileIn(config.stateDir, config.lattice),
       ...(clock === undefined ? {} : { clock }),
     });
     this.#member = member;
@@ -190,6 +194,7 @@ export class Host implements AsyncDisposable {
     };
     await Promise.all([worker(), worker()]);
     await Promise.all([member.rpc.flush(), member.ctl.flush()]);
+    await this.#tellOfTrust(member);
     this.#ready = true;
     log.info({ host: this.id, lattice: member.lattice, components: this.#served.map((served) => served.id) }, 'ready');
   }
@@ -197,6 +202,31 @@ export class Host implements AsyncDisposable {
   /** This host as a member of the lattice; `undefined` until it has joined. */
   get member(): Member | undefined {
     return this.#member;
+  }
+
+  /** Lets others see which issuers this host goes by and which delegation it has, from now on. */
+  async #tellOfTrust(member: Member): Promise<void> {
+    const { log, config } = this.#options;
+    const { ctl, lattice, trust, sync, delegation, clock } = member;
+    const { trellis: version } = readVersions();
+    const { verify } = config.trust;
+    serveTrust(ctl, lattice, {
+      report: () => {
+        const { kid, claims } = delegation.held;
+        const { epoch, issuers } = trust;
+        return { host: this.id, version, verify, epoch, issuers, kid, delegatedBy: claims.iss, expiresMs: claims.exp };
+      },
+      renew: () => void delegation.renew(),
+      monotonicMs: () => clock.monotonicMs(),
+    });
+    const announce = (text: string): Promise<void> =>
+      sync.announce(this.id, text).catch((err: unknown) => {
+        log.warn({ err }, 'the delegation of this host could not be written into the trust bucket');
+      });
+    delegation.onRenewed(({ text }) => void announce(text));
+    await announce(delegation.held.text);
+    void sync.removeExpired(clock.wallMs());
+    await ctl.flush();
   }
 
   /** A snapshot of what runs and how it is. */
@@ -240,8 +270,8 @@ export class Host implements AsyncDisposable {
     );
     if (this.#admission.inFlight > 0)
       log.warn({ inFlight: this.#admission.inFlight }, 'the drain time is over; what is in flight is given up');
-    const { rpc, ctl } = this.#member ?? {};
-    await within(FLUSH_MS, Promise.all([rpc?.flush(), this.#audit?.close().then(() => ctl?.flush())]));
+    const { rpc, ctl, sync } = this.#member ?? {};
+    await within(FLUSH_MS, Promise.all([rpc?.flush(), sync?.withdraw(), this.#audit?.close().then(() => ctl?.flush())]));
     await this.#end();
   }
 

@@ -1,5 +1,8 @@
 import { systemClock, type Clock } from './clock.ts';
 import type { HostConfig, PartitionConfig } from './config/schema.ts';
+import { requestDelegation } from './control/delegate.ts';
+import type { TrustFile } from './control/trust-file.ts';
+import { startTrustSync, type TrustSync } from './control/trust-sync.ts';
 import { latticeName, type LatticeName } from './ids.ts';
 import { joinPassExchange } from './control/pass-exchange.ts';
 import { clusterSeeds, type ClusterSeeds } from './identity/cluster-seeds.ts';
@@ -22,6 +25,7 @@ import type { SigningKey } from './trust/nkey.ts';
 import { PassKeys } from './trust/pass-keys.ts';
 import { ReplayWindow } from './trust/replay.ts';
 import { RestartFence, type AheadStore } from './trust/restart-fence.ts';
+import { scopeOf } from './trust/scope.ts';
 import { SignatureChecker } from './trust/signatures.ts';
 import { createTokenSigner, MAX_LIFETIME_MS, type TokenSigner } from './trust/signer.ts';
 import { TrustState } from './trust/trust-state.ts';
@@ -45,6 +49,8 @@ export interface Member {
   readonly adHoc: boolean;
   /** Whom this member believes. */
   readonly trust: TrustState;
+  /** The tie between that and the trust bucket. */
+  readonly sync: TrustSync;
   /** The delegation this member signs under; its holder's key is the member's own. */
   readonly delegation: DelegationKeeper;
   readonly introductions: Introductions;
@@ -62,6 +68,9 @@ export interface Member {
   close(): Promise<void>;
 }
 
+/** How long the issuer service may take to sign. */
+const ISSUER_SERVICE_MS = 5_000;
+
 /** What joining a lattice takes. */
 export interface JoinOptions {
   /** A seed from the environment is taken out of it. */
@@ -76,6 +85,8 @@ export interface JoinOptions {
   readonly name: string;
   /** Where the restart fence keeps its number; members that serve nothing need none. */
   readonly ahead?: AheadStore;
+  /** Where issuer sets and revocations are kept; members that serve nothing need none. */
+  readonly trustFile?: TrustFile;
   readonly clock?: Clock;
 }
 
@@ -92,8 +103,11 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
   const lattice = latticeName(config.lattice);
   const { skewMs, bind, tokenLifetimeMs, batch, unlinkedOrigins, replayMaxEntries, verify, failedChecksPerSecond } = config.trust;
   const time = new TrustedTime(clock);
-  const seeds = config.trust.delegationFile === undefined ? clusterSeeds(config) : undefined;
-  const trust = new TrustState({ lattice, issuers: await believedIssuers(config, seeds), time, skewMs });
+  const { delegationFile, issuerService } = config.trust;
+  const seeds = delegationFile === undefined && !issuerService ? clusterSeeds(config) : undefined;
+  const issuers = await believedIssuers(config, seeds);
+  const freshState = (): TrustState => new TrustState({ lattice, issuers, time, skewMs });
+  const trust = freshState();
 
   const ctl = await connectPartition(partitionOptions('ctl', config.ctl, options));
   const rpc = await connectPartition(partitionOptions('rpc', config.rpc, options)).catch(async (error: unknown) => {
@@ -101,11 +115,23 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     throw error;
   });
 
-  const source = delegationSource(config, seeds, { state: trust, lattice, scope, clock, log });
-  const delegation = await DelegationKeeper.start({ key, source, state: trust, clock, log }).catch(async (error: unknown) => {
-    await Promise.allSettled([rpc.close(), ctl.close()]);
-    throw error;
+  await using joining = new AsyncDisposableStack();
+  joining.defer(() => Promise.allSettled([rpc.close(), ctl.close()]).then(() => undefined));
+  // First the issuers of today: they decide which seed signs, and whether a delegation counts.
+  const sync = await startTrustSync({
+    ctl,
+    lattice,
+    state: trust,
+    freshState,
+    mode: config.trust.store,
+    maxStaleMs: config.trust.maxStaleMs,
+    log,
+    ...(options.trustFile === undefined ? {} : { file: options.trustFile }),
   });
+  joining.defer(() => sync.close());
+  const source = delegationSource(config, seeds, { state: trust, lattice, scope, clock, log }, { ctl, key });
+  const delegation = await DelegationKeeper.start({ key, source, state: trust, clock, log });
+  joining.move();
   const inbox = createInbox(rpc);
   const signer = createTokenSigner({ key, kid: () => delegation.held.kid, lattice, clock, lifetimeMs: tokenLifetimeMs, batch });
   const replay = new ReplayWindow({ clock, maxEntries: replayMaxEntries, skewMs });
@@ -185,6 +211,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     signer,
     adHoc,
     trust,
+    sync,
     delegation,
     introductions,
     requests,
@@ -196,6 +223,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     async close() {
       leavePassExchange();
       delegation.close();
+      sync.close();
       invoker.close();
       wasmbus.invoker?.close();
       await Promise.allSettled([rpc.close(), ctl.close()]);
@@ -214,8 +242,17 @@ function delegationSource(
   config: HostConfig,
   seeds: ClusterSeeds | undefined,
   parts: Omit<SeedSourceOptions, 'seeds' | 'lifetimeMs'>,
+  asking: { readonly ctl: LatticeConnection; readonly key: SigningKey },
 ): DelegationSource {
-  const { delegationFile, delegationLifetimeMs } = config.trust;
+  const { delegationFile, delegationLifetimeMs, issuerService } = config.trust;
+  if (issuerService) {
+    const { lattice, scope, clock } = parts;
+    const scopes = { org: scopeOf(scope.origins), tgt: scopeOf(scope.targets) };
+    const { ctl, key: host } = asking;
+    return {
+      obtain: () => requestDelegation({ ctl, lattice, host, ...scopes, nowMs: clock.wallMs(), timeoutMs: ISSUER_SERVICE_MS }),
+    };
+  }
   if (seeds !== undefined) return new SeedSource({ ...parts, seeds, lifetimeMs: delegationLifetimeMs });
   return new FileSource(delegationFile!);
 }

@@ -46,7 +46,12 @@ const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./commands/inspect.ts'),
   },
   { name: 'wire', summary: 'encode, decode and check values as wRPC writes them', load: () => import('./commands/wire.ts') },
-  { name: 'keys', summary: 'make and show keys', load: () => import('./commands/keys.ts') },
+  { name: 'keys', summary: 'make, show, delegate, rotate and revoke keys', load: () => import('./commands/keys.ts') },
+  {
+    name: 'issuer',
+    summary: 'run the issuer service: signs delegations for the hosts of an allow-list',
+    load: () => import('./commands/issuer.ts'),
+  },
   { name: 'bench', summary: 'measure speed and memory', load: () => import('./commands/bench.ts') },
   {
     name: 'bench-flood',

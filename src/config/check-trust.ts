@@ -21,6 +21,7 @@ export function checkTrust(context: CheckContext): Problem[] {
     });
   }
   checkDelegation(context, problems);
+  checkIssuerService(context, problems);
   if (trust.clusterSeed !== undefined && !config.dev) {
     problems.add('START-11', 'trust.clusterSeed', {
       warning: true,
@@ -63,7 +64,8 @@ export function checkTrust(context: CheckContext): Problem[] {
       fix: `Add ${own.join(' or ')} to trust.clusterIssuers, or use the seed of a listed issuer.`,
     });
   }
-  const hasSource = trust.clusterSeed !== undefined || trust.clusterSeedFile !== undefined || trust.delegationFile !== undefined;
+  const hasSeed = trust.clusterSeed !== undefined || trust.clusterSeedFile !== undefined;
+  const hasSource = hasSeed || trust.delegationFile !== undefined || trust.issuerService;
   if (!hasSource && remote.length > 0) {
     problems.add('START-10', 'trust.clusterSeedFile', {
       summary: 'This host would sign with an ad hoc key on a lattice beyond this computer.',
@@ -92,6 +94,26 @@ function checkDelegation({ config: { trust, hostSeedFile } }: CheckContext, prob
       summary: `trust.delegationFile ${what}.`,
       why: 'The host could not sign, or would believe nobody.',
       fix,
+    });
+  }
+}
+
+/** START-14: who asks the issuer service holds no key of its own to believe. */
+function checkIssuerService({ config: { trust } }: CheckContext, problems: ProblemList): void {
+  if (!trust.issuerService) return;
+  const others = trust.clusterSeed ?? trust.clusterSeedFile ?? trust.delegationFile;
+  if (others !== undefined) {
+    problems.add('START-14', 'trust.issuerService', {
+      summary: 'trust.issuerService excludes a cluster seed and a delegation file.',
+      why: 'A host has one source of delegations.',
+      fix: 'Unset the seed or the file; the issuer service signs instead.',
+    });
+  }
+  if (trust.clusterIssuers.length === 0) {
+    problems.add('START-14', 'trust.issuerService', {
+      summary: 'trust.issuerService needs trust.clusterIssuers.',
+      why: 'Without a seed of its own the host would believe nobody, the issuer service included.',
+      fix: 'List the public keys (C…) that count in this lattice.',
     });
   }
 }

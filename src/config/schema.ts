@@ -189,6 +189,18 @@ const trustSchema = z.strictObject({
       .default([]),
     'Pairs that may stay unsigned under `enforce` while a lattice migrates. Each is a hole: whoever can publish may call as that source, and answer as that target.',
   ),
+  store: setting(
+    z.enum(['auto', 'required', 'off']).default('auto'),
+    'The trust bucket of the lattice (JetStream key-value, on the ctl connection), through which rotated issuers and revocations reach a host at once. `auto` uses it where JetStream answers at the start, and from then on insists on it; `required` insists on it; `off` goes by the configuration alone.',
+  ),
+  maxStaleMs: setting(
+    count(10_000, 86_400_000).default(900_000),
+    'How long the trust bucket may be out of reach before this host believes nobody any more.',
+  ),
+  issuerService: setting(
+    z.boolean().default(false),
+    'Ask `trellis issuer` for the delegation of this host, on the ctl connection, instead of holding a cluster seed. Needs `hostSeedFile` only if the allow-list names hosts.',
+  ),
   batch: setting(z.boolean().default(true), 'Let one signature cover all tokens of one turn of the event loop.'),
   wasmbus: setting(wasmbusTrustSchema.prefault({}), 'Peers of wasmCloud 0.82.'),
 });

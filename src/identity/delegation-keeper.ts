@@ -50,6 +50,7 @@ export class DelegationKeeper {
   #failures = 0;
   #closed = false;
   readonly #stop: (() => void)[] = [];
+  readonly #listeners = new Set<(held: HeldDelegation) => void>();
 
   private constructor(options: KeeperOptions) {
     this.#options = options;
@@ -77,6 +78,11 @@ export class DelegationKeeper {
     if (this.#closed) return Promise.resolve();
     this.#renewing ??= this.#renew().finally(() => (this.#renewing = undefined));
     return this.#renewing;
+  }
+
+  /** Tells `listener` of each delegation that takes the place of another. */
+  onRenewed(listener: (held: HeldDelegation) => void): void {
+    this.#listeners.add(listener);
   }
 
   /** Ends renewal. */
@@ -134,6 +140,7 @@ export class DelegationKeeper {
         { kid, host: claims.sub, issuer: claims.iss, epoch: claims.epc, expiresInMs: Math.round(leftMs) },
         'delegation in use',
       );
+      for (const listener of this.#listeners) listener(this.#held);
     } else {
       // A file that nobody has refreshed yet.
       this.#schedule(Math.max(RETRY_MS.least, leftMs / 2));

@@ -42,3 +42,9 @@ export function scopeTest(scope: string): (id: string) => boolean {
 export function isWithinScope(inner: string, outer: string): boolean {
   return inner === '' || outer === EVERYBODY || inner.split(',').every(scopeTest(outer));
 }
+
+/** The ids of a scope, or `*`. */
+export function scopeIds(scope: string): readonly string[] | typeof EVERYBODY {
+  if (scope === EVERYBODY) return EVERYBODY;
+  return scope === '' ? [] : scope.split(',');
+}

@@ -162,13 +162,16 @@ describe('README.md', () => {
 });
 
 describe('config/nats-server.conf', () => {
-  it('lets a host serve and a caller call, each user within its least subjects', async () => {
+  it.each([
+    ['without JetStream', false],
+    ['with JetStream, where the trust bucket is required', true],
+  ] as const)('lets a host serve and a caller call, each user within its least subjects: %s', async (_which, jetstream) => {
     const [ctl, rpc, cluster] = [SigningKey.generate('user'), SigningKey.generate('user'), SigningKey.generate('cluster')];
     const configText = textOf('config/nats-server.conf')
       .replaceAll('<ctl>', ctl.publicKey)
       .replaceAll('<rpc>', rpc.publicKey)
       .replace(/^listen: .*$/m, '');
-    await using server = await startServer({ configText });
+    await using server = await startServer({ configText, jetstream });
     const seedFile = (name: string, key: SigningKey): string => {
       const file = join(server.dir, `${name}.seed`);
       writeFileSync(file, key.exportSeed().reveal(), { mode: 0o600 });
@@ -178,7 +181,11 @@ describe('config/nats-server.conf', () => {
       lattice: 'lab',
       ctl: { servers: [server.url], seedFile: seedFile('ctl', ctl) },
       rpc: { servers: [server.url], seedFile: seedFile('rpc', rpc) },
-      trust: { clusterSeedFile: seedFile('cluster', cluster), unlinkedOrigins: ['trellis-cli'] },
+      trust: {
+        clusterSeedFile: seedFile('cluster', cluster),
+        unlinkedOrigins: ['trellis-cli'],
+        store: jetstream ? 'required' : 'auto',
+      },
       components: [{ id: 'echo', file: echoComponent().file }],
       cacheDir: join(server.dir, 'cache'),
       stateDir: server.dir,

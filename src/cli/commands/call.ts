@@ -90,8 +90,8 @@ function parseArguments(text: string): readonly unknown[] {
 /** A configuration with a key to sign with. */
 function configFor(file: string | undefined): HostConfig {
   const config = callerConfig(file);
-  const { clusterSeed, clusterSeedFile, delegationFile, verify } = config.trust;
-  if (clusterSeed === undefined && clusterSeedFile === undefined && delegationFile === undefined && verify !== 'off')
-    throw new TrellisError('TRELLIS_CALL_KEY');
+  const { clusterSeed, clusterSeedFile, delegationFile, issuerService, verify } = config.trust;
+  const hasKey = (clusterSeed ?? clusterSeedFile ?? delegationFile) !== undefined || issuerService;
+  if (!hasKey && verify !== 'off') throw new TrellisError('TRELLIS_CALL_KEY');
   return config;
 }

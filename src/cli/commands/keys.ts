@@ -8,6 +8,10 @@ import type { KeyKind } from '../../trust/nkey.ts';
 import { fieldLines, tableLines } from '../output.ts';
 import { examples, outputOf } from '../program.ts';
 import { defaultKeysDir, listSeedFiles, readSeedFile } from '../seed-files.ts';
+import { registerDelegate } from '../trust/delegate.ts';
+import { registerIssuers } from '../trust/issuers.ts';
+import { registerRevoke } from '../trust/revoke.ts';
+import { registerRotate } from '../trust/rotate.ts';
 
 const KINDS = ['cluster', 'server', 'user', 'account', 'operator', 'module', 'service'] as const satisfies readonly KeyKind[];
 
@@ -19,9 +23,13 @@ const USES: Readonly<Partial<Record<KeyKind, string>>> = {
   user: 'rpc.seedFile or ctl.seedFile',
 };
 
-/** `trellis keys gen`, `trellis keys list` and `trellis keys show`. */
+/** `trellis keys`: gen, list and show here, what concerns a lattice in `cli/trust/`. */
 export function register(program: Command): void {
-  const keys = program.command('keys').description('Make and show keys.');
+  const keys = program.command('keys').description('Make, list, show, delegate, rotate and revoke keys.');
+  registerIssuers(keys);
+  registerDelegate(keys);
+  registerRotate(keys);
+  registerRevoke(keys);
   keys
     .command('gen')
     .description('Make a key. The seed goes into a file that only you can read; the public key is printed.')

@@ -1,0 +1,83 @@
+import { writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connectCaller, type Caller } from '../../src/caller.ts';
+import { parseConfig, type HostConfig, type HostConfigInput } from '../../src/config/schema.ts';
+import { sampleFile } from '../../src/development.ts';
+import { startHost, type Host } from '../../src/host.ts';
+import { createLogger, silentLogger } from '../../src/telemetry/log.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
+import type { SigningKey } from '../../src/trust/nkey.ts';
+
+/** Writes a file of seeds, one a line, in a folder of the test's own. */
+export function seedFile(dir: string, name: string, ...keys: readonly SigningKey[]): string {
+  const file = join(dir, `${name}.seed`);
+  writeFileSync(file, keys.map((key) => `${key.exportSeed().reveal()}\n`).join(''), { mode: 0o600 });
+  return file;
+}
+
+/** A host of a test, and what it said. */
+export interface TrustHost extends AsyncDisposable {
+  readonly host: Host;
+  readonly logged: Record<string, unknown>[];
+  stop(): Promise<void>;
+}
+
+/** The settings that all members of a test's lattice share, over `more`. */
+export function memberConfig(url: string, more: HostConfigInput = {}): HostConfig {
+  const cacheDir = join(tmpdir(), `trellis-test-cache-${process.getuid?.() ?? 0}`);
+  return parseConfig({
+    dev: true,
+    ctl: { servers: [url] },
+    rpc: { servers: [url] },
+    cacheDir,
+    admin: { listen: false },
+    ...more,
+  });
+}
+
+/** Starts a host in this process. Without components it is a light one: no runner. */
+export async function startTrustHost(config: HostConfig): Promise<TrustHost> {
+  const logged: Record<string, unknown>[] = [];
+  const log = createLogger({
+    level: 'debug',
+    format: 'json',
+    maxLinesPerSecond: 1_000_000,
+    destination: { write: (line) => void logged.push(JSON.parse(line) as Record<string, unknown>) },
+  });
+  const host = await startHost({ config, log, metrics: createMetrics({ eventLoop: false }) });
+  const stop = (): Promise<void> => host.drain();
+  return { host, logged, stop, [Symbol.asyncDispose]: stop };
+}
+
+/** A caller of a test's lattice. */
+export function startTrustCaller(config: HostConfig, origin = 'caller'): Promise<Caller> {
+  return connectCaller({ config, log: silentLogger(), metrics: createMetrics({ eventLoop: false }), origin });
+}
+
+/** The component of one function that calls here go to. */
+export const TINY: NonNullable<HostConfigInput['components']>[number] = {
+  id: 'tiny',
+  file: sampleFile('echo/tiny.wasm'),
+  policy: 'reuse',
+  maxInstances: 4,
+};
+
+/** One call of it: three bytes, which come back. */
+export const callTiny = (caller: Caller, timeoutMs = 5_000): Promise<Uint8Array> =>
+  caller.call({
+    target: 'tiny',
+    instance: 'trellis-samples:echo/bytes@0.1.0',
+    func: 'echo-bytes',
+    params: Uint8Array.of(3, 1, 2, 3),
+    timeoutMs,
+  });
+
+/** Ends when `ready`, or throws. */
+export async function until(ready: () => boolean | Promise<boolean>, withinMs = 20_000): Promise<void> {
+  const end = performance.now() + withinMs;
+  while (!(await ready())) {
+    if (performance.now() > end) throw new Error('did not happen in time');
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
