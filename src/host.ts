@@ -5,6 +5,7 @@ import { remoteServers } from './config/check-context.ts';
 import { readVersions } from './config/version.ts';
 import { serveTrust } from './control/trust-report.ts';
 import type { HostConfig } from './config/schema.ts';
+import { trustSummary, type OwnTrust } from './control/trust-summary.ts';
 import { TrellisError } from './errors.ts';
 import { Admission } from './invocation/admit.ts';
 import { LinkTable } from './invocation/link-table.ts';
@@ -197,6 +198,20 @@ export class Host implements AsyncDisposable {
     await this.#tellOfTrust(member);
     this.#ready = true;
     log.info({ host: this.id, lattice: member.lattice, components: this.#served.map((served) => served.id) }, 'ready');
+    log.info({ lattice: member.lattice }, `trust: ${trustSummary(this.#ownTrust(member))}`);
+  }
+
+  #ownTrust(member: Member): OwnTrust {
+    const { trust, components } = this.#options.config;
+    const wasmbus = trust.wasmbus.seedFile !== undefined || components.some((component) => component.wasmbus !== undefined);
+    return {
+      delegatedBy: member.delegation.held.claims.iss,
+      issuers: member.trust.issuers,
+      verify: trust.verify,
+      replay: trust.replay,
+      unsignedPairs: trust.unsigned.length,
+      wireForms: ['wRPC', ...(wasmbus ? ['wasmbus 0.82'] : [])],
+    };
   }
 
   /** This host as a member of the lattice; `undefined` until it has joined. */
