@@ -5,7 +5,7 @@ import { remoteServers } from './config/check-context.ts';
 import { readVersions } from './config/version.ts';
 import { serveTrust } from './control/trust-report.ts';
 import type { HostConfig } from './config/schema.ts';
-import { trustSummary, type OwnTrust } from './control/trust-summary.ts';
+import { sayWhoTalks, type OwnTrust } from './control/trust-summary.ts';
 import { TrellisError } from './errors.ts';
 import { Admission } from './invocation/admit.ts';
 import { LinkTable } from './invocation/link-table.ts';
@@ -198,7 +198,7 @@ export class Host implements AsyncDisposable {
     await this.#tellOfTrust(member);
     this.#ready = true;
     log.info({ host: this.id, lattice: member.lattice, components: this.#served.map((served) => served.id) }, 'ready');
-    log.info({ lattice: member.lattice }, `trust: ${trustSummary(this.#ownTrust(member))}`);
+    void sayWhoTalks({ ctl: member.ctl, lattice: member.lattice, host: this.id, own: this.#ownTrust(member), log });
   }
 
   #ownTrust(member: Member): OwnTrust {
@@ -232,6 +232,7 @@ export class Host implements AsyncDisposable {
         return { host: this.id, version, verify, epoch, issuers, kid, delegatedBy: claims.iss, expiresMs: claims.exp };
       },
       renew: () => void delegation.renew(),
+      asked: (operation) => this.#audit?.record({ kind: 'control', code: 'ok', operation }),
       monotonicMs: () => clock.monotonicMs(),
     });
     const announce = (text: string): Promise<void> =>

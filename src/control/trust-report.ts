@@ -36,17 +36,26 @@ const subjectOf = (lattice: LatticeName, word: 'report' | 'renew'): string => `w
 export function serveTrust(
   ctl: Bus,
   lattice: LatticeName,
-  host: { report(): TrustReport; renew(): void; monotonicMs(): number },
+  host: {
+    report(): TrustReport;
+    renew(): void;
+    monotonicMs(): number;
+    /** Told of each command that is carried out, for the audit. */
+    asked(command: 'trust.report' | 'trust.renew'): void;
+  },
 ): readonly BusSubscription[] {
   let renewedMs = -RENEW_EVERY_MS;
   return [
     ctl.subscribe(subjectOf(lattice, 'report'), {}, ({ reply }) => {
-      if (isInboxSubject(reply)) ctl.publish(reply, Buffer.from(JSON.stringify(host.report())));
+      if (!isInboxSubject(reply)) return;
+      host.asked('trust.report');
+      ctl.publish(reply, Buffer.from(JSON.stringify(host.report())));
     }),
     ctl.subscribe(subjectOf(lattice, 'renew'), {}, () => {
       const nowMs = host.monotonicMs();
       if (nowMs - renewedMs < RENEW_EVERY_MS) return;
       renewedMs = nowMs;
+      host.asked('trust.renew');
       host.renew();
     }),
   ];
