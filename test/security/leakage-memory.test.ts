@@ -109,7 +109,8 @@ describe('what strangers write', () => {
       TRELLIS_CTL_SERVERS: server.url,
       TRELLIS_RPC_SERVERS: server.url,
       TRELLIS_CACHE_DIR: join(dir, 'cache'),
-      TRELLIS_STATE_DIR: join(dir, 'state'),
+      // Of its own: what another host kept of its issuers would be believed here.
+      TRELLIS_STATE_DIR: join(dir, 'state-of-strangers'),
       TRELLIS_DEV: 'true',
       TRELLIS_AUDIT_FILE: join(dir, 'audit.jsonl'),
     };
