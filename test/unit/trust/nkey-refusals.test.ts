@@ -3,7 +3,7 @@ import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { TrellisError } from '../../../src/errors.ts';
 import { decodeBase32 } from '../../../src/trust/base32.ts';
-import { parsePublicKey, seedKind, SigningKey } from '../../../src/trust/nkey.ts';
+import { parsePublicKey, publicKeyKind, seedKind, SigningKey } from '../../../src/trust/nkey.ts';
 import { nkeyText, publicText } from '../../support/nkeys.ts';
 
 const key = SigningKey.generate('cluster');
@@ -139,6 +139,16 @@ describe('small-order points', () => {
       if (signBit !== '') point[31]! |= 0x80;
       expect(parsePublicKey(publicText(point))).toMatchObject({ ok: true, kind: 'cluster' });
     }
+  });
+
+  it('have no kind either, where only the kind of a key is asked for', () => {
+    const small = toBytes(1n);
+    expect([publicText(small), publicText(small, 23 << 3), key.publicKey, seed].map(publicKeyKind)).toEqual([
+      undefined,
+      'curve',
+      'cluster',
+      undefined,
+    ]);
   });
 
   it('are a matter of keys that sign: a curve key may have any of these coordinates', () => {
