@@ -64,6 +64,14 @@ describe('seeds', () => {
     if (typeof text === 'string' && text !== '') expect(inspect(caught, { depth: 9 })).not.toContain(text.slice(0, 12));
   });
 
+  it('may come as the bytes of a file, which are wiped whatever becomes of them', () => {
+    const bytes = Buffer.from(` ${seed}\n`);
+    expect(SigningKey.fromSeed(bytes, 'cluster').publicKey).toBe(key.publicKey);
+    const publicKey = Buffer.from(key.publicKey);
+    expect(() => SigningKey.fromSeed(publicKey, 'cluster')).toThrow('A cluster seed is needed, but this is a public key');
+    expect([...bytes, ...publicKey].every((byte) => byte === 0)).toBe(true);
+  });
+
   it('of a curve key make no key that signs', () => {
     const curve = seedText((18 << 3) | ((23 << 3) >> 5), ((23 << 3) & 31) << 3);
     expect(seedKind(curve)).toBe('curve');
