@@ -12,7 +12,7 @@ import type { Metrics } from './telemetry/metrics.ts';
 /** What the audit of a host needs. */
 export interface AuditTrailOptions {
   readonly config: HostConfig;
-  /** Public key of the host. */
+  /** Public key of the host, or of the issuer service. */
   readonly host: string;
   readonly log: Logger;
   readonly metrics: Metrics;

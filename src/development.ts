@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Clock } from './clock.ts';
@@ -118,10 +118,7 @@ export async function startDevelopmentLattice(options: DevelopmentOptions): Prom
 
 /** The development lattice's own key: made once, kept for the next start so that a second terminal can sign too. */
 async function ensureClusterSeed(file: string): Promise<string> {
-  if (existsSync(file)) {
-    SigningKey.fromSeed(await readFile(file), 'cluster');
-    return file;
-  }
+  if (existsSync(file)) return file;
   await writeFile(file, `${SigningKey.generate('cluster').exportSeed().reveal()}\n`, { mode: 0o600, flag: 'wx' });
   return file;
 }

@@ -144,6 +144,15 @@ export class Host implements AsyncDisposable {
     });
     this.#member = member;
     joinAudit(audit, member.ctl, trail);
+    member.trust.onChange(() => {
+      const { epoch, issuers } = member.trust;
+      audit.record({
+        kind: 'control',
+        code: 'ok',
+        operation: 'trust.change',
+        detail: `epoch ${epoch}, issuers ${issuers.join(' ')}`,
+      });
+    });
     metrics.inFlight(() => this.#admission.inFlight);
     for (const partition of ['ctl', 'rpc'] as const) {
       const connection = member[partition];

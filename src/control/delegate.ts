@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts';
 import { TrellisError } from '../errors.ts';
 import { type LatticeName, quote } from '../ids.ts';
+import type { Audit } from '../telemetry/audit.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { type AllowEntry, decideDelegation, type RefusalReason } from '../trust/allow-list.ts';
 import { delegationThumbprint, mintDelegation } from '../trust/delegation.ts';
@@ -13,6 +14,9 @@ import { isInboxSubject } from '../wrpc/subjects.ts';
 /** Requests taken in one second: each costs up to two signature checks and one signature. */
 const MAX_PER_SECOND = 200;
 
+/** The command's name in the audit. */
+const OPERATION = 'trust.delegate';
+
 /** Subject on which hosts ask for a delegation; the issuer services of a lattice share the work. */
 const delegateSubject = (lattice: LatticeName): string => `wasmbus.ctl.v1.${lattice}.trust.delegate`;
 
@@ -22,6 +26,7 @@ export interface IssuerServiceOptions {
   readonly lattice: LatticeName;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly audit: Audit;
   readonly skewMs: number;
   /** The list in force; read again for every request. */
   allowList(): readonly AllowEntry[];
@@ -37,9 +42,9 @@ export interface IssuerServiceStats {
   refused: number;
 }
 
-/** Signs delegations for hosts that prove themselves and are on the list. Each request leaves one log line. */
+/** Signs delegations for hosts that prove themselves and are on the list. Each request leaves one log line and one audit record. */
 export function serveDelegations(options: IssuerServiceOptions): BusSubscription & { readonly stats: IssuerServiceStats } {
-  const { ctl, lattice, clock, log } = options;
+  const { ctl, lattice, clock, log, audit } = options;
   const stats: IssuerServiceStats = { signed: 0, refused: 0 };
   let second = 0;
   let taken = 0;
@@ -50,6 +55,14 @@ export function serveDelegations(options: IssuerServiceOptions): BusSubscription
     stats.refused++;
     const who = request === undefined ? {} : { host: request.sub, user: request.usr, request: request.jti };
     log.warn({ code: 'TRELLIS_DELEGATION_REFUSED', reason: refused, ...who }, 'a delegation was refused');
+    audit.record({
+      kind: 'control',
+      code: 'TRELLIS_DELEGATION_REFUSED',
+      operation: OPERATION,
+      detail: refused,
+      signer: request?.sub,
+      correlation: request?.jti,
+    });
     answer(reply, { refused });
   };
 
@@ -84,6 +97,14 @@ export function serveDelegations(options: IssuerServiceOptions): BusSubscription
     const kid = delegationThumbprint(delegation);
     const facts = { issuer: signer.key.publicKey, epoch: signer.epoch, kid, origins: org, targets: tgt, lifetimeMs };
     log.info({ host: request.sub, user: request.usr, request: request.jti, ...facts }, 'delegation signed');
+    audit.record({
+      kind: 'control',
+      code: 'ok',
+      operation: OPERATION,
+      detail: `delegation ${kid} by ${facts.issuer}`,
+      signer: request.sub,
+      correlation: request.jti,
+    });
     answer(reply, { delegation });
   };
   const subscription = ctl.subscribe(delegateSubject(lattice), { queue: `${lattice}.trust.delegate` }, take);

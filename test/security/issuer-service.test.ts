@@ -92,6 +92,39 @@ describe('the issuer service', () => {
     expect(line).toMatchObject({ code: 'TRELLIS_DELEGATION_REFUSED', reason: 'not-allowed', user: unlisted!.publicKey });
   });
 
+  it('leaves an audit record of each request, signed or refused', async () => {
+    await using ctl = await connect(listed!);
+    const records: Record<string, unknown>[] = [];
+    ctl.subscribe(`wasmbus.evt.${LATTICE}.audit_control`, {}, ({ payload }) => {
+      records.push((JSON.parse(Buffer.from(payload).toString('utf8')) as { data: Record<string, unknown> }).data);
+    });
+    await ctl.flush();
+    const host = SigningKey.generate('server');
+    const wish = { ctl, lattice: LATTICE, host, nowMs: Date.now(), timeoutMs: 5_000 };
+    await requestDelegation({ ...wish, org: 'tiny', tgt: 'tiny' });
+    await expect(requestDelegation({ ...wish, org: 'bank', tgt: 'bank' })).rejects.toMatchObject({
+      details: { reason: 'scope' },
+    });
+    const own = () => records.filter(({ signer }) => signer === host.publicKey);
+    await until(() => Promise.resolve(own().length === 2));
+    expect(own()).toMatchObject([
+      { operation: 'trust.delegate', code: 'ok' },
+      { operation: 'trust.delegate', code: 'TRELLIS_DELEGATION_REFUSED', detail: 'scope' },
+    ]);
+  });
+
+  it('shows the issuers of a lattice to who holds a file of two seeds', async () => {
+    const two = join(server.server.dir, 'two.seed');
+    const text = [issuer, SigningKey.generate('cluster')].map((key) => key.exportSeed().reveal()).join('\n');
+    writeFileSync(two, `${text}\n`, { mode: 0o600 });
+    const file = join(server.server.dir, 'two.yaml');
+    const ctl = { servers: [server.url], credsFile: operator!.credsFile };
+    writeFileSync(file, JSON.stringify({ dev: true, lattice: LATTICE, ctl, trust: { clusterSeedFile: two } }));
+    const { code, stdout } = await runProgram('cli', ['keys', 'issuers', '--config', file]);
+    expect(code).toBe(0);
+    expect(stdout).toContain(issuer.publicKey);
+  });
+
   it('gives no more than the list allows, whoever asks', async () => {
     await using ctl = await connect(listed!);
     const host = SigningKey.generate('server');

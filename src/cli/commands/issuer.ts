@@ -1,8 +1,10 @@
 import { once } from 'node:events';
 import type { Command } from 'commander';
+import { joinAudit, openAudit } from '../../audit-trail.ts';
 import { systemClock } from '../../clock.ts';
 import { serveDelegations } from '../../control/delegate.ts';
 import { TrellisError } from '../../errors.ts';
+import { createMetrics } from '../../telemetry/metrics.ts';
 import type { SigningKey } from '../../trust/nkey.ts';
 import type { TrustState } from '../../trust/trust-state.ts';
 import { readAllowList } from '../trust/allow-list-file.ts';
@@ -54,11 +56,15 @@ An allow-list names hosts by the key of their NATS ctl user, their own key, or b
           message: `none of the seeds is of an issuer of lattice ${lattice}, so no host would believe what it signs`,
         });
       }
+      const trail = { config: view.config, host: known[0]!.publicKey, log, metrics: createMetrics({ eventLoop: false }) };
+      const audit = await openAudit(trail);
+      joinAudit(audit, ctl, trail);
       const service = serveDelegations({
         ctl,
         lattice,
         clock: systemClock,
         log,
+        audit,
         skewMs: view.skewMs,
         allowList: () => allowList.current(log),
         signer: () => chooseSigner(keys, state),
@@ -68,6 +74,7 @@ An allow-list names hosts by the key of their NATS ctl user, their own key, or b
       log.info({ lattice, issuers: known.map(({ publicKey }) => publicKey), epoch: state.epoch }, 'issuer service ready');
       const reason = await ended(ctl.closed);
       await service.drain();
+      await audit.close();
       if (reason instanceof TrellisError) throw reason;
       outputOf(command).result({ lattice, ...service.stats }, (print) =>
         print(`Signed ${service.stats.signed}, refused ${service.stats.refused}.`),

@@ -5,6 +5,7 @@ import type { BucketMember, LatticeTrust } from '../../control/rotation.ts';
 import { gatherTrustReports } from '../../control/trust-report.ts';
 import { startTrustSync, type TrustSync } from '../../control/trust-sync.ts';
 import { TrellisError } from '../../errors.ts';
+import { clusterSeeds } from '../../identity/cluster-seeds.ts';
 import { type LatticeName, latticeName } from '../../ids.ts';
 import { connectPartition, type LatticeConnection } from '../../nats/connection.ts';
 import type { TrustBucket } from '../../nats/trust-bucket.ts';
@@ -28,11 +29,11 @@ export function readSeedFile(file: string, kind: 'cluster' | 'server'): SigningK
   return SigningKey.fromSeed(read.text.trim(), kind);
 }
 
-/** The configured issuers: the list, or the key of the configured seed where the list is empty. */
-function configuredIssuers({ trust }: HostConfig): readonly string[] {
-  if (trust.clusterIssuers.length > 0) return trust.clusterIssuers;
-  if (trust.clusterSeed !== undefined) return [SigningKey.fromSeed(trust.clusterSeed, 'cluster').publicKey];
-  if (trust.clusterSeedFile !== undefined) return [readSeedFile(trust.clusterSeedFile, 'cluster').publicKey];
+/** The configured issuers: the list, or the keys of the configured seeds where the list is empty. */
+async function configuredIssuers(config: HostConfig): Promise<readonly string[]> {
+  if (config.trust.clusterIssuers.length > 0) return config.trust.clusterIssuers;
+  const seeds = clusterSeeds(config);
+  if (!seeds.adHoc) return (await seeds.read()).map((key) => key.publicKey);
   throw new TrellisError('TRELLIS_CONFIG_INVALID', {
     message: 'no cluster issuer is configured, so nothing in the trust bucket can be believed',
     remedy: 'Set trust.clusterIssuers (WASMCLOUD_CLUSTER_ISSUERS) to the public keys that the hosts are configured with.',
@@ -41,6 +42,7 @@ function configuredIssuers({ trust }: HostConfig): readonly string[] {
 
 /** The trust of a lattice, seen from its ctl connection. */
 export class TrustView implements AsyncDisposable {
+  readonly config: HostConfig;
   readonly ctl: LatticeConnection;
   readonly lattice: LatticeName;
   readonly state: TrustState;
@@ -50,7 +52,8 @@ export class TrustView implements AsyncDisposable {
   /** How far clocks may differ, milliseconds. */
   readonly skewMs: number;
 
-  private constructor(parts: Pick<TrustView, 'ctl' | 'lattice' | 'state' | 'sync' | 'bucket' | 'log' | 'skewMs'>) {
+  private constructor(parts: Pick<TrustView, 'config' | 'ctl' | 'lattice' | 'state' | 'sync' | 'bucket' | 'log' | 'skewMs'>) {
+    this.config = parts.config;
     this.ctl = parts.ctl;
     this.lattice = parts.lattice;
     this.state = parts.state;
@@ -71,10 +74,11 @@ export class TrustView implements AsyncDisposable {
     const config = callerConfig(file);
     const log = createLogger({ level });
     const lattice = latticeName(config.lattice);
+    const issuers = await configuredIssuers(config);
     const freshState = (): TrustState =>
       new TrustState({
         lattice,
-        issuers: configuredIssuers(config),
+        issuers,
         time: new TrustedTime(systemClock),
         skewMs: config.trust.skewMs,
       });
@@ -84,7 +88,7 @@ export class TrustView implements AsyncDisposable {
     try {
       const sync = await startTrustSync({ ctl, lattice, state, freshState, mode: 'auto', maxStaleMs, log });
       if (sync.bucket === undefined) throw new TrellisError('TRELLIS_TRUST_STORE');
-      return new TrustView({ ctl, lattice, state, sync, bucket: sync.bucket, log, skewMs });
+      return new TrustView({ config, ctl, lattice, state, sync, bucket: sync.bucket, log, skewMs });
     } catch (error) {
       await ctl.close();
       throw error;
