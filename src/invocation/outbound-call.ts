@@ -170,6 +170,8 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
   unary(payload: Uint8Array, header: HeaderLookup): void {
     this.#oneMessage = true;
     this.#judge([payload], payload, header);
+    // One that nobody believed says nothing of the form of the next.
+    if (!this.#answered) this.#oneMessage = false;
   }
 
   refused(status: number, text: string, header: HeaderLookup): void {

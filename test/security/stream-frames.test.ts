@@ -205,6 +205,16 @@ describe('frames of streams under enforce, with somebody on the wire', () => {
     expect(await caller.dropped()).toBeGreaterThan(0);
   });
 
+  it('FRM-08 a made-up answer in one message, before the genuine one, takes no stream from the call', async () => {
+    caller.middle.incoming = (message, pass) => {
+      if (message.headers.some(([name]) => name === 'Lattice-Accept')) pass({ ...message, reply: '', headers: [] });
+      pass(message);
+    };
+    const outcome = await caller.call(echoed);
+    expect(outcome).not.toHaveProperty('code');
+    expect(outcome.paths.get('0')!.content.equals(whole)).toBe(true);
+  }, 20_000);
+
   it('FRM-11 an accept with another key for the session is no accept', async () => {
     caller.middle.incoming = (message, pass) => {
       const headers = message.headers.map(([name, value]): [string, string] => {
