@@ -88,7 +88,7 @@ function isModule(party: WasmbusParty): boolean {
 /**
  * Makes the judge of 0.82 messages: everything that can be asked of their senders without changing them. Order of checks: form
  * of the token, issuer known, times, fields against token, target against subscription, caller, link, id unused,
- * room in the budget of failed checks, signature; on admission size, hash of the whole payload (also of an empty one), age, id.
+ * room in the budget of failed checks, signature; on admission size, hash of the whole payload (also of an empty one), issuer, age, id.
  *
  * What a 0.82 hash runs together is kept apart here: each name of the message is compared with one that this host knows
  * from its own settings, so no two readings of one hash can both be a call.
@@ -237,6 +237,9 @@ export function createWasmbusVerifier(options: WasmbusVerifierOptions): WasmbusV
       budget?.failed();
       return deny('TRELLIS_VERIFY_PAYLOAD', 'hash of the call differs');
     }
+    // The issuer may have gone while the payload was fetched.
+    const signer = signers.find(claims.iss, undefined);
+    if ('ok' in signer) return signer;
     const nowMs = time.nowMs();
     const lateMs = Math.ceil(nowMs - claims.exp);
     if (lateMs > skewMs) return deny('TRELLIS_VERIFY_EXPIRED', `expired ${lateMs} ms ago, before its payload was there`);

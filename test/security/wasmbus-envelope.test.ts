@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FailureBudget } from '../../src/trust/failure-budget.ts';
+import { signIssuerSet } from '../../src/trust/issuer-set.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import { ReplayWindow } from '../../src/trust/replay.ts';
 import { RestartFence } from '../../src/trust/restart-fence.ts';
@@ -187,6 +188,24 @@ describe('times', () => {
     const verdict = verifier.verify(message(), TO);
     clock.pass(MAX_AGE_MS + SKEW_MS + 1);
     expect(verdict.ok && verifier.admit(verdict.pending, [PAYLOAD])).toMatchObject({ code: 'TRELLIS_VERIFY_EXPIRED' });
+  });
+});
+
+describe('issuers', () => {
+  it('CRD-12 are asked again when a payload took its time', () => {
+    const clock = new ManualClock(START_MS);
+    const [key, next] = [SigningKey.generate('cluster'), SigningKey.generate('cluster')];
+    const state = new TrustState({
+      lattice: 'default',
+      issuers: [key.publicKey],
+      time: new TrustedTime(clock),
+      skewMs: SKEW_MS,
+    });
+    const { verifier, message } = createWorld({ signers: state });
+    const verdict = verifier.verify(message({}, { iss: key.publicKey }, key), TO);
+    const common = { v: 2, iat: START_MS, lat: 'default', iss: key.publicKey, epc: 1, min: 0 } as const;
+    expect(state.takeIssuerSet(signIssuerSet(key, { ...common, act: next.publicKey, set: next.publicKey }))).toBe('taken');
+    expect(verdict.ok && verifier.admit(verdict.pending, [PAYLOAD])).toMatchObject({ code: 'TRELLIS_VERIFY_ISSUER' });
   });
 });
 
