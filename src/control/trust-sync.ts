@@ -175,11 +175,11 @@ export class TrustSync {
     }
   }
 
-  #entry(key: string, text: string | undefined): void {
-    if (this.#closed) return;
+  #entry(key: string, text: string | undefined): 'early' | 'moved' | undefined {
+    if (this.#closed) return undefined;
     if (text === undefined) {
       this.#toRestore.add(key);
-      return;
+      return undefined;
     }
     const { state } = this.#options;
     const isSet = key.startsWith('issuers.');
@@ -191,19 +191,21 @@ export class TrustSync {
         const { epoch, active, issuers } = state;
         this.#log.info({ epoch, before, active, issuers }, 'the issuers of this lattice have changed');
       } else if (verdict === 'taken') this.#log.warn({ subject: key.slice('revoked.'.length) }, 'a key has been revoked');
-      return;
+      return verdict === 'taken' && isSet ? 'moved' : undefined;
     }
     const known = this.#knownText(key);
     // What this member never could verify, such as the sets from before its configured issuers, is no alarm.
     if (known === undefined) {
       this.#log.debug({ key, code: verdict.code, detail: verdict.detail }, 'an entry of the trust bucket does not count');
-      return;
+      // Its issuer may be in a set that is still to come.
+      return verdict.code === 'TRELLIS_VERIFY_ISSUER' ? 'early' : undefined;
     }
     this.#log.error(
       { code: 'TRELLIS_TRUST_ROLLBACK', key, detail: verdict.detail, epoch: before },
       'the trust bucket holds another text than this host knows; it is not followed',
     );
     if (!isSet || !this.#isFork(text)) this.#toRestore.add(key);
+    return undefined;
   }
 
   /**

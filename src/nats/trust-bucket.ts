@@ -23,8 +23,11 @@ export interface BucketEntry {
 
 /** Who hears of a bucket. */
 export interface BucketListener {
-  /** An entry, old or new; the same one may come twice, and one that was never stored may come once. */
-  entry(key: string, text: string | undefined): void;
+  /**
+   * An entry, old or new; the same one may come twice, and one that was never stored may come once. `early`: it may count once
+   * another has come; `moved`: what was early may count now, and is handed over again.
+   */
+  entry(key: string, text: string | undefined): 'early' | 'moved' | undefined;
   /** Everything that the bucket holds has been handed over; said after each round trip that showed so. */
   current(): void;
   /** The bucket is younger or shorter than it was: it was deleted, made again, or put back. Comes before its entries. */
@@ -203,6 +206,9 @@ class BucketWatch {
   #created: string | undefined;
   #seen = 0;
   #passed = 0;
+  /** Something came before what it stands on; and since then, what it stands on may have come. */
+  #early = false;
+  #again = false;
   #checking: Promise<void> | undefined;
   #ended = false;
 
@@ -214,7 +220,13 @@ class BucketWatch {
   /** Something was just written, or somebody says so: entries prove themselves, so it need not be known which. */
   passing(key: string, text: string | undefined): void {
     if (this.#ended || this.#passed++ >= MAX_LIVE_PER_CHECK) return;
-    if (text === undefined || text.length <= MAX_VALUE_BYTES) this.#listener.entry(key, text);
+    if (text === undefined || text.length <= MAX_VALUE_BYTES) this.#hand(key, text);
+  }
+
+  #hand(key: string, text: string | undefined): void {
+    const what = this.#listener.entry(key, text);
+    if (what === 'early') this.#early = true;
+    if (what === 'moved') this.#again = this.#early;
   }
 
   /** One round trip, and whatever it shows to be missing. Never throws; checks do not overlap. */
@@ -242,11 +254,14 @@ class BucketWatch {
       this.#seen = 0;
       this.#listener.rolledBack(isAnother ? 'it was deleted and made again' : 'it lost entries that it had');
     }
-    if (state.last_seq > this.#seen) {
+    // Whoever writes to the bucket chooses the order of its entries, and shall choose nothing by it.
+    while (state.last_seq > this.#seen || this.#again) {
+      const from = this.#again ? 1 : this.#seen + 1;
+      this.#again = false;
       for (const kind of FOLLOWED) {
-        for (const { key, text } of await this.#store.read(kind, this.#seen + 1, state.last_seq)) {
+        for (const { key, text } of await this.#store.read(kind, from, state.last_seq)) {
           if (this.#ended) return;
-          this.#listener.entry(key, text);
+          this.#hand(key, text);
         }
       }
       this.#seen = state.last_seq;
@@ -256,6 +271,7 @@ class BucketWatch {
 
   async #failed(reason: unknown): Promise<void> {
     if (this.#ended) return;
+    this.#again = this.#early;
     // Should that fail too, the next check finds it missing again.
     if (isNotFound(reason)) await this.#store.remake().catch(() => undefined);
     this.#listener.failed(storeError('could not be read', reason));

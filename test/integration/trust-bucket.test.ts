@@ -74,7 +74,7 @@ describe('the trust bucket', () => {
     const { heard, ...hear } = listener();
     let deaf = true;
     let passed = 0;
-    const entry = (key: string, text: string | undefined): void => (deaf ? void passed++ : hear.entry(key, text));
+    const entry = (key: string, text: string | undefined): undefined => (deaf ? void passed++ : hear.entry(key, text));
     const watch = await reader.follow({ ...hear, entry }, 600_000);
     await writer.create('issuers.1', 'one');
     await until(() => passed === 1);

@@ -120,6 +120,39 @@ describe('following the trust bucket', () => {
     expect(late.alarms()).toBe(0);
   });
 
+  it('NAT-14 lets a newcomer walk to the current ones in whatever order the bucket gives them', async () => {
+    const lattice = `walk${++lattices}`;
+    await using first = await member(lattice);
+    const host = SigningKey.generate('server').publicKey;
+    const iat = Date.now();
+    const ban = signRevocation(C, { v: 2, iat, lat: lattice, iss: C.publicKey, sub: host, frm: iat });
+    const [one, two] = [setOf(lattice, 1, A, [B]), setOf(lattice, 2, B, [C])];
+    await first.bucket.create('issuers.1', one);
+    await first.bucket.create('issuers.2', two);
+    await first.bucket.put(`revoked.${host}`, ban);
+    await until(() => first.state.epoch === 2);
+    // A genuine text once more, after those that stand on it: anybody on the ctl connection can do that.
+    await first.bucket.put('issuers.1', one);
+    await using newcomer = await member(lattice);
+    expect([newcomer.state.epoch, ...newcomer.state.issuers]).toEqual([2, C.publicKey]);
+    expect(newcomer.state.snapshot().revocations).toEqual([ban]);
+  });
+
+  it('NAT-14 takes a set that came before the one it stands on, and what its issuers revoked', async () => {
+    const lattice = `walk${++lattices}`;
+    await using reader = await member(lattice);
+    const host = SigningKey.generate('server').publicKey;
+    const iat = Date.now();
+    const ban = signRevocation(C, { v: 2, iat, lat: lattice, iss: C.publicKey, sub: host, frm: iat });
+    await reader.bucket.put(`revoked.${host}`, ban);
+    await reader.bucket.create('issuers.2', setOf(lattice, 2, B, [C]));
+    await reader.sync.check();
+    await sleep(300);
+    expect(reader.state.epoch).toBe(0);
+    await reader.bucket.create('issuers.1', setOf(lattice, 1, A, [B]));
+    await until(() => reader.state.epoch === 2 && reader.state.snapshot().revocations.length === 1);
+  });
+
   it('CRD-12 hears of a new epoch and of a revocation at once', async () => {
     const lattice = `walk${++lattices}`;
     await using writer = await member(lattice);
