@@ -122,7 +122,7 @@ export class DelegationKeeper {
         details: { host: key.publicKey },
       });
     }
-    const taken = state.takeDelegation(text);
+    const taken = state.takeOwnDelegation(text);
     if ('ok' in taken) {
       throw new TrellisError('TRELLIS_DELEGATION_INVALID', {
         message: `the delegation for ${key.publicKey} does not count here: ${taken.detail}`,

@@ -171,6 +171,23 @@ export class TrustState implements SignerDirectory {
    * that is known costs no cryptography.
    */
   takeDelegation(text: string, parentText?: string): { readonly kid: string } | Denial {
+    return this.#takeText(text, parentText, false);
+  }
+
+  /** The same for this member's own, which strangers that use up the checks shall not keep it from renewing. */
+  takeOwnDelegation(text: string): { readonly kid: string } | Denial {
+    return this.#takeText(text, undefined, true);
+  }
+
+  /** Why a host's delegation does not count, its signature aside, for who has just signed it: it is not remembered. */
+  judgeDelegation(text: string): Denial | undefined {
+    const claims = openDelegation(text);
+    if (claims === undefined || claims.par !== undefined) return deny('TRELLIS_VERIFY_DELEGATION', 'is no delegation of a host');
+    if (claims.lat !== this.#lattice) return deny('TRELLIS_VERIFY_LATTICE', `delegation made for lattice ${quote(claims.lat)}`);
+    return this.#judge(claims, delegationThumbprint(text), undefined);
+  }
+
+  #takeText(text: string, parentText: string | undefined, own: boolean): { readonly kid: string } | Denial {
     const claims = openDelegation(text);
     if (claims === undefined) return deny('TRELLIS_VERIFY_DELEGATION', 'delegation is malformed or not sound');
     const kid = delegationThumbprint(text);
@@ -180,10 +197,10 @@ export class TrustState implements SignerDirectory {
       const parent = this.takeDelegation(parentText);
       if ('ok' in parent) return parent;
     }
-    return this.#take(text, kid, claims);
+    return this.#take(text, kid, claims, own);
   }
 
-  #take(text: string, kid: string, claims: DelegationClaims): { readonly kid: string } | Denial {
+  #take(text: string, kid: string, claims: DelegationClaims, own: boolean): { readonly kid: string } | Denial {
     if (claims.lat !== this.#lattice) return deny('TRELLIS_VERIFY_LATTICE', `delegation made for lattice ${quote(claims.lat)}`);
     const parent = claims.par === undefined ? undefined : this.#delegations.get(claims.par);
     if (claims.par !== undefined && parent === undefined) {
@@ -193,7 +210,7 @@ export class TrustState implements SignerDirectory {
     if (key === undefined) return deny('TRELLIS_VERIFY_ISSUER', `delegation signed by ${quote(claims.iss)}`);
     const denial = (parent === undefined ? undefined : this.#judgeChild(claims, parent)) ?? this.#judge(claims, kid, parent);
     if (denial !== undefined) return denial;
-    if (!this.#budget.open) return deny('TRELLIS_VERIFY_DELEGATION_BUSY', 'too many delegations did not verify');
+    if (!own && !this.#budget.open) return deny('TRELLIS_VERIFY_DELEGATION_BUSY', 'too many delegations did not verify');
     if (!this.#hasRoom(parent)) return deny('TRELLIS_VERIFY_DELEGATION_BUSY', 'no room to remember another delegation');
     if (!this.#isSigned(text, 'delegation', key)) {
       this.#budget.failed();

@@ -8,6 +8,8 @@ import {
   signDelegation,
   writeDelegationClaims,
 } from '../../src/trust/delegation.ts';
+import { DelegationKeeper } from '../../src/identity/delegation-keeper.ts';
+import { silentLogger } from '../../src/telemetry/log.ts';
 import { type IssuerSetClaims, signIssuerSet } from '../../src/trust/issuer-set.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import { signRevocation } from '../../src/trust/revocation.ts';
@@ -389,6 +391,18 @@ describe('bounds', () => {
     expect(kids.map((kid) => state.knows(kid))).toEqual([true, false, true]);
   });
 
+  it('judging what one has signed oneself takes no room, however often', () => {
+    const { state, delegation, child, revocation } = setUp({ maxDelegations: 2 });
+    for (let n = 0; n < 5; n++) expect(state.judgeDelegation(delegation())).toBeUndefined();
+    expect([state.size, state.stats.checks]).toEqual([0, 0]);
+    const code = (text: string): string | undefined => state.judgeDelegation(text)?.code;
+    expect(code(delegation({ lat: 'elsewhere' }))).toBe('TRELLIS_VERIFY_LATTICE');
+    expect(code(delegation({}, b))).toBe('TRELLIS_VERIFY_ISSUER');
+    expect([code(child(delegation())), code('nonsense')]).toEqual(Array(2).fill('TRELLIS_VERIFY_DELEGATION'));
+    state.takeRevocation(revocation(host.publicKey));
+    expect(code(delegation())).toBe('TRELLIS_VERIFY_REVOKED');
+  });
+
   it('forged delegations in the name of an issuer buy 100 checks at once and 50 a second, and cost no honest newcomer its place', () => {
     const { state, claims, delegation, clock } = setUp();
     const forged = (): string => sealClaims(b, writeDelegationClaims(claims()), 'dlg2s');
@@ -401,6 +415,23 @@ describe('bounds', () => {
     for (let n = 0; n < 200; n++) expect(take(state, delegation())).toHaveLength(43);
     Array.from({ length: 150 }, () => take(state, forged()));
     expect(state.stats.checks).toBe(100 + 200 + 50);
+    // A member that renews its own is no stranger to itself; a bad one is refused all the same.
+    expect(take(state, delegation())).toBe('TRELLIS_VERIFY_DELEGATION_BUSY');
+    expect(state.takeOwnDelegation(delegation())).toMatchObject({ kid: expect.any(String) as string });
+    expect(state.takeOwnDelegation(forged())).toMatchObject({ code: 'TRELLIS_VERIFY_SIGNATURE' });
+  });
+
+  it('forged delegations keep no member from renewing its own', async () => {
+    const { state, claims, delegation, clock } = setUp();
+    const source = { obtain: () => Promise.resolve(delegation()) };
+    const keeper = await DelegationKeeper.start({ key: host, source, state, clock, log: silentLogger() });
+    for (let n = 0; n < 100; n++) take(state, sealClaims(b, writeDelegationClaims(claims()), 'dlg2s'));
+    expect(take(state, delegation())).toBe('TRELLIS_VERIFY_DELEGATION_BUSY');
+    const before = keeper.held.kid;
+    await keeper.renew();
+    keeper.close();
+    expect(keeper.held.kid).not.toBe(before);
+    expect(find(state, host, keeper.held.kid)).toBe('counts');
   });
 
   it('finding costs no cryptography', () => {

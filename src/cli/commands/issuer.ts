@@ -68,7 +68,7 @@ An allow-list names hosts by the key of their NATS ctl user, their own key, or b
         skewMs: view.skewMs,
         allowList: () => allowList.current(log),
         signer: () => chooseSigner(keys, state),
-        accepts: (delegation) => !('ok' in state.takeDelegation(delegation)),
+        accepts: (delegation) => state.judgeDelegation(delegation) === undefined,
       });
       await ctl.flush();
       log.info({ lattice, issuers: known.map(({ publicKey }) => publicKey), epoch: state.epoch }, 'issuer service ready');
