@@ -193,6 +193,9 @@ export class TrustSync {
       } else if (verdict === 'taken') this.#log.warn({ subject: key.slice('revoked.'.length) }, 'a key has been revoked');
       return verdict === 'taken' && isSet ? 'moved' : undefined;
     }
+    if (verdict.code === 'TRELLIS_VERIFY_DELEGATION_BUSY') {
+      this.#log.error({ code: verdict.code, key, detail: verdict.detail }, 'a revocation does NOT count on this host');
+    }
     const known = this.#knownText(key);
     // What this member never could verify, such as the sets from before its configured issuers, is no alarm.
     if (known === undefined) {

@@ -70,6 +70,7 @@ export class TrustState implements SignerDirectory {
   readonly #sets: string[] = [];
   #current: { readonly epoch: number; readonly min: number; readonly active: string; readonly issuers: IssuerSet };
   readonly #revocations: RevocationList;
+  readonly #reachOf = (issuer: string): number => this.#signatories.get(issuer)?.reachMs ?? Number.NEGATIVE_INFINITY;
   readonly #delegations = new Map<string, Known>();
   /** Counts what can turn a delegation from good to bad; see {@link Known}. */
   #generation = 0;
@@ -160,7 +161,7 @@ export class TrustState implements SignerDirectory {
     if (!this.#isSigned(text, 'revocation', signatory.key)) {
       return deny('TRELLIS_VERIFY_SIGNATURE', `not signed by ${quote(claims.iss)}`);
     }
-    const added = this.#revocations.add(claims, text, this.#time.nowMs());
+    const added = this.#revocations.add(claims, text, this.#time.nowMs(), this.#reachOf);
     if (added === 'full') return deny('TRELLIS_VERIFY_DELEGATION_BUSY', 'no room to remember another revocation');
     if (added === 'taken') this.#changed();
     return added;
@@ -312,9 +313,8 @@ export class TrustState implements SignerDirectory {
     if (claims.epc < this.minEpoch) {
       return deny('TRELLIS_VERIFY_EPOCH', `delegation of epoch ${claims.epc}, ${this.minEpoch} is the least that counts`);
     }
-    const reachOf = (issuer: string): number => this.#signatories.get(issuer)?.reachMs ?? Number.NEGATIVE_INFINITY;
     for (const subject of [claims.sub, kid]) {
-      if (this.#revocations.hits(subject, claims.iat, reachOf)) {
+      if (this.#revocations.hits(subject, claims.iat, this.#reachOf)) {
         return deny('TRELLIS_VERIFY_REVOKED', `the delegation of ${quote(claims.sub)} has been revoked`);
       }
     }

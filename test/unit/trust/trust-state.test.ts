@@ -245,7 +245,14 @@ describe('room', () => {
     expect(told).toEqual(['first', 'second']);
     stop[0]!();
     state.takeIssuerSet(sets[1]!);
-    const revocation = signRevocation(a, { v: 2, iat: startMs, lat: LATTICE, iss: a.publicKey, sub: host.publicKey, frm: 1 });
+    const revocation = signRevocation(a, {
+      v: 2,
+      iat: startMs,
+      lat: LATTICE,
+      iss: a.publicKey,
+      sub: host.publicKey,
+      frm: startMs,
+    });
     state.takeRevocation(revocation);
     expect(told).toEqual(['first', 'second', 'second', 'second']);
     expect(state.snapshot()).toEqual({ issuerSets: sets, revocations: [revocation] });
