@@ -131,7 +131,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
   joining.defer(() => sync.close());
   const source = delegationSource(config, seeds, { state: trust, lattice, scope, clock, log }, { ctl, key });
   const delegation = await DelegationKeeper.start({ key, source, state: trust, clock, log });
-  joining.move();
+  joining.defer(() => delegation.close());
   const inbox = createInbox(rpc);
   const signer = createTokenSigner({ key, kid: () => delegation.held.kid, lattice, clock, lifetimeMs: tokenLifetimeMs, batch });
   const replay = new ReplayWindow({ clock, maxEntries: replayMaxEntries, skewMs });
@@ -141,6 +141,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
   const passes = new PassKeys(() => clock.wallMs());
   const introductions = new Introductions({ state: trust, own: () => delegation.held, passes, clock });
   const leavePassExchange = await joinPassExchange({ ctl, lattice, keys: passes, holds: options.ahead !== undefined, clock });
+  joining.defer(leavePassExchange);
   const requests = createRequestVerifier({
     lattice,
     signers: trust,
@@ -195,11 +196,8 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     inbox,
     store: new ObjectBucket(rpc, lattice),
     observer,
-  }).catch(async (error: unknown) => {
-    delegation.close();
-    await Promise.allSettled([rpc.close(), ctl.close()]);
-    throw error;
   });
+  joining.move();
   const adHoc = seeds?.adHoc ?? false;
   log.debug({ lattice, host: key.publicKey, adHoc, issuers: trust.issuers }, 'joined the lattice');
   return {

@@ -5,10 +5,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/schema.ts';
 import { startHost } from '../../src/host.ts';
-import { silentLogger } from '../../src/telemetry/log.ts';
+import { createLogger, silentLogger } from '../../src/telemetry/log.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { helloComponent } from '../support/components.ts';
 import { startTestLattice } from '../support/lattice.ts';
+import { startServer } from '../support/nats-server.ts';
+import { memberConfig, seedFile } from '../support/trust-lattice.ts';
+import { SigningKey } from '../../src/trust/nkey.ts';
 
 /** Processes of this one that run a component. */
 function runners(): string[] {
@@ -40,6 +43,29 @@ describe('a host that ends', () => {
       expect(runners().filter((pid) => !before.includes(pid))).toEqual([]);
       await delay(100);
     }
+  });
+
+  it('asks for nothing any more when its start fails after it has joined', async () => {
+    await using server = await startServer({ jetstream: true });
+    const logged: Record<string, unknown>[] = [];
+    const log = createLogger({
+      level: 'debug',
+      format: 'json',
+      destination: { write: (line) => void logged.push(JSON.parse(line) as Record<string, unknown>) },
+    });
+    const wrong = seedFile(server.dir, 'wrong', SigningKey.generate('server'));
+    const clusterSeedFile = seedFile(server.dir, 'cluster', SigningKey.generate('cluster'));
+    const config = memberConfig(server.url, {
+      stateDir: join(server.dir, 'state'),
+      trust: { clusterSeedFile, wasmbus: { seedFile: wrong } },
+    });
+    await expect(startHost({ config, log, metrics: createMetrics({ eventLoop: false }) })).rejects.toMatchObject({
+      code: 'TRELLIS_KEY_INVALID',
+    });
+    const before = logged.length;
+    // The trust bucket is looked at every five seconds.
+    await delay(6_000);
+    expect(logged.slice(before)).toEqual([]);
   });
 
   it('LIF-03 drains within its time although the server has stopped answering', async () => {
