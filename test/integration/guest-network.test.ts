@@ -402,8 +402,7 @@ describe('a guest with a network grant', () => {
     const [pid] = guest.test.component.pids;
     const { authority } = server;
     const stuck = [1, 2, 3].map(() => guest.send({ authority, firstByteTimeout: 60_000 }, 400));
-    await delay(100);
-    expect(server.connections.open).toBe(3);
+    expect(await until(() => server.connections.open === 3, 300)).toBe(true);
     expect(await guest.send({ authority, path: '/fine' })).toMatchObject({ bodyStart: 'fine' });
     for (const one of await Promise.all(stuck)) {
       expect(one.call).toContain('timeout');
