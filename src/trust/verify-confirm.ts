@@ -1,6 +1,7 @@
 import { quote } from '../ids.ts';
 import { readConfirmClaims } from './confirm-token.ts';
 import { type Denial, deny, verifierFailed } from './denial.ts';
+import type { FailureBudget } from './failure-budget.ts';
 import type { SignerDirectory } from './issuers.ts';
 import type { RequestClaims } from './request-token.ts';
 import type { SignatureChecker } from './signatures.ts';
@@ -14,7 +15,12 @@ export interface ConfirmVerifierOptions {
   readonly time: TrustedTime;
   readonly skewMs: number;
   readonly signatures: SignatureChecker;
+  /** Bounds the failed checks beyond the first of each call; without it nothing does. */
+  readonly budget?: FailureBudget | undefined;
 }
+
+/** Failed checks that each call has for itself. */
+const FREE_FAILURES = 2;
 
 /** The request that is to be confirmed; its own token has been verified. */
 export interface ToConfirm {
@@ -27,16 +33,14 @@ export type ConfirmVerifier = (request: ToConfirm, token: string | undefined, in
 
 /**
  * Makes the judge of confirmations. Order of checks: form, the signer of the request, lattice, the request, this server's inbox,
- * times, scope, signature.
+ * times, scope, room in the budget of failed checks, signature.
  */
 export function createConfirmVerifier(options: ConfirmVerifierOptions): ConfirmVerifier {
-  const { lattice, signers, time, skewMs, signatures } = options;
+  const { lattice, signers, time, skewMs, signatures, budget } = options;
+  const failures = new WeakMap<ToConfirm, number>();
 
-  function judge(
-    { token: requestToken, claims: request }: ToConfirm,
-    text: string | undefined,
-    inbox: string,
-  ): Denial | undefined {
+  function judge(toConfirm: ToConfirm, text: string | undefined, inbox: string): Denial | undefined {
+    const { token: requestToken, claims: request } = toConfirm;
     if (text === undefined || text === '') return deny('TRELLIS_VERIFY_UNCONFIRMED', 'no confirm token');
     const token = openToken(text, 'confirm');
     if ('fault' in token) {
@@ -56,7 +60,14 @@ export function createConfirmVerifier(options: ConfirmVerifierOptions): ConfirmV
     if (!signer.speaksFor(request.org)) {
       return deny('TRELLIS_VERIFY_SCOPE', `${quote(claims.iss)} may not speak for ${quote(request.org)}`);
     }
+    const failed = failures.get(toConfirm) ?? 0;
+    const free = failed < FREE_FAILURES;
+    if (!free && budget?.open === false && !signatures.knows(token, claims.iss, nowMs)) {
+      return deny('TRELLIS_VERIFY_FLOODED', 'too many confirmations of this call were forged');
+    }
     if (signatures.check(token, claims.iss, signer.key, nowMs)) return undefined;
+    failures.set(toConfirm, failed + 1);
+    if (!free) budget?.failed();
     return deny('TRELLIS_VERIFY_SIGNATURE', `not signed by ${quote(claims.iss)}`);
   }
 

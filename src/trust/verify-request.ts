@@ -252,7 +252,7 @@ export function createRequestVerifier(options: RequestVerifierOptions): RequestV
   // A fault in the judge itself, or in a port it asks, refuses; it never lets through and never throws.
   return {
     stats: signatures.stats,
-    confirm: createConfirmVerifier({ lattice, signers, time, skewMs, signatures }),
+    confirm: createConfirmVerifier({ lattice, signers, time, skewMs, signatures, budget }),
     verify(r) {
       try {
         return verify(r);

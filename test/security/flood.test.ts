@@ -7,6 +7,7 @@ import { Admission } from '../../src/invocation/admit.ts';
 import { createObserver } from '../../src/invocation/observer.ts';
 import { createLogger, silentLogger } from '../../src/telemetry/log.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
+import { writeConfirmClaims } from '../../src/trust/confirm-token.ts';
 import { FailureBudget } from '../../src/trust/failure-budget.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import { PassKeys } from '../../src/trust/pass-keys.ts';
@@ -27,6 +28,7 @@ import {
   ManualClock,
   messageOf,
   run,
+  sealClaims,
   signCalls,
   type SignedCall,
 } from '../support/trust.ts';
@@ -60,6 +62,32 @@ function floodedWorld() {
     },
   };
 }
+
+it('forged confirmations of one call buy two checks and then what may fail for all, and end nothing', () => {
+  const world = floodedWorld();
+  const { verifier, clock } = world;
+  const [call] = signCalls(world.signer, 1);
+  const verdict = verifier.verify(call!.message);
+  if (!verdict.ok) throw new Error(verdict.code);
+  const thief = SigningKey.generate('cluster');
+  const inbox = 'inbox.of.the.accept';
+  const claims = {
+    v: 2,
+    req: call!.sent.digest,
+    iat: clock.wallMs(),
+    lat: LATTICE,
+    iss: world.key.publicKey,
+    rs: inbox,
+  } as const;
+  const word = (by: SigningKey): string => sealClaims(by, writeConfirmClaims(claims), 'cnf2s');
+  const before = verifier.stats.checks;
+  for (let n = 0; n < 10 * BUDGET; n++) expect(verifier.confirm(verdict.pending, word(thief), inbox).ok).toBe(false);
+  expect(verifier.stats.checks - before).toBe(BUDGET + 2);
+  expect(verifier.confirm(verdict.pending, word(world.key), inbox)).toMatchObject({ code: 'TRELLIS_VERIFY_FLOODED' });
+  // The caller says it again.
+  clock.pass(1_000);
+  expect(verifier.confirm(verdict.pending, word(world.key), inbox)).toEqual({ ok: true });
+});
 
 describe('signature checks under a flood', () => {
   it('DOS-03 forgeries by a known issuer cost no more Ed25519 checks than the budget allows', () => {
