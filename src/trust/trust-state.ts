@@ -12,6 +12,8 @@ import { RevocationList } from './revocations.ts';
 import { isWithinScope, scopeTest } from './scope.ts';
 import type { TrustedTime } from './trusted-time.ts';
 
+/** Most delegations of one host key that are remembered; of more, the oldest have to be shown again. */
+export const MAX_PER_SUBJECT = 64;
 /** Most sub-delegations of one delegation that count at a time. */
 export const MAX_SUB_DELEGATIONS = 64;
 const DEFAULT_MAX_DELEGATIONS = 4_096;
@@ -219,6 +221,7 @@ export class TrustState implements SignerDirectory {
     }
     const subject = parsePublicKey(claims.sub);
     if (!subject.ok) return deny('TRELLIS_VERIFY_DELEGATION', 'delegates to a key that cannot sign');
+    if (parent === undefined) this.#makeRoomFor(claims.sub);
     const known: Known = {
       claims,
       kid,
@@ -342,11 +345,20 @@ export class TrustState implements SignerDirectory {
     return this.#delegations.size < this.#maxDelegations && (parent?.children.size ?? 0) < MAX_SUB_DELEGATIONS;
   }
 
+  /** No key can fill the memory with delegations of its own: a host that starts over and over, or asks for more than it needs. */
+  #makeRoomFor(subject: string): void {
+    const own = [...this.#delegations.values()].filter(({ claims }) => claims.sub === subject);
+    for (const known of own.slice(0, Math.max(0, own.length + 1 - MAX_PER_SUBJECT))) this.#forget(known);
+  }
+
+  #forget(known: Known): void {
+    this.#delegations.delete(known.kid);
+    known.parent?.children.delete(known);
+  }
+
   #forgetDead(entries: Iterable<Known>): void {
     for (const known of entries) {
-      if (this.#deny(known) === undefined) continue;
-      this.#delegations.delete(known.kid);
-      known.parent?.children.delete(known);
+      if (this.#deny(known) !== undefined) this.#forget(known);
     }
   }
 }

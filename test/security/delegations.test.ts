@@ -14,7 +14,7 @@ import { type IssuerSetClaims, signIssuerSet } from '../../src/trust/issuer-set.
 import { SigningKey } from '../../src/trust/nkey.ts';
 import { signRevocation } from '../../src/trust/revocation.ts';
 import { newTokenId } from '../../src/trust/signer.ts';
-import { MAX_SUB_DELEGATIONS, TrustState, type TrustStateOptions } from '../../src/trust/trust-state.ts';
+import { MAX_PER_SUBJECT, MAX_SUB_DELEGATIONS, TrustState, type TrustStateOptions } from '../../src/trust/trust-state.ts';
 import { TrustedTime } from '../../src/trust/trusted-time.ts';
 import { LATTICE, ManualClock, sealClaims } from '../support/trust.ts';
 
@@ -389,6 +389,14 @@ describe('bounds', () => {
     state.takeRevocation(revocation(kids[1]!));
     expect(take(state, delegation())).toHaveLength(43);
     expect(kids.map((kid) => state.knows(kid))).toEqual([true, false, true]);
+  });
+
+  it('of one host no more than so many are remembered: the oldest has to be shown again, others lose nothing', () => {
+    const { state, delegation } = setUp();
+    const other = take(state, delegation({ sub: SigningKey.generate('server').publicKey }));
+    const kids = Array.from({ length: MAX_PER_SUBJECT + 1 }, () => take(state, delegation()));
+    expect(state.size).toBe(MAX_PER_SUBJECT + 1);
+    expect([kids[0]!, kids[1]!, kids.at(-1)!, other].map((kid) => state.knows(kid))).toEqual([false, true, true, true]);
   });
 
   it('judging what one has signed oneself takes no room, however often', () => {
