@@ -13,7 +13,7 @@ import { Lifetime } from '../../src/component/runner/wasi/poll.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
 import type { Certificate } from '../support/certificates.ts';
 import { fetchingGuest } from '../support/fetching-guest.ts';
-import { delay, until } from '../support/running-component.ts';
+import { until } from '../support/running-component.ts';
 
 const MIB = 1024 * 1024;
 
