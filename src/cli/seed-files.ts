@@ -21,7 +21,7 @@ export function defaultKeysDir(): string {
 }
 
 /** What a seed file holds, without the seed; `undefined` for a file that holds no seed of a signing key, or cannot be read. */
-export function readSeedFile(file: string): SeedFile | undefined {
+export function describeSeedFile(file: string): SeedFile | undefined {
   const read = readSecretFile(file);
   const seed = read.ok ? read.text.trim() : '';
   const kind = seedKind(seed);
@@ -48,5 +48,5 @@ export function listSeedFiles(folder: string): SeedFile[] {
       cause,
     });
   }
-  return names.map((name) => readSeedFile(join(folder, name))).filter((entry) => entry !== undefined);
+  return names.map((name) => describeSeedFile(join(folder, name))).filter((entry) => entry !== undefined);
 }

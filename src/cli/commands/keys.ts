@@ -7,7 +7,7 @@ import { SigningKey } from '../../trust/nkey.ts';
 import type { KeyKind } from '../../trust/nkey.ts';
 import { fieldLines, tableLines } from '../output.ts';
 import { examples, outputOf } from '../program.ts';
-import { defaultKeysDir, listSeedFiles, readSeedFile } from '../seed-files.ts';
+import { defaultKeysDir, describeSeedFile, listSeedFiles } from '../seed-files.ts';
 import { registerDelegate } from '../trust/delegate.ts';
 import { registerIssuers } from '../trust/issuers.ts';
 import { registerRevoke } from '../trust/revoke.ts';
@@ -92,7 +92,7 @@ export function register(program: Command): void {
     .action((file: string, options: { reveal?: true }, command: Command) => {
       const read = readSecretFile(file);
       if (!read.ok) throw new TrellisError('TRELLIS_CLI_FILE', { message: `${file} ${read.reason}` });
-      const entry = readSeedFile(file);
+      const entry = describeSeedFile(file);
       if (entry === undefined) {
         throw new TrellisError('TRELLIS_KEY_INVALID', { message: `${file} holds no seed of a signing key` });
       }
