@@ -1,16 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  readdirSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -19,141 +7,55 @@ import { START_CODES } from '../../src/config/problems.ts';
 import { parseConfig } from '../../src/config/schema.ts';
 import { CATALOGUE } from '../../src/errors.ts';
 import { startHost } from '../../src/host.ts';
-import { findNatsServer } from '../../src/nats/server.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import { echoComponent } from '../support/components.ts';
+import { blocksIn, DocumentRun, type Server, textOf } from '../support/document.ts';
 import { startServer } from '../support/nats-server.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const documents = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'docs/architecture.md', 'docs/verification.md'];
-const textOf = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
+const documents = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', ...markdownIn('docs')];
 
-/** A block of commands, and the output that the document shows for it. */
-interface Block {
-  readonly commands: string;
-  readonly fails: boolean;
-  readonly output: readonly string[];
+/** The generated ones are checked by `npm run check`. */
+function markdownIn(folder: string): string[] {
+  return readdirSync(join(ROOT, folder))
+    .filter((name) => name.endsWith('.md') && name !== 'errors.md' && name !== 'config.md')
+    .map((name) => join(folder, name));
 }
 
-/** The `sh` blocks of a document, each with the `text` block that follows it. ```` ```sh fails ```` ends with another code than 0. */
-function blocksIn(markdown: string): Block[] {
-  const fences = [...markdown.matchAll(/^```(\S+)(?: (\S+))?\n([\s\S]*?)^```$/gm)];
-  return fences.flatMap(([, language, mark, commands], at) => {
-    if (language !== 'sh') return [];
-    const next = fences[at + 1];
-    const output = next?.[1] === 'text' ? next[3]!.split('\n').filter((line) => line.trim() !== '') : [];
-    return [{ commands: commands!, fails: mark === 'fails', output }];
-  });
-}
-
-/** What differs from machine to machine and from run to run is the same after this. */
-const steady = (text: string): string =>
-  text
-    .replace(/127\.0\.0\.1:\d+/g, '127.0.0.1:PORT')
-    .replace(/version \d+\.\d+\.\d+/g, 'version N')
-    .replace(/runner \d+/g, 'runner PID')
-    .replace(/sha256:[0-9a-f]+/g, 'sha256:DIGEST')
-    .replace(/[ \t]+/g, ' ')
-    .trim();
-
-/** Checks that every line shown was printed; `…` stands for anything. */
-function expectShown(block: Block, printed: string): void {
-  const lines = printed.split('\n').map(steady);
-  for (const line of block.output) {
-    const parts = steady(line).split('…');
-    const pattern = new RegExp(`^${parts.map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('.*')}$`);
-    expect(
-      lines.some((printedLine) => pattern.test(printedLine)),
-      `not printed: ${line}\nby: ${block.commands}\n${printed}`,
-    ).toBe(true);
-  }
-}
-
-/** Commands that run until they are stopped: how the test runs them, and what they print when they are ready. */
-const SERVERS: readonly { starts: string; as: string; ready: RegExp; stop: NodeJS.Signals }[] = [
+const SERVERS: readonly Server[] = [
   // The port that the document shows may be taken.
   { starts: 'npm start', as: 'npm start -- --port 0', ready: /Ctrl-C drains/, stop: 'SIGINT' },
   { starts: 'node host.js --config', as: '', ready: /"msg":"ready"/, stop: 'SIGTERM' },
 ];
 
 describe('README.md', () => {
-  // A copy with a state of its own: the tour must not meet the development lattice of whoever runs the tests.
-  let home: string;
-  let copy: string;
-  let env: NodeJS.ProcessEnv;
-  const running: { child: ChildProcess; stop: NodeJS.Signals; text: () => string; ended: Promise<number | null> }[] = [];
-
+  let tour: DocumentRun;
   beforeAll(() => {
-    home = mkdtempSync(join(tmpdir(), 'trellis-readme-'));
-    copy = join(home, 'trellis');
-    mkdirSync(copy);
-    for (const part of ['bin', 'components', 'config', 'dist', 'setup', 'src', 'test/fixtures']) {
-      if (existsSync(join(ROOT, part))) cpSync(join(ROOT, part), join(copy, part), { recursive: true });
-    }
-    for (const file of ['host.js', 'package.json', 'package-lock.json', 'tsconfig.json', '.npmrc'])
-      cpSync(join(ROOT, file), join(copy, file));
-    symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
-    const inherited = Object.entries(process.env).filter(
-      ([name]) => !/^(?:TRELLIS_|WASMCLOUD_|NATS_|XDG_|npm_package_|INIT_CWD|VITEST|NODE_ENV)/.test(name),
-    );
-    env = { ...Object.fromEntries(inherited), HOME: home, NATS_SERVER: findNatsServer().path, NO_COLOR: '1' };
+    tour = new DocumentRun();
   });
-
-  afterAll(async () => {
-    for (const { child } of running)
-      if (child.exitCode === null && child.signalCode === null) process.kill(-child.pid!, 'SIGKILL');
-    await Promise.all(running.map(({ ended }) => ended));
-    rmSync(home, { recursive: true, force: true });
-  });
-
-  function run(commands: string): { child: ChildProcess; text: () => string; ended: Promise<number | null> } {
-    let text = '';
-    // A process group of its own, so that a signal reaches all of it, as Ctrl-C in a terminal does.
-    const child = spawn('/bin/sh', ['-e', '-c', commands], { cwd: copy, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
-    child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString('utf8')));
-    child.stderr.on('data', (chunk: Buffer) => (text += chunk.toString('utf8')));
-    return { child, text: () => text, ended: new Promise((resolve) => child.once('close', resolve)) };
-  }
-
-  async function start(block: Block, server: (typeof SERVERS)[number]): Promise<void> {
-    const started = run(server.as || block.commands);
-    running.push({ ...started, stop: server.stop });
-    let over = false;
-    void started.ended.then(() => (over = true));
-    while (!server.ready.test(started.text())) {
-      if (over) throw new Error(`${block.commands} ended:\n${started.text()}`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    expectShown(block, started.text());
-    const url = /nats:\/\/127\.0\.0\.1:\d+/.exec(started.text())?.[0];
-    if (url !== undefined) env = { ...env, TRELLIS_CTL_SERVERS: url, TRELLIS_RPC_SERVERS: url };
-  }
+  afterAll(() => tour.close());
 
   const blocks = blocksIn(textOf('README.md'));
   for (const block of blocks) {
     it(block.commands.trim().split('\n').join('; ').slice(0, 120), { timeout: 180_000 }, async () => {
-      const server = SERVERS.find(({ starts }) => block.commands.startsWith(starts));
-      if (server !== undefined) return start(block, server);
-      const { text, ended } = run(block.commands);
-      const code = await ended;
-      if (block.fails) expect(code, text()).not.toBe(0);
-      else expect(code, text()).toBe(0);
-      expectShown(block, text());
+      const text = await tour.play(block, SERVERS);
+      // What follows goes to the server that `npm start` began.
+      const url = /nats:\/\/127\.0\.0\.1:\d+/.exec(block.commands.startsWith('npm start') ? text : '')?.[0];
+      if (url !== undefined) tour.setEnv({ TRELLIS_CTL_SERVERS: url, TRELLIS_RPC_SERVERS: url });
     });
   }
 
   for (const name of ['hello', 'greeter-chain', 'echo']) {
     it.each(blocksIn(textOf(`components/${name}/README.md`)))(`components/${name}/README.md`, async (block) => {
-      const { text, ended } = run(block.commands);
-      expect(await ended, text()).toBe(0);
+      await tour.play(block);
     });
   }
 
   it('Ctrl-C and SIGTERM stop what was started', async () => {
-    expect(running).toHaveLength(SERVERS.length);
-    for (const { child, stop, text, ended } of running.toReversed()) {
+    expect(tour.running).toHaveLength(SERVERS.length);
+    for (const { child, stop, text, ended } of tour.running.toReversed()) {
       process.kill(-child.pid!, stop);
       await ended;
       expect(text()).toMatch(stop === 'SIGINT' ? /^Stopped\.$/m : /"exitCode":0,"msg":"stopped"/);
