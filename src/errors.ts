@@ -840,6 +840,21 @@ export const CATALOGUE = {
     'The host could not start.',
     'Look at the cause; trellis host --check-config lists configuration problems.',
   ),
+  // --- auth
+  TRELLIS_PERMISSION_TEMPLATE: entry(
+    'user',
+    EXIT.config,
+    false,
+    'A permission template grants more than a template may, or is not of the right form.',
+    'Correct the named entry of the file; the files in config/permissions show the form.',
+  ),
+  TRELLIS_PERMISSION_VALUE: entry(
+    'user',
+    EXIT.usage,
+    false,
+    'The permissions of a user cannot be made from these values.',
+    'Use values of A-Z, a-z, 0-9, _ and - only, and the names that the template in config/permissions has.',
+  ),
   // --- cli
   TRELLIS_CLI_FILE: entry(
     'user',

@@ -14,7 +14,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['host', 'caller'],
   ['served-component'],
   ['member', 'state-dir', 'audit-trail'],
-  ['invocation', 'control', 'identity'],
+  ['invocation', 'control', 'identity', 'auth'],
   ['trust', 'nats', 'wrpc', 'wasmbus', 'component', 'provider', 'lattice'],
   ['config', 'telemetry'],
   ['wit'],
