@@ -22,3 +22,9 @@ export interface DrainOptions {
   /** Longest time for each of the steps, milliseconds. Default 10 000. */
   readonly timeoutMs?: number;
 }
+
+/** Who waits for refusals that are no surprise, see {@link LatticeConnection.watchRefusals}. */
+export interface RefusalWatch {
+  readonly subjects: ReadonlySet<string>;
+  refused(action: 'publish' | 'subscribe', subject: string): void;
+}

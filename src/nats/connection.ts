@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
-import { connect, type MsgHdrs, type NatsConnection, type Status } from 'nats';
+import { connect, errors, type MsgHdrs, type NatsConnection, type Status } from 'nats';
 import { TrellisError } from '../errors.ts';
 import { latticeName } from '../ids.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Bus, BusHeaders, BusMessage, BusSubscription } from '../wrpc/bus.ts';
 import { connectFailure, requestFailure, runtimeError } from './connect-error.ts';
-import type { ConnectionEvent, ConnectionStats, DrainOptions } from './connection-events.ts';
+import type { ConnectionEvent, ConnectionStats, DrainOptions, RefusalWatch } from './connection-events.ts';
 import { type Credentials, exposedFiles, openCredentials } from './credentials.ts';
 import { resolveEndpoints } from './endpoint.ts';
 import { encodeHeaders, OutgoingHeaders } from './headers.ts';
@@ -89,6 +89,7 @@ export class LatticeConnection implements Bus {
   readonly #pace: ReconnectPace;
   readonly #credentials: Credentials | undefined;
   readonly #listeners = new Set<(event: ConnectionEvent) => void>();
+  readonly #refusalWatches = new Set<RefusalWatch>();
   readonly #services = new Set<NatsSubscription>();
   // The same objects for all messages: the client copies what it needs before `publish` returns.
   readonly #block = new OutgoingHeaders();
@@ -257,6 +258,16 @@ export class LatticeConnection implements Bus {
   }
 
   /**
+   * Tells `refused` when the server refuses one of exactly these subjects, which is then expected: it is neither logged nor an
+   * event. The returned function ends that.
+   */
+  watchRefusals(subjects: ReadonlySet<string>, refused: RefusalWatch['refused']): () => void {
+    const watch = { subjects, refused };
+    this.#refusalWatches.add(watch);
+    return () => this.#refusalWatches.delete(watch);
+  }
+
+  /**
    * Ends the connection without losing an answer: drains all subscriptions but the own inboxes, waits for `pending`, flushes,
    * closes. (The client's own drain does not wait for handlers that are still at work; their answers would be lost.)
    * Resolves in any case, at the latest after three times `timeoutMs`.
@@ -337,6 +348,7 @@ export class LatticeConnection implements Bus {
         this.#emit({ type: 'lame-duck', server: status.server });
         break;
       case 'error': {
+        if (this.#isExpected(status.error)) break;
         const error = runtimeError(status.error);
         if (error.code === 'TRELLIS_NATS_AUTH_REFUSED') this.#pace.loginRefused();
         this.#log.error({ code: error.code, ...error.details }, error.message);
@@ -346,6 +358,14 @@ export class LatticeConnection implements Bus {
       default:
         break;
     }
+  }
+
+  #isExpected(error: Error): boolean {
+    if (!(error instanceof errors.PermissionViolationError)) return false;
+    const { subject, operation } = error;
+    const watches = [...this.#refusalWatches].filter(({ subjects }) => subjects.has(subject));
+    for (const watch of watches) watch.refused(operation === 'publish' ? 'publish' : 'subscribe', subject);
+    return watches.length > 0;
   }
 
   #emit(event: ConnectionEvent): void {

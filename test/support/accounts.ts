@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type KeyPair, createAccount, createOperator, createUser } from 'nkeys.js';
 
-/** What a user may do; a list left out allows everything. */
+/** What a user may do; a list left out allows everything. `{user}` in a subject stands for the user's public key. */
 export interface UserPermissions {
   readonly publish?: readonly string[];
   readonly publishDeny?: readonly string[];
@@ -76,9 +76,10 @@ export class TestAccount {
   /** Makes a user and writes its files. */
   addUser(name: string, allowed: UserPermissions = {}): NatsUser {
     const keys = createUser();
+    const named = (subject: string): string => subject.replaceAll('{user}', keys.getPublicKey());
     const permission = (allow: readonly string[] | undefined, deny: readonly string[] | undefined): object => ({
-      ...(allow === undefined ? {} : { allow }),
-      ...(deny === undefined ? {} : { deny }),
+      ...(allow === undefined ? {} : { allow: allow.map(named) }),
+      ...(deny === undefined ? {} : { deny: deny.map(named) }),
     });
     const expSeconds = allowed.expiresInMs === undefined ? undefined : Math.ceil((Date.now() + allowed.expiresInMs) / 1000);
     const jwt = encodeJwt(

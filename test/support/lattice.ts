@@ -6,10 +6,10 @@ import { expect } from 'vitest';
 import { connectCaller, type Caller } from '../../src/caller.ts';
 import type { HostConfigInput } from '../../src/config/schema.ts';
 import { COMMAND_LINE_ORIGIN, startDevelopmentLattice, type DevelopmentLattice } from '../../src/development.ts';
-import { createLogger } from '../../src/telemetry/log.ts';
 import { createMetrics, type Metrics } from '../../src/telemetry/metrics.ts';
 import { callTyped, type TypedResult } from '../../src/cli/call-typed.ts';
 import { findOperation } from '../../src/cli/find-operation.ts';
+import { recordedLog } from './recorded-log.ts';
 
 /** A development lattice for tests, with everything it said and counted. */
 export interface TestLattice extends AsyncDisposable {
@@ -31,13 +31,7 @@ const noInput = (async function* () {})();
 /** Starts a lattice on free ports with its files in a folder of its own. Everything ends with `await using`. */
 export async function startTestLattice(overrides: HostConfigInput = {}, clock: Clock = systemClock): Promise<TestLattice> {
   const stateDir = mkdtempSync(join(tmpdir(), 'trellis-test-'));
-  const logged: Record<string, unknown>[] = [];
-  const log = createLogger({
-    level: 'debug',
-    format: 'json',
-    maxLinesPerSecond: 1_000_000,
-    destination: { write: (line) => void logged.push(JSON.parse(line) as Record<string, unknown>) },
-  });
+  const { log, logged } = recordedLog();
   const metrics = createMetrics({ eventLoop: false });
   // Components are transpiled once for all tests of a run: the cache is content-addressed.
   const cacheDir = join(tmpdir(), `trellis-test-cache-${process.getuid?.() ?? 0}`);

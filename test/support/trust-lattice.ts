@@ -5,9 +5,10 @@ import { connectCaller, type Caller } from '../../src/caller.ts';
 import { parseConfig, type HostConfig, type HostConfigInput } from '../../src/config/schema.ts';
 import { sampleFile } from '../../src/development.ts';
 import { startHost, type Host } from '../../src/host.ts';
-import { createLogger, silentLogger } from '../../src/telemetry/log.ts';
+import { silentLogger } from '../../src/telemetry/log.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import type { SigningKey } from '../../src/trust/nkey.ts';
+import { recordedLog } from './recorded-log.ts';
 
 /** Writes a file of seeds, one a line, in a folder of the test's own. */
 export function seedFile(dir: string, name: string, ...keys: readonly SigningKey[]): string {
@@ -38,13 +39,7 @@ export function memberConfig(url: string, more: HostConfigInput = {}): HostConfi
 
 /** Starts a host in this process. Without components it is a light one: no runner. */
 export async function startTrustHost(config: HostConfig): Promise<TrustHost> {
-  const logged: Record<string, unknown>[] = [];
-  const log = createLogger({
-    level: 'debug',
-    format: 'json',
-    maxLinesPerSecond: 1_000_000,
-    destination: { write: (line) => void logged.push(JSON.parse(line) as Record<string, unknown>) },
-  });
+  const { log, logged } = recordedLog();
   const host = await startHost({ config, log, metrics: createMetrics({ eventLoop: false }) });
   const stop = (): Promise<void> => host.drain();
   return { host, logged, stop, [Symbol.asyncDispose]: stop };
