@@ -1,7 +1,8 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openTrustFile, type TrustFile } from './control/trust-file.ts';
 import { TrellisError } from './errors.ts';
+import { replaceFile } from './replace-file.ts';
 import type { AheadStore } from './trust/restart-fence.ts';
 
 /** Makes the folder of what must survive a crash, mode 0700, if it is not there. @throws TRELLIS_STATE_DIR */
@@ -89,17 +90,4 @@ export function openAheadFile(stateDir: string, lattice: string): AheadStore {
 export function openTrustFileIn(stateDir: string, lattice: string): TrustFile {
   makeStateDir(stateDir);
   return openTrustFile(join(stateDir, `trust-${lattice}.json`), replaceFile);
-}
-
-/** Writes a file of mode 0600 beside, flushes it, and renames it into place: it always holds one whole text. */
-function replaceFile(file: string, text: string): void {
-  const beside = `${file}.${process.pid}`;
-  const handle = openSync(beside, 'w', 0o600);
-  try {
-    writeSync(handle, text);
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
-  }
-  renameSync(beside, file);
 }

@@ -18,7 +18,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['trust', 'nats', 'wrpc', 'wasmbus', 'component', 'provider', 'lattice'],
   ['config', 'telemetry'],
   ['wit'],
-  ['ids'],
+  ['ids', 'replace-file'],
   ['errors', 'clock'],
 ];
 const RUNNER = 'component/runner';
