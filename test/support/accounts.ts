@@ -12,6 +12,8 @@ export interface UserPermissions {
   /** Replies allowed to whoever asked: how many, for how long. */
   readonly responses?: { readonly max: number; readonly ttlMs: number };
   readonly expiresInMs?: number;
+  /** Says in the JWT that the user belongs to this account, whoever signs it. */
+  readonly claimsAccount?: string;
 }
 
 /** A NATS user: its public key, its JWT, its seed, and both in a `.creds` file. */
@@ -56,6 +58,24 @@ function encodeJwt(signer: KeyPair, subject: string, name: string, nats: object,
 
 const seedOf = (pair: KeyPair): string => Buffer.from(pair.getSeed()).toString('ascii');
 
+/** A service that an account offers to others. */
+export interface ServiceExport {
+  readonly subject: string;
+  /** True: every importer needs an activation by this account. */
+  readonly isPrivate: boolean;
+}
+
+/** A service of another account under a subject of one's own. */
+export interface ServiceImport {
+  /** Public key of the exporting account. */
+  readonly account: string;
+  /** The exported subject. */
+  readonly subject: string;
+  readonly localSubject: string;
+  /** The activation, for a private export. */
+  readonly token?: string;
+}
+
 /** An account and the users in it. Changes reach a running server by `server.reload(operator.configText())`. */
 export class TestAccount {
   readonly name: string;
@@ -65,6 +85,8 @@ export class TestAccount {
   #jetstream: boolean;
   #users = 0;
   #revocations: Record<string, number> = {};
+  #exports: (ServiceExport & { readonly revoked: Record<string, number> })[] = [];
+  #imports: ServiceImport[] = [];
 
   constructor(name: string, jetstream: boolean, dir: string) {
     this.name = name;
@@ -91,6 +113,7 @@ export class TestAccount {
         pub: permission(allowed.publish, allowed.publishDeny),
         sub: permission(allowed.subscribe, allowed.subscribeDeny),
         ...(allowed.responses ? { resp: { max: allowed.responses.max, ttl: allowed.responses.ttlMs * 1e6 } } : {}),
+        ...(allowed.claimsAccount === undefined ? {} : { issuer_account: allowed.claimsAccount }),
         ...NO_LIMITS,
       },
       expSeconds,
@@ -112,6 +135,28 @@ export class TestAccount {
     this.#revocations[user.publicKey] = Math.floor(Date.now() / 1000) + 1;
   }
 
+  /** Offers a service. */
+  addExport(service: ServiceExport): void {
+    this.#exports.push({ ...service, revoked: {} });
+  }
+
+  /** Takes a service of another account; whether it works is for the server to say. */
+  addImport(service: ServiceImport): void {
+    this.#imports.push(service);
+  }
+
+  /** Lets another account import `subject`, by this account's word. */
+  activate(importer: string, subject: string, expiresInMs?: number): string {
+    const expSeconds = expiresInMs === undefined ? undefined : Math.ceil((Date.now() + expiresInMs) / 1000);
+    return encodeJwt(this.#keys, importer, 'share', { subject, kind: 'service', type: 'activation' }, expSeconds);
+  }
+
+  /** Takes every activation of `subject` for `importer` back that exists now, once the server has read the account again. */
+  revokeActivation(importer: string, subject: string): void {
+    const service = this.#exports.find((each) => each.subject === subject);
+    if (service !== undefined) service.revoked[importer] = Math.floor(Date.now() / 1000) + 1;
+  }
+
   /** The account's JWT, signed by the operator. */
   jwt(operator: KeyPair): string {
     const jetstream = this.#jetstream ? -1 : 0;
@@ -130,6 +175,21 @@ export class TestAccount {
         consumer: jetstream,
       },
       default_permissions: { pub: {}, sub: {} },
+      exports: this.#exports.map(({ subject, isPrivate, revoked }, index) => ({
+        name: `service-${index}`,
+        subject,
+        type: 'service',
+        ...(isPrivate ? { token_req: true } : {}),
+        ...(Object.keys(revoked).length > 0 ? { revocations: revoked } : {}),
+      })),
+      imports: this.#imports.map(({ account, subject, localSubject, token }, index) => ({
+        name: `import-${index}`,
+        account,
+        subject,
+        local_subject: localSubject,
+        type: 'service',
+        ...(token === undefined ? {} : { token }),
+      })),
       ...(Object.keys(this.#revocations).length > 0 ? { revocations: this.#revocations } : {}),
     });
   }

@@ -1,0 +1,133 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connect, credsAuthenticator, type NatsConnection } from 'nats';
+import type { Caller } from '../../src/caller.ts';
+import type { HostConfigInput } from '../../src/config/schema.ts';
+import { SigningKey } from '../../src/trust/nkey.ts';
+import { type NatsUser, type TestAccount, TestOperator, type UserPermissions } from './accounts.ts';
+import { startServer, type TestServer } from './nats-server.ts';
+import { memberConfig, seedFile, startTrustCaller, startTrustHost, type TrustHost } from './trust-lattice.ts';
+
+/** What the users of a host may do in a tenant's accounts: least subjects that work. */
+function hostPermissions(lattice: string): Readonly<Record<'ctl' | 'rpc', UserPermissions>> {
+  const bucket = `LATTICETRUST_${lattice}`;
+  const responses = { max: 16, ttlMs: 60_000 };
+  return {
+    ctl: {
+      publish: [
+        `wasmbus.ctl.v1.${lattice}.>`,
+        `wasmbus.evt.${lattice}.>`,
+        `_INBOX_CTL.${lattice}.>`,
+        `$KV.${bucket}.>`,
+        '$JS.API.INFO',
+        `$JS.API.STREAM.MSG.GET.KV_${bucket}`,
+        `$JS.API.STREAM.INFO.KV_${bucket}`,
+        `$JS.API.STREAM.CREATE.KV_${bucket}`,
+        `$JS.API.DIRECT.GET.KV_${bucket}.>`,
+      ],
+      subscribe: [`wasmbus.ctl.v1.${lattice}.>`, `_INBOX_CTL.${lattice}.{user}.>`, `$KV.${bucket}.>`],
+      responses,
+    },
+    rpc: {
+      publish: [`${lattice}.*.wrpc.>`, `_INBOX_RPC.${lattice}.>`],
+      subscribe: [`${lattice}.*.wrpc.>`, `_INBOX_RPC.${lattice}.{user}.>`],
+      responses,
+    },
+  };
+}
+
+/** A tenant: a lattice in two accounts of its own, with an issuer of its own. */
+export class Tenant {
+  readonly lattice: string;
+  readonly ctl: TestAccount;
+  readonly rpc: TestAccount;
+  readonly issuer = SigningKey.generate('cluster');
+  readonly #dir: string;
+  readonly #seedFile: string;
+  readonly #url: () => string;
+  #members = 0;
+
+  constructor(name: string, lattice: string, operator: TestOperator, dir: string, url: () => string) {
+    this.lattice = lattice;
+    this.ctl = operator.addAccount(`${name}-ctl`, { jetstream: true });
+    this.rpc = operator.addAccount(`${name}-rpc`);
+    this.#dir = dir;
+    this.#seedFile = seedFile(dir, `${name}-cluster`, this.issuer);
+    this.#url = url;
+  }
+
+  /** The configuration of a member of this tenant's lattice, with users of its own, over `more`. */
+  config(more: HostConfigInput = {}): ReturnType<typeof memberConfig> {
+    const name = `member-${++this.#members}`;
+    const allowed = hostPermissions(this.lattice);
+    const url = this.#url();
+    return memberConfig(url, {
+      lattice: this.lattice,
+      ctl: { servers: [url], credsFile: this.ctl.addUser(name, allowed.ctl).credsFile },
+      rpc: { servers: [url], credsFile: this.rpc.addUser(name, allowed.rpc).credsFile },
+      stateDir: join(this.#dir, `${this.ctl.name}-${name}`),
+      ...more,
+      trust: { clusterSeedFile: this.#seedFile, unlinkedOrigins: ['caller'], ...more.trust },
+    });
+  }
+
+  host(more: HostConfigInput = {}): Promise<TrustHost> {
+    return startTrustHost(this.config(more));
+  }
+
+  caller(origin = 'caller'): Promise<Caller> {
+    return startTrustCaller(this.config(), origin);
+  }
+}
+
+/** A server with the accounts of several tenants. */
+export interface TenantServer extends AsyncDisposable {
+  readonly server: TestServer;
+  readonly url: string;
+  readonly operator: TestOperator;
+  /** Logs in as a user, with a plain NATS client. */
+  login(user: NatsUser): Promise<NatsConnection>;
+  /** Lets the server read the accounts again: it ends every connection, and clients come back. */
+  reload(): Promise<void>;
+}
+
+/**
+ * Starts a server in operator mode. `accounts` makes what it shall know: what is added later needs a reload.
+ * @param accounts gets the operator and makes tenants by name and lattice; names may repeat no other
+ */
+export async function startTenantServer<T>(
+  accounts: (operator: TestOperator, tenant: (name: string, lattice: string) => Tenant) => T,
+): Promise<TenantServer & { readonly made: T }> {
+  const dir = mkdtempSync(join(tmpdir(), 'trellis-tenants-'));
+  const operator = new TestOperator(dir);
+  let url = '';
+  const made = accounts(operator, (name, lattice) => new Tenant(name, lattice, operator, dir, () => url));
+  const server: TestServer = await startServer({ jetstream: true, configText: operator.configText() });
+  url = server.url;
+  const connections: NatsConnection[] = [];
+  return {
+    server,
+    url,
+    operator,
+    made,
+    async login(user) {
+      const creds =
+        `-----BEGIN NATS USER JWT-----\n${user.jwt}\n------END NATS USER JWT------\n` +
+        `-----BEGIN USER NKEY SEED-----\n${user.seed}\n------END USER NKEY SEED------\n`;
+      const connection = await connect({
+        servers: url,
+        authenticator: credsAuthenticator(new TextEncoder().encode(creds)),
+        reconnect: false,
+      });
+      connections.push(connection);
+      return connection;
+    },
+    reload: () => server.reload(operator.configText()),
+    async [Symbol.asyncDispose]() {
+      await Promise.allSettled(connections.map((connection) => connection.close()));
+      await server[Symbol.asyncDispose]();
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
