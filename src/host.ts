@@ -1,6 +1,7 @@
 import { joinAudit, openAudit } from './audit-trail.ts';
 import { openAheadFile, openTrustFileIn } from './state-dir.ts';
 import type { Clock } from './clock.ts';
+import { Deadline, drainInOrder } from './invocation/drain.ts';
 import { remoteServers } from './config/check-context.ts';
 import { readVersions } from './config/version.ts';
 import { serveTrust } from './control/trust-report.ts';
@@ -26,6 +27,8 @@ export interface HostOptions {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly clock?: Clock;
+  /** Gives the start up: what has been started ends, and {@link startHost} throws TRELLIS_HOST_START. */
+  readonly signal?: AbortSignal;
 }
 
 /** One component as the host reports it. */
@@ -39,10 +42,15 @@ export interface ComponentStatus {
   readonly pids: readonly number[];
 }
 
+/** What a host is about: `degraded` serves as far as it can; `lame-duck` and `draining` take nothing new. */
+export type HostState = 'starting' | 'serving' | 'degraded' | 'lame-duck' | 'draining' | 'stopped';
+
 /** A snapshot for `/readyz`, logs and the command line. */
 export interface HostStatus {
   readonly ready: boolean;
-  readonly draining: boolean;
+  readonly state: HostState;
+  /** Why it is degraded, for people; empty if it is not. */
+  readonly degraded: readonly string[];
   readonly lattice: string;
   /** The cluster issuer that signed this host's delegation. */
   readonly issuer: string;
@@ -54,11 +62,17 @@ export interface HostStatus {
 /** Starts a host and resolves when every configured component is served. @throws TRELLIS_NATS_*, TRELLIS_COMPONENT_*, TRELLIS_TRUST_* */
 export async function startHost(options: HostOptions): Promise<Host> {
   const host = new Host(options, await memberKey(options.config));
+  const { signal } = options;
+  const giveUp = (): void => void host.stop();
+  signal?.addEventListener('abort', giveUp);
   try {
     await host.start();
+    if (signal?.aborted === true) throw new TrellisError('TRELLIS_HOST_START', { message: 'the start was given up' });
   } catch (error) {
     await host.stop();
     throw error;
+  } finally {
+    signal?.removeEventListener('abort', giveUp);
   }
   return host;
 }
@@ -87,6 +101,8 @@ function refuseOpenDoors(config: HostConfig): void {
 
 /** How long the last replies may take to reach the server, once nothing is in flight or the drain time is over. */
 const FLUSH_MS = 500;
+/** A stop that waits for nothing still gives the server this long to confirm the end of the subscriptions. */
+const STOP_NOW_MS = 200;
 
 /** Resolves when `work` ends, either way, or after `timeoutMs`. */
 async function within(timeoutMs: number, work: Promise<unknown>): Promise<void> {
@@ -111,6 +127,9 @@ export class Host implements AsyncDisposable {
   #audit: Audit | undefined;
   #ready = false;
   #draining: Promise<void> | undefined;
+  #lameDuck = false;
+  #ended = false;
+  readonly #deadline = new Deadline();
   #over: (reason: TrellisError | undefined) => void = () => {};
 
   constructor(options: HostOptions, key: SigningKey) {
@@ -143,6 +162,10 @@ export class Host implements AsyncDisposable {
       ...(clock === undefined ? {} : { clock }),
     });
     this.#member = member;
+    if (this.#draining !== undefined) {
+      await member.close();
+      throw new TrellisError('TRELLIS_HOST_START', { message: 'the start was given up' });
+    }
     joinAudit(audit, member.ctl, trail);
     member.trust.onChange(() => {
       const { epoch, issuers } = member.trust;
@@ -203,6 +226,7 @@ export class Host implements AsyncDisposable {
       }
     };
     await Promise.all([worker(), worker()]);
+    if (this.#draining !== undefined) throw new TrellisError('TRELLIS_HOST_START', { message: 'the start was given up' });
     await Promise.all([member.rpc.flush(), member.ctl.flush()]);
     await this.#tellOfTrust(member);
     this.#ready = true;
@@ -257,9 +281,13 @@ export class Host implements AsyncDisposable {
   /** A snapshot of what runs and how it is. */
   status(): HostStatus {
     const member = this.#member;
+    const connections = { ctl: member?.ctl.state === 'connected', rpc: member?.rpc.state === 'connected' };
+    const degraded = this.#ready ? (['ctl', 'rpc'] as const).filter((name) => !connections[name]).map(interrupted) : [];
+    const state = this.#state(degraded.length > 0);
     return {
-      ready: this.#ready && this.#draining === undefined && member?.rpc.state === 'connected' && member.ctl.state === 'connected',
-      draining: this.#draining !== undefined,
+      ready: state === 'serving',
+      state,
+      degraded,
       lattice: this.#options.config.lattice,
       issuer: member?.delegation.held.claims.iss ?? '',
       inFlight: this.#admission.inFlight,
@@ -270,39 +298,67 @@ export class Host implements AsyncDisposable {
         calls: component.stats.calls,
         pids: component.pids,
       })),
-      connections: { ctl: member?.ctl.state === 'connected', rpc: member?.rpc.state === 'connected' },
+      connections,
     };
   }
 
+  #state(isDegraded: boolean): HostState {
+    if (this.#ended) return 'stopped';
+    if (this.#draining !== undefined) return this.#lameDuck ? 'lame-duck' : 'draining';
+    if (!this.#ready) return 'starting';
+    return isDegraded ? 'degraded' : 'serving';
+  }
+
   /**
-   * Stops in the order that loses nothing: no new messages, then what is in flight (up to `drainTimeoutMs`), then the
-   * replies are flushed, then runners and connections end. Later calls return the same promise.
+   * Stops in the order that loses nothing: no new messages, callers before those they call; then what is in flight (up to
+   * `drainTimeoutMs`); then the replies are flushed; then runners and connections end. Later calls can only shorten the time.
    */
   drain(): Promise<void> {
-    this.#draining ??= this.#drain();
+    return this.#drainWithin(this.#options.config.drainTimeoutMs);
+  }
+
+  /**
+   * The same in no hurry, up to `lameDuckMs`: for calls and streams that take long, when the lattice can do without this host. {@link drain}
+   * ends the patience, {@link stop} the wait.
+   */
+  lameDuck(): Promise<void> {
+    this.#lameDuck = this.#draining === undefined;
+    return this.#drainWithin(this.#options.config.lameDuckMs);
+  }
+
+  /** Stops at once, in a second at most; what is in flight is given up, and its callers are told. */
+  async stop(): Promise<void> {
+    await this.#drainWithin(STOP_NOW_MS);
+  }
+
+  #drainWithin(limitMs: number): Promise<void> {
+    const isShorter = limitMs < this.#deadline.leftMs;
+    if (this.#draining !== undefined && isShorter) this.#lameDuck = false;
+    this.#deadline.shorten(limitMs);
+    this.#draining ??= this.#drain(limitMs);
     return this.#draining;
   }
 
-  async #drain(): Promise<void> {
-    const { config, log } = this.#options;
-    log.info({ inFlight: this.#admission.inFlight }, 'draining');
-    const subscriptions = this.#served.flatMap((served) => served.subscriptions);
-    const quiet = Promise.allSettled(subscriptions.map((subscription) => subscription.drain()));
-    // One limit for both: a server that has stopped answering confirms no subscription's end.
-    await within(
-      config.drainTimeoutMs,
-      quiet.then(() => this.#admission.idle()),
-    );
-    if (this.#admission.inFlight > 0)
-      log.warn({ inFlight: this.#admission.inFlight }, 'the drain time is over; what is in flight is given up');
+  async #drain(limitMs: number): Promise<void> {
+    const { log } = this.#options;
+    const { inFlight: begun } = this.#admission;
+    if (this.#ready) log.info({ inFlight: begun, limitMs, ...(this.#lameDuck ? { lameDuck: true } : {}) }, 'draining');
+    const draining = this.#served.map(({ id, revision, subscriptions }) => ({
+      id,
+      quiet: () => Promise.allSettled(subscriptions.map((subscription) => subscription.drain())),
+      idle: () => this.#admission.idle(revision),
+    }));
+    // One limit for all of it: a server that has stopped answering confirms no subscription's end.
+    await Promise.race([this.#deadline.over, drainInOrder(draining, this.#links.list(), this.#deadline)]);
+    this.#deadline.clear();
+    const { inFlight } = this.#admission;
+    if (inFlight > 0) {
+      log.warn({ inFlight }, 'the drain time is over; what is in flight is given up');
+      // The path answers what its component gives up, so the callers hear of it instead of waiting.
+      await within(FLUSH_MS, Promise.allSettled(this.#served.map((served) => served.component.stop())));
+    }
     const { rpc, ctl, sync } = this.#member ?? {};
     await within(FLUSH_MS, Promise.all([rpc?.flush(), sync?.withdraw(), this.#audit?.close().then(() => ctl?.flush())]));
-    await this.#end();
-  }
-
-  /** Stops at once; what is in flight is given up. */
-  async stop(): Promise<void> {
-    this.#draining ??= Promise.resolve();
     await this.#end();
   }
 
@@ -310,6 +366,7 @@ export class Host implements AsyncDisposable {
     await Promise.allSettled(this.#served.map((served) => served.component.stop()));
     if (this.#audit !== undefined) await within(FLUSH_MS, this.#audit.close());
     await this.#member?.close();
+    this.#ended = true;
     this.#over(undefined);
   }
 
@@ -317,3 +374,8 @@ export class Host implements AsyncDisposable {
     await this.drain();
   }
 }
+
+const interrupted = (partition: 'ctl' | 'rpc'): string =>
+  partition === 'rpc'
+    ? 'the rpc connection is interrupted: no invocation comes in or goes out'
+    : 'the ctl connection is interrupted: invocations go on, control commands and news of trust do not arrive';

@@ -30,6 +30,8 @@ import type { BusSubscription } from './wrpc/bus.ts';
 export interface ServedComponent {
   readonly id: string;
   readonly digest: string;
+  /** What admission counts its invocations under: two revisions of one component may run while one takes the other's place. */
+  readonly revision: string;
   readonly component: RunningComponent;
   readonly subscriptions: readonly BusSubscription[];
 }
@@ -78,6 +80,8 @@ function offered(types: ComponentTypes): ComponentTypes {
     .filter((wit) => wit.functions.length > 0);
   return { ...types, exports };
 }
+
+let revisions = 0;
 
 /** True if each call of a component shall run once in the lattice, not once on each host. */
 function runsOnce(settings: ComponentConfig, { trust }: HostConfig): boolean {
@@ -138,8 +142,10 @@ async function serve(settings: ComponentConfig, options: ServeOptions): Promise<
     await component.stop();
     return undefined;
   }
+  const revision = `${id} ${++revisions}`;
   const path: PathOptions = {
     id,
+    revision,
     component,
     timeoutMs,
     maxInFlight: settings.maxInstances + settings.maxQueue,
@@ -197,7 +203,7 @@ async function serve(settings: ComponentConfig, options: ServeOptions): Promise<
     { component: id, digest: artifact.digest, functions: component.exports.length, policy: settings.policy },
     'component served',
   );
-  return { id, digest: artifact.digest, component, subscriptions };
+  return { id, digest: artifact.digest, revision, component, subscriptions };
 }
 
 /** What a component's runner may ask of this host: outbound calls along links, and the log. */

@@ -421,7 +421,11 @@ export const hostConfigSchema = z.strictObject({
       defaultText: '$XDG_STATE_HOME/trellis, else ~/.local/state/trellis',
     },
   ),
-  drainTimeoutMs: setting(count(0, 600_000).default(10_000), 'How long a stop waits for running invocations.'),
+  drainTimeoutMs: setting(count(0, 600_000).default(10_000), 'How long a stop (TERM, INT) waits for running invocations.'),
+  lameDuckMs: setting(
+    count(0, 86_400_000).default(300_000),
+    'How long a host that was sent USR2 finishes invocations and streams before it ends, while it takes nothing new.',
+  ),
 });
 
 /** A complete, valid configuration; every default filled in. */

@@ -7,10 +7,14 @@ import type { Metrics } from '../telemetry/metrics.ts';
 const MAX_CONNECTIONS = 64;
 const REQUEST_TIMEOUT_MS = 5_000;
 
+/** What a host says of itself in other words than its state. */
+const REASONS: Readonly<Record<string, string>> = { degraded: 'not connected', 'lame-duck': 'lame duck' };
+
 /** What `/readyz` looks at. */
 export interface Readiness {
   readonly ready: boolean;
-  readonly draining: boolean;
+  readonly state: string;
+  readonly degraded: readonly string[];
   readonly connections?: { readonly ctl: boolean; readonly rpc: boolean };
 }
 
@@ -85,8 +89,9 @@ async function answer(
     case '/readyz': {
       const status = options.status();
       if (status?.ready === true) return send(200, '{"status":"ok"}');
-      const reason = status === undefined ? 'starting' : status.draining ? 'draining' : 'not connected';
-      return send(503, JSON.stringify({ status: 'failure', reason, connections: status?.connections }));
+      const { state, degraded, connections } = status ?? { state: 'starting', degraded: [] };
+      const reason = REASONS[state] ?? state;
+      return send(503, JSON.stringify({ status: 'failure', reason, state, degraded, connections }));
     }
     case '/metrics':
       try {

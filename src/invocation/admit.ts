@@ -21,11 +21,11 @@ export interface Permit {
 
 /** Counts what is in flight and says who may still enter. */
 export class Admission {
-  readonly #limits: AdmissionLimits;
+  #limits: AdmissionLimits;
   readonly #components = new Map<string, number>();
   readonly #origins = new Map<string, number>();
   #inFlight = 0;
-  #idle: (() => void)[] = [];
+  readonly #idle = new Map<string, (() => void)[]>();
 
   constructor(limits: AdmissionLimits) {
     this.#limits = limits;
@@ -34,6 +34,11 @@ export class Admission {
   /** Invocations in flight on this host. */
   get inFlight(): number {
     return this.#inFlight;
+  }
+
+  /** New limits for who enters from now on; who is in stays in. */
+  limit(limits: AdmissionLimits): void {
+    this.#limits = limits;
   }
 
   /** Returns a permit, or `undefined` if the host, the component or the claimed origin has all it may have. */
@@ -54,10 +59,14 @@ export class Admission {
     return new Held(this, component, lane);
   }
 
-  /** Resolves when nothing is in flight any more. */
-  idle(): Promise<void> {
-    if (this.#inFlight === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#idle.push(resolve));
+  /** Resolves when nothing of `component` is in flight any more. */
+  idle(component: string): Promise<void> {
+    if (!this.#components.has(component)) return Promise.resolve();
+    return new Promise((resolve) => {
+      const waiting = this.#idle.get(component) ?? [];
+      waiting.push(resolve);
+      this.#idle.set(component, waiting);
+    });
   }
 
   #lane(claimed: string | undefined): string {
@@ -69,11 +78,11 @@ export class Admission {
   leave(component: string, lane: string): void {
     decrement(this.#components, component);
     decrement(this.#origins, lane);
-    if (--this.#inFlight === 0) {
-      const waiting = this.#idle;
-      this.#idle = [];
-      for (const resolve of waiting) resolve();
-    }
+    this.#inFlight--;
+    if (this.#components.has(component)) return;
+    const waiting = this.#idle.get(component) ?? [];
+    this.#idle.delete(component);
+    for (const resolve of waiting) resolve();
   }
 }
 

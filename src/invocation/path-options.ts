@@ -20,6 +20,8 @@ export interface PathLimits {
 /** What the path of one component is made of. */
 export interface PathOptions {
   readonly id: ComponentId;
+  /** What admission counts under. */
+  readonly revision: string;
   readonly component: Pick<RunningComponent, 'call'>;
   readonly timeoutMs: number;
   /** Invocations of this component in flight at once: its instances and its queue. */

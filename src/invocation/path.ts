@@ -90,7 +90,7 @@ class Passage implements CallEvents, LongCall {
   }
 
   admit(): void {
-    this.#permit = this.#path.admission.enter(this.#path.id, this.#path.maxInFlight, this.#message.header(HEADER.sourceId));
+    this.#permit = this.#path.admission.enter(this.#path.revision, this.#path.maxInFlight, this.#message.header(HEADER.sourceId));
     if (this.#permit === undefined) {
       this.#leave('busy', 'busy', 'TRELLIS_PATH_BUSY', 'no permit');
       return;

@@ -51,7 +51,7 @@ describe('a running daemon that has its seeds from files', () => {
         TRELLIS_TRUST_CLUSTER_SEED_FILE: secretFile('cluster.seed', `${cluster}\n`),
         TRELLIS_CACHE_DIR: join(dir, 'cache'),
         TRELLIS_STATE_DIR: join(dir, 'state'),
-        NODE_OPTIONS: '--heapsnapshot-signal=SIGUSR2 --report-on-signal --report-signal=SIGPWR',
+        NODE_OPTIONS: '--heapsnapshot-signal=SIGIO --report-on-signal --report-signal=SIGPWR',
       },
       cwd: diagnostics,
     });
@@ -60,7 +60,7 @@ describe('a running daemon that has its seeds from files', () => {
       expect(Number.parseInt(readFileSync(`/proc/${pid}/coredump_filter`, 'utf8'), 16)).toBe(0);
     daemon.signal('SIGPWR');
     const report = await written(diagnostics, '.json');
-    daemon.signal('SIGUSR2');
+    daemon.signal('SIGIO');
     const heap = await written(diagnostics, '.heapsnapshot');
     // A snapshot without its strings would prove nothing.
     expect(heap).toContain(SigningKey.fromSeed(cluster, 'cluster').publicKey);

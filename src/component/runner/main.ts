@@ -116,5 +116,8 @@ pipe.on('data', (chunk: Buffer) => {
 pipe.on('error', () => exit(0));
 pipe.on('close', () => exit(0));
 pipe.on('end', () => exit(0));
+// The pipe says when it is over. These reach it when somebody means the host and signals the whole group: a terminal on Ctrl-C, a
+// service manager that stops a unit. The host then still finishes what runs here.
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR2']) process.on(signal, () => {});
 // Generated code leaves rejections of its own behind; a call that fails is told to the host on its own way.
 process.on('unhandledRejection', () => {});
