@@ -196,6 +196,13 @@ export const CATALOGUE = {
     'Check the service, or allow it more time.',
   ),
   TRELLIS_NATS_PROTOCOL: entry('peer', EXIT.unreachable, true, 'The NATS server reported a problem.', 'See the server log.'),
+  TRELLIS_LEAF_INPUT: entry(
+    'user',
+    EXIT.usage,
+    false,
+    'The configuration of a leaf node could not be written from what was given.',
+    'Correct the value that is named; trellis leaf config --help has examples.',
+  ),
   TRELLIS_NATS_SERVER_MISSING: entry(
     'user',
     EXIT.notFound,

@@ -52,6 +52,7 @@ const COMMANDS: readonly CommandEntry[] = [
     summary: 'run the issuer service: signs delegations for the hosts of an allow-list',
     load: () => import('./commands/issuer.ts'),
   },
+  { name: 'leaf', summary: 'write the configuration of a leaf node beside a host', load: () => import('./commands/leaf.ts') },
   { name: 'bench', summary: 'measure speed and memory', load: () => import('./commands/bench.ts') },
   {
     name: 'bench-flood',

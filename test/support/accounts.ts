@@ -14,6 +14,8 @@ export interface UserPermissions {
   readonly expiresInMs?: number;
   /** Says in the JWT that the user belongs to this account, whoever signs it. */
   readonly claimsAccount?: string;
+  /** Kinds of connections it may log in on, such as `LEAFNODE`; any if left out. */
+  readonly connectionTypes?: readonly string[];
 }
 
 /** A NATS user: its public key, its JWT, its seed, and both in a `.creds` file. */
@@ -114,6 +116,7 @@ export class TestAccount {
         sub: permission(allowed.subscribe, allowed.subscribeDeny),
         ...(allowed.responses ? { resp: { max: allowed.responses.max, ttl: allowed.responses.ttlMs * 1e6 } } : {}),
         ...(allowed.claimsAccount === undefined ? {} : { issuer_account: allowed.claimsAccount }),
+        ...(allowed.connectionTypes ? { allowed_connection_types: allowed.connectionTypes } : {}),
         ...NO_LIMITS,
       },
       expSeconds,
@@ -214,6 +217,16 @@ export class TestOperator {
     const account = new TestAccount(name, options.jetstream === true, this.#dir);
     this.#accounts.push(account);
     return account;
+  }
+
+  /** The operator's JWT. */
+  get jwt(): string {
+    return this.#jwt;
+  }
+
+  /** The JWT of one of its accounts, as of now. */
+  accountJwt(account: TestAccount): string {
+    return account.jwt(this.#keys);
   }
 
   /** nats-server configuration that trusts this operator and knows its accounts. */

@@ -15,7 +15,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['served-component'],
   ['member', 'state-dir', 'audit-trail'],
   ['invocation', 'control', 'identity', 'auth'],
-  ['trust', 'nats', 'wrpc', 'wasmbus', 'component', 'provider', 'lattice'],
+  ['trust', 'nats', 'wrpc', 'wasmbus', 'component', 'provider', 'lattice', 'leaf'],
   ['config', 'telemetry'],
   ['wit'],
   ['ids', 'replace-file'],

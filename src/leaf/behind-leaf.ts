@@ -1,0 +1,48 @@
+import { stringify } from 'yaml';
+import type { HostConfigInput } from '../config/schema.ts';
+import { addressText, type SidecarSpec } from './sidecar-spec.ts';
+
+/** How a host logs in at its sidecar, and whose inboxes it may use at the hub. */
+export interface BehindLeaf {
+  /** User key (`U…`) of each leaf at the hub. */
+  readonly users: { readonly ctl: string; readonly rpc: string };
+  /** Seed file of the local ctl user, as the host finds it. */
+  readonly ctlSeedFile?: string | undefined;
+  /** In the operator form: credentials of the host itself, as the host finds them. */
+  readonly credsFiles?: { readonly ctl: string; readonly rpc: string } | undefined;
+}
+
+type ConnectionSettings = Pick<HostConfigInput, 'lattice' | 'ctl' | 'rpc'>;
+
+/** The settings of a host behind the sidecar: addresses, logins, and inboxes below the keys of the leaf's own users. */
+export function settingsBehindLeaf(spec: SidecarSpec, behind: BehindLeaf): ConnectionSettings {
+  const { lattice, ctl, rpc } = spec;
+  const { users, ctlSeedFile, credsFiles } = behind;
+  const inbox = (kind: 'CTL' | 'RPC', user: string): string => `_INBOX_${kind}.${lattice}.${user}`;
+  return {
+    lattice,
+    ctl: {
+      servers: [`nats://${addressText(ctl.listen)}`],
+      ...(ctlSeedFile === undefined ? {} : { seedFile: ctlSeedFile }),
+      ...(credsFiles === undefined ? {} : { credsFile: credsFiles.ctl }),
+      inboxPrefix: inbox('CTL', users.ctl),
+    },
+    rpc: {
+      servers: [`nats://${addressText(rpc.listen)}`],
+      ...(credsFiles === undefined ? {} : { credsFile: credsFiles.rpc }),
+      inboxPrefix: inbox('RPC', users.rpc),
+    },
+  };
+}
+
+/** A host configuration to start from. */
+export function hostConfigText(spec: SidecarSpec, behind: BehindLeaf): string {
+  const head = [
+    `# The connections of a host behind the leaf node "${spec.name}". Written by \`trellis leaf config\`.`,
+    '# The sidecar has the credentials and the TLS of the hub. Requests are answered below the keys of its users there, so a new',
+    '# user key (not a new JWT for the same key) needs a new inboxPrefix here.',
+    '# Add trust, components and links: docs/config.md has every setting.',
+    '',
+  ];
+  return `${head.join('\n')}${stringify(settingsBehindLeaf(spec, behind), { lineWidth: 0 })}`;
+}

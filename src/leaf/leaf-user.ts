@@ -1,0 +1,77 @@
+import { readCreds } from '../config/secret-files.ts';
+import { TrellisError } from '../errors.ts';
+
+/** What a sidecar's configuration needs to know of one of its users at the hub. */
+export interface LeafUser {
+  /** `U…`; the inboxes of whoever is behind the leaf lie below it. */
+  readonly publicKey: string;
+  /** `A…` */
+  readonly account: string;
+  /** Milliseconds since the epoch; `undefined` if its JWT does not expire. */
+  readonly expiresMs: number | undefined;
+}
+
+const USER = /^U[A-Z2-7]{55}$/;
+const ACCOUNT = /^A[A-Z2-7]{55}$/;
+
+/**
+ * Reads the user of a creds file. Only the hub can say whether its JWT counts; here it has to be one that a leaf can log in with.
+ *
+ * @param what the file, as messages name it; nothing of the text is repeated
+ * @throws TRELLIS_LEAF_INPUT
+ */
+export function readLeafUser(what: string, text: string): LeafUser {
+  const { jwt, seed } = readCreds(text.replaceAll('\r\n', '\n'));
+  if (jwt === undefined || seed === undefined) throw refuse(`${what} holds no user JWT with its seed`);
+  const claims = claimsOf(jwt);
+  const nats = claims?.['nats'] as Record<string, unknown> | undefined;
+  const account = nats?.['issuer_account'] ?? claims?.['iss'];
+  const { sub, exp } = claims ?? {};
+  if (
+    nats?.['type'] !== 'user' ||
+    typeof sub !== 'string' ||
+    !USER.test(sub) ||
+    typeof account !== 'string' ||
+    !ACCOUNT.test(account)
+  ) {
+    throw refuse(`the JWT in ${what} is not one of a user`);
+  }
+  const kinds = nats['allowed_connection_types'];
+  if (
+    Array.isArray(kinds) &&
+    kinds.length > 0 &&
+    !kinds.some((kind) => typeof kind === 'string' && kind.toUpperCase() === 'LEAFNODE')
+  ) {
+    throw new TrellisError('TRELLIS_LEAF_INPUT', {
+      message: `the user in ${what} may not log in as a leaf node`,
+      remedy: 'Make a user of its own for the leaf: trellis auth host add NAME --leaf.',
+    });
+  }
+  return { publicKey: sub, account, expiresMs: typeof exp === 'number' && exp > 0 ? exp * 1_000 : undefined };
+}
+
+/** The public key and kind that a JWT is about (`O…`, `A…`); `undefined` if it is none. */
+export function readJwtSubject(jwt: string): string | undefined {
+  const sub = claimsOf(jwt)?.['sub'];
+  return typeof sub === 'string' && /^[OA][A-Z2-7]{55}$/.test(sub) ? sub : undefined;
+}
+
+/** The system account that an operator JWT names; `undefined` if none. */
+export function readSystemAccount(operatorJwt: string): string | undefined {
+  const nats = claimsOf(operatorJwt)?.['nats'] as Record<string, unknown> | undefined;
+  const named = nats?.['system_account'];
+  return typeof named === 'string' && ACCOUNT.test(named) ? named : undefined;
+}
+
+function claimsOf(jwt: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString('utf8'));
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function refuse(message: string): TrellisError {
+  return new TrellisError('TRELLIS_LEAF_INPUT', { message });
+}
