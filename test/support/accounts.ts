@@ -58,6 +58,22 @@ function encodeJwt(signer: KeyPair, subject: string, name: string, nats: object,
   return `${signed}.${Buffer.from(signer.sign(Buffer.from(signed))).toString('base64url')}`;
 }
 
+/** Rights as a user JWT and the template of a scoped key write them; `{user}` in a subject stands for `userKey`. */
+function rights(allowed: UserPermissions, userKey = '{user}'): object {
+  const named = (subject: string): string => subject.replaceAll('{user}', userKey);
+  const permission = (allow: readonly string[] | undefined, deny: readonly string[] | undefined): object => ({
+    ...(allow === undefined ? {} : { allow: allow.map(named) }),
+    ...(deny === undefined ? {} : { deny: deny.map(named) }),
+  });
+  return {
+    pub: permission(allowed.publish, allowed.publishDeny),
+    sub: permission(allowed.subscribe, allowed.subscribeDeny),
+    ...(allowed.responses ? { resp: { max: allowed.responses.max, ttl: allowed.responses.ttlMs * 1e6 } } : {}),
+    ...(allowed.connectionTypes ? { allowed_connection_types: allowed.connectionTypes } : {}),
+    ...NO_LIMITS,
+  };
+}
+
 const seedOf = (pair: KeyPair): string => Buffer.from(pair.getSeed()).toString('ascii');
 
 /** A service that an account offers to others. */
@@ -78,6 +94,9 @@ export interface ServiceImport {
   readonly token?: string;
 }
 
+const expiryOf = ({ expiresInMs }: UserPermissions): number | undefined =>
+  expiresInMs === undefined ? undefined : Math.ceil((Date.now() + expiresInMs) / 1000);
+
 /** An account and the users in it. Changes reach a running server by `server.reload(operator.configText())`. */
 export class TestAccount {
   readonly name: string;
@@ -89,6 +108,7 @@ export class TestAccount {
   #revocations: Record<string, number> = {};
   #exports: (ServiceExport & { readonly revoked: Record<string, number> })[] = [];
   #imports: ServiceImport[] = [];
+  #scopes: object[] = [];
 
   constructor(name: string, jetstream: boolean, dir: string) {
     this.name = name;
@@ -100,27 +120,20 @@ export class TestAccount {
   /** Makes a user and writes its files. */
   addUser(name: string, allowed: UserPermissions = {}): NatsUser {
     const keys = createUser();
-    const named = (subject: string): string => subject.replaceAll('{user}', keys.getPublicKey());
-    const permission = (allow: readonly string[] | undefined, deny: readonly string[] | undefined): object => ({
-      ...(allow === undefined ? {} : { allow: allow.map(named) }),
-      ...(deny === undefined ? {} : { deny: deny.map(named) }),
-    });
-    const expSeconds = allowed.expiresInMs === undefined ? undefined : Math.ceil((Date.now() + allowed.expiresInMs) / 1000);
-    const jwt = encodeJwt(
-      this.#keys,
-      keys.getPublicKey(),
-      name,
-      {
-        type: 'user',
-        pub: permission(allowed.publish, allowed.publishDeny),
-        sub: permission(allowed.subscribe, allowed.subscribeDeny),
-        ...(allowed.responses ? { resp: { max: allowed.responses.max, ttl: allowed.responses.ttlMs * 1e6 } } : {}),
-        ...(allowed.claimsAccount === undefined ? {} : { issuer_account: allowed.claimsAccount }),
-        ...(allowed.connectionTypes ? { allowed_connection_types: allowed.connectionTypes } : {}),
-        ...NO_LIMITS,
-      },
-      expSeconds,
-    );
+    const claimed = allowed.claimsAccount === undefined ? {} : { issuer_account: allowed.claimsAccount };
+    const nats = { type: 'user', ...rights(allowed, keys.getPublicKey()), ...claimed };
+    return this.#write(name, keys, this.#keys, nats, expiryOf(allowed));
+  }
+
+  /** Makes a signing key whose template these rights are, and a user that it signs: all the user may do stands in the account. */
+  addScopedUser(name: string, allowed: UserPermissions): NatsUser {
+    const signer = createAccount();
+    this.#scopes.push({ kind: 'user_scope', key: signer.getPublicKey(), role: name, template: rights(allowed) });
+    return this.#write(name, createUser(), signer, { type: 'user', issuer_account: this.publicKey }, expiryOf(allowed));
+  }
+
+  #write(name: string, keys: KeyPair, signer: KeyPair, nats: object, expSeconds: number | undefined): NatsUser {
+    const jwt = encodeJwt(signer, keys.getPublicKey(), name, nats, expSeconds);
     const seed = seedOf(keys);
     const base = join(this.#dir, `${this.name}-${name}-${++this.#users}`);
     const files = { credsFile: `${base}.creds`, jwtFile: `${base}.jwt`, seedFile: `${base}.nk` };
@@ -193,6 +206,7 @@ export class TestAccount {
         type: 'service',
         ...(token === undefined ? {} : { token }),
       })),
+      ...(this.#scopes.length > 0 ? { signing_keys: this.#scopes } : {}),
       ...(Object.keys(this.#revocations).length > 0 ? { revocations: this.#revocations } : {}),
     });
   }
