@@ -3,6 +3,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { ALLOWANCES, allowancesOf, NEVER_ALLOWED } from '../src/config/allowances.ts';
 import { START_CODES } from '../src/config/problems.ts';
 import { hostConfigSchema } from '../src/config/schema.ts';
 import { settingGroups } from '../src/config/settings.ts';
@@ -67,7 +68,22 @@ export function errorsPage() {
     ),
     '\n## Problems at start\n',
     '`node host.js --check-config` lists them all at once, with setting, source, reason and fix.\n',
-    table(['code', 'what'], Object.entries(START_CODES)),
+    table(
+      ['code', 'what', 'name for `--allow`'],
+      Object.entries(START_CODES).map(([code, what]) => [
+        code,
+        what,
+        allowancesOf(code)
+          .map((name) => `\`${name}\``)
+          .join(', ') || `none: ${NEVER_ALLOWED[code]}`,
+      ]),
+    ),
+    '\n`--allow NAME` (to be repeated; `TRELLIS_ALLOW`, setting `allow`) accepts exactly one of these dangers. A host with one says so at every start, in',
+    'the details of `/readyz` and in its trust report (`trellis keys issuers`), where the other members of the lattice see it. What each of them means:\n',
+    table(
+      ['name', 'danger'],
+      Object.entries(ALLOWANCES).map(([name, { danger }]) => [`\`${name}\``, danger]),
+    ),
     '\n## Error codes\n',
     codes.join('\n'),
   ].join('\n');
@@ -112,7 +128,8 @@ export function configPage() {
     '   mounts have them, are followed, and a file of root that its group may read is not refused.',
     '3. **A file** of mode 0600 that belongs to the user of the host: `trellis keys gen` makes such, `trellis keys list` looks at them. `…_FILE` variables name',
     '   it: `WASMCLOUD_CLUSTER_SEED_FILE`, `TRELLIS_HOST_SEED_FILE` and so on.',
-    '4. **The environment** (`WASMCLOUD_CLUSTER_SEED`), for what already works like that; outside development with a warning (START-11). Nobody can take back what a',
+    '4. **The environment** (`WASMCLOUD_CLUSTER_SEED`, `WASMCLOUD_RPC_SEED` and the like), for what already works like that; outside development only with',
+    '   `--allow seed-in-environment` (START-11). Nobody can take back what a',
     '   process was started with: it stays in `/proc/PID/environ`, for root and this user, and as text in the memory of the host. Seeds from files do not stay: a',
     '   heap snapshot of the running host holds none.\n',
     ...sections,
@@ -146,7 +163,9 @@ export function jsonSchema() {
     },
   });
   // Secrets have no place in a file.
-  delete schema.properties.trust.properties.clusterSeed;
+  for (const { secret, path } of settingGroups().flatMap(({ settings }) => settings)) {
+    if (secret) delete path.slice(0, -1).reduce((node, key) => node.properties[key], schema).properties[path.at(-1)];
+  }
   const titled = { $schema: schema.$schema, title: 'Trellis host configuration', ...schema };
   return `${JSON.stringify(titled, undefined, 2)}\n`;
 }

@@ -593,6 +593,13 @@ export const CATALOGUE = {
     'The component file does not exist or cannot be read.',
     'Check the path, and that this user may read it.',
   ),
+  TRELLIS_COMPONENT_DIGEST: entry(
+    'denied',
+    EXIT.denied,
+    false,
+    'The component file has another digest than the configuration says.',
+    'Put the right file there, or set digest to what `trellis inspect` prints for the new one.',
+  ),
   TRELLIS_COMPONENT_TOO_LARGE: entry(
     'user',
     EXIT.usage,

@@ -2,6 +2,7 @@ import { joinAudit, openAudit } from './audit-trail.ts';
 import { openAheadFile, openTrustFileIn } from './state-dir.ts';
 import type { Clock } from './clock.ts';
 import { Deadline, drainInOrder } from './invocation/drain.ts';
+import { allowed } from './config/allowances.ts';
 import { remoteServers } from './config/check-context.ts';
 import { readVersions } from './config/version.ts';
 import { serveTrust } from './control/trust-report.ts';
@@ -57,6 +58,8 @@ export interface HostStatus {
   readonly inFlight: number;
   readonly components: readonly ComponentStatus[];
   readonly connections: { readonly ctl: boolean; readonly rpc: boolean };
+  /** Refusals at start that an operator has accepted by name, see `config/allowances.ts`. */
+  readonly allowed: readonly string[];
 }
 
 /** Starts a host and resolves when every configured component is served. @throws TRELLIS_NATS_*, TRELLIS_COMPONENT_*, TRELLIS_TRUST_* */
@@ -262,7 +265,17 @@ export class Host implements AsyncDisposable {
       report: () => {
         const { kid, claims } = delegation.held;
         const { epoch, issuers } = trust;
-        return { host: this.id, version, verify, epoch, issuers, kid, delegatedBy: claims.iss, expiresMs: claims.exp };
+        return {
+          host: this.id,
+          version,
+          verify,
+          epoch,
+          issuers,
+          kid,
+          delegatedBy: claims.iss,
+          expiresMs: claims.exp,
+          allowed: allowed(config.allow),
+        };
       },
       renew: () => void delegation.renew(),
       asked: (operation) => this.#audit?.record({ kind: 'control', code: 'ok', operation }),
@@ -299,6 +312,7 @@ export class Host implements AsyncDisposable {
         pids: component.pids,
       })),
       connections,
+      allowed: allowed(this.#options.config.allow),
     };
   }
 

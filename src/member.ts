@@ -1,4 +1,5 @@
 import { systemClock, type Clock } from './clock.ts';
+import { connectionAllowances } from './config/allowances.ts';
 import type { HostConfig, PartitionConfig } from './config/schema.ts';
 import { requestDelegation } from './control/delegate.ts';
 import type { TrustFile } from './control/trust-file.ts';
@@ -264,7 +265,8 @@ function partitionOptions(
     ...settings,
     partition,
     lattice: latticeName(options.config.lattice),
-    name: `${options.name} ${partition}`,
+    name: settings.name ?? `${options.name} ${partition}`,
     log: options.log,
+    ...connectionAllowances(options.config.allow),
   };
 }

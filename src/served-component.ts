@@ -102,7 +102,10 @@ async function serve(settings: ComponentConfig, options: ServeOptions): Promise<
   const id = componentId(settings.id);
   const maxMemoryBytes = settings.maxMemoryBytes ?? config.limits.maxLinearMemoryBytes;
   const timeoutMs = settings.timeoutMs ?? config.limits.maxExecutionTimeMs;
-  const artifact = await loadArtifact(settings.file, { maxBytes: config.limits.maxComponentSizeBytes });
+  const artifact = await loadArtifact(settings.file, {
+    maxBytes: config.limits.maxComponentSizeBytes,
+    digest: settings.digest,
+  });
   const checked = preflight(artifact.bytes, { maxBytes: config.limits.maxComponentSizeBytes });
   if (settings.wasmbus !== undefined && runsOnce(settings, config)) {
     throw new TrellisError('TRELLIS_WASMBUS_IDENTITY', {

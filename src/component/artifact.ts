@@ -25,9 +25,14 @@ export function digestOf(bytes: Uint8Array): string {
  *
  * @param ref a path, relative to the working directory, or a `file://` URL.
  * @param options.maxBytes the largest file that is accepted, bytes.
- * @throws TRELLIS_COMPONENT_NOT_FOUND, TRELLIS_COMPONENT_TOO_LARGE, TRELLIS_COMPONENT_UNSUPPORTED (another kind of reference)
+ * @param options.digest what the file must have, `sha256:<hex>`; anything if left out.
+ * @throws TRELLIS_COMPONENT_NOT_FOUND, TRELLIS_COMPONENT_TOO_LARGE, TRELLIS_COMPONENT_DIGEST, TRELLIS_COMPONENT_UNSUPPORTED (another
+ *   kind of reference)
  */
-export async function loadArtifact(ref: string, options: { readonly maxBytes: number }): Promise<Artifact> {
+export async function loadArtifact(
+  ref: string,
+  options: { readonly maxBytes: number; readonly digest?: string | undefined },
+): Promise<Artifact> {
   const path = toPath(ref);
   let file;
   try {
@@ -46,7 +51,14 @@ export async function loadArtifact(ref: string, options: { readonly maxBytes: nu
       if (bytesRead === 0) throw notFound(path, undefined, 'became shorter while it was read');
       length += bytesRead;
     }
-    return { bytes, digest: digestOf(bytes), path };
+    const digest = digestOf(bytes);
+    if (options.digest !== undefined && options.digest !== digest) {
+      throw new TrellisError('TRELLIS_COMPONENT_DIGEST', {
+        message: `the component file ${quote(path)} has the digest ${digest}, and ${options.digest} is configured`,
+        details: { path, digest, expected: options.digest },
+      });
+    }
+    return { bytes, digest, path };
   } finally {
     await file.close();
   }

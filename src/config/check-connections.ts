@@ -1,7 +1,7 @@
 import { isLoopback, ProblemList, readServer } from './check-context.ts';
 import type { CheckContext } from './check-context.ts';
 import type { Problem } from './problems.ts';
-import { sameCredentials } from './secret-files.ts';
+import { readCreds, readSecretFile } from './secret-files.ts';
 
 /** START-01 to START-04 and the addresses themselves: how the two connections would be made. */
 export function checkConnections(context: CheckContext): Problem[] {
@@ -11,8 +11,8 @@ export function checkConnections(context: CheckContext): Problem[] {
   return problems.found;
 }
 
-function checkPartition({ config }: CheckContext, name: 'ctl' | 'rpc', problems: ProblemList): void {
-  const partition = config[name];
+function checkPartition(context: CheckContext, name: 'ctl' | 'rpc', problems: ProblemList): void {
+  const partition = context.config[name];
   for (const [i, server] of partition.servers.entries()) {
     const setting = `${name}.servers[${i}]`;
     const address = readServer(server);
@@ -34,8 +34,8 @@ function checkPartition({ config }: CheckContext, name: 'ctl' | 'rpc', problems:
       });
     }
     if (isLoopback(address.host)) continue;
-    const anonymous =
-      partition.credsFile === undefined && partition.seedFile === undefined && partition.tls?.certFile === undefined;
+    const logins = [partition.credsFile, partition.seedFile, partition.seed, partition.tls?.certFile];
+    const anonymous = logins.every((login) => login === undefined);
     if (anonymous) {
       problems.add('START-02', setting, {
         summary: `The ${name} connection would log in to another computer as nobody.`,
@@ -65,21 +65,68 @@ function checkPartition({ config }: CheckContext, name: 'ctl' | 'rpc', problems:
   if (partition.jwtFile !== undefined && partition.seedFile === undefined) {
     conflict('jwtFile', `${name}.jwtFile needs ${name}.seedFile.`, `Set ${name}.seedFile, or ${name}.credsFile alone.`);
   }
+  checkInlineLogin(context, name, problems);
   if ((partition.tls?.certFile === undefined) !== (partition.tls?.keyFile === undefined)) {
     conflict('tls', `${name}.tls.certFile and ${name}.tls.keyFile belong together.`, 'Set both or neither.');
   }
 }
 
-function checkSameCredentials({ config }: CheckContext, problems: ProblemList): void {
-  if (config.dev) return;
-  for (const kind of ['credsFile', 'seedFile'] as const) {
-    const [ctl, rpc] = [config.ctl[kind], config.rpc[kind]];
-    if (ctl === undefined || rpc === undefined || !sameCredentials(ctl, rpc)) continue;
-    problems.add('START-04', `rpc.${kind}`, {
-      summary: 'The ctl and the rpc connection use the same credentials.',
-      value: rpc,
-      why: 'Then whoever may invoke may also control hosts, and the two partitions are one.',
-      fix: `Make a second user with rpc permissions only and set rpc.${kind} to its file (or dev: true on a development machine).`,
+/** START-11, and START-14 for half of a login: a seed that stands in the environment. */
+function checkInlineLogin({ config }: CheckContext, name: 'ctl' | 'rpc', problems: ProblemList): void {
+  const { credsFile, jwtFile, seedFile, jwt, seed } = config[name];
+  if (jwt === undefined && seed === undefined) return;
+  if (credsFile !== undefined || jwtFile !== undefined || seedFile !== undefined) {
+    problems.add('START-14', `${name}.${seed === undefined ? 'jwt' : 'seed'}`, {
+      summary: `The ${name} connection has a login in the environment and another in a file.`,
+      why: 'Two logins, or half of one, cannot be used.',
+      fix: 'Unset the environment variables and keep the file.',
+    });
+  } else if (seed === undefined) {
+    problems.add('START-14', `${name}.jwt`, {
+      summary: `${name}.jwt needs ${name}.seed.`,
+      why: 'Two logins, or half of one, cannot be used.',
+      fix: `Set ${name}.credsFile to a file that holds both.`,
     });
   }
+  if (seed !== undefined && !config.dev) {
+    problems.add('START-11', `${name}.seed`, {
+      summary: `The seed of the ${name} user stands in the environment.`,
+      why: 'It stays readable in /proc and in crash reports for as long as the host runs.',
+      fix: `Write JWT and seed to a creds file (mode 0600) and set ${name}.credsFile (WASMCLOUD_${name.toUpperCase()}_CREDS).`,
+    });
+  }
+}
+
+/** START-04: one user for both, by path, link, copy, or a second JWT for the same key. */
+function checkSameCredentials(context: CheckContext, problems: ProblemList): void {
+  const { config } = context;
+  if (config.dev) return;
+  const [ctl, rpc] = [userOf(context, 'ctl'), userOf(context, 'rpc')];
+  if (ctl === undefined || rpc === undefined || ctl.key !== rpc.key) return;
+  problems.add('START-04', rpc.setting, {
+    summary: 'The ctl and the rpc connection use the same credentials.',
+    ...(rpc.file === undefined ? {} : { value: rpc.file }),
+    why: 'Then whoever may invoke may also control hosts, and the two partitions are one.',
+    fix: `Make a second user with rpc permissions only and set rpc.credsFile to its file (or dev: true on a development machine).`,
+  });
+}
+
+interface ConfiguredUser {
+  readonly setting: string;
+  readonly file: string | undefined;
+  /** Public key of the user. */
+  readonly key: string;
+}
+
+/** Who a connection would log in as, as far as that can be read; what is malformed is reported elsewhere. */
+function userOf({ config, keys }: CheckContext, name: 'ctl' | 'rpc'): ConfiguredUser | undefined {
+  const { credsFile, seedFile, seed: inline } = config[name];
+  const path = credsFile ?? seedFile;
+  const file = path === undefined ? undefined : readSecretFile(path);
+  const text = file?.ok === true ? file.text : '';
+  const seed = path === undefined ? inline : credsFile === undefined ? text.trim() : readCreds(text).seed;
+  const key = seed === undefined ? undefined : keys.ofSeed(seed);
+  if (key === undefined) return undefined;
+  const setting = credsFile !== undefined ? 'credsFile' : seedFile !== undefined ? 'seedFile' : 'seed';
+  return { setting: `${name}.${setting}`, file: path, key: key.publicKey };
 }

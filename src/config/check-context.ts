@@ -1,3 +1,4 @@
+import { type AllowanceName, allowancesOf } from './allowances.ts';
 import type { Problem, StartCode } from './problems.ts';
 import { showValue } from './problems.ts';
 import type { HostConfig } from './schema.ts';
@@ -16,6 +17,10 @@ export interface ProcessFacts {
   readonly uid: number | undefined;
   /** True if a debugger port is open. */
   readonly inspectorOpen: boolean;
+  /** True if a crash may write the memory of this process to a file. */
+  readonly dumpsCore: boolean;
+  /** Why components cannot be confined on this computer; `undefined` if they can. */
+  readonly unconfined: string | undefined;
   /** Milliseconds since the Unix epoch, for expiry dates. */
   readonly nowMs: number;
 }
@@ -37,12 +42,14 @@ export class ProblemList {
     this.#sourceOf = sourceOf;
   }
 
-  /** Adds a problem. `value` is shown as far as it may be. */
+  /** Adds a problem. `value` is shown as far as it may be; `allowance` has to be given where its code has several. */
   add(
     code: StartCode,
     setting: string,
-    o: { summary: string; why: string; fix: string; value?: unknown; warning?: boolean },
+    o: { summary: string; why: string; fix: string; value?: unknown; warning?: boolean; allowance?: AllowanceName },
   ): void {
+    const named = allowancesOf(code);
+    const allowance = o.allowance ?? (named.length === 1 ? named[0] : undefined);
     this.found.push({
       code,
       severity: o.warning === true ? 'warning' : 'refused',
@@ -50,6 +57,7 @@ export class ProblemList {
       setting,
       source: this.#sourceOf(setting),
       ...(o.value === undefined ? {} : { value: showValue(o.value) }),
+      ...(o.warning === true || allowance === undefined ? {} : { allowance }),
       why: o.why,
       fix: o.fix,
     });

@@ -1,13 +1,11 @@
 import { X509Certificate } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { readFileSync } from 'node:fs';
 import { ProblemList } from './check-context.ts';
 import type { CheckContext } from './check-context.ts';
 import type { Problem } from './problems.ts';
-import type { ComponentConfig } from './schema.ts';
 import { isExposedMode, readCreds, readSecretFile, readUserJwt } from './secret-files.ts';
 
-/** START-05, START-06 and START-12: the files that settings name. Also components that are not there. */
+/** START-05, START-06 and START-12: the files that settings name, and what stands in the environment in place of one; START-01 for what they hold. */
 export function checkFiles(context: CheckContext): Problem[] {
   const problems = new ProblemList(context.sourceOf);
   const { config } = context;
@@ -16,6 +14,8 @@ export function checkFiles(context: CheckContext): Problem[] {
     secretFile(context, problems, `${name}.credsFile`, credsFile, (text) => credsFault(context, text));
     secretFile(context, problems, `${name}.seedFile`, seedFile, (text) => seedFault(context, text, 'user'));
     if (jwtFile !== undefined) plainFile(problems, `${name}.jwtFile`, jwtFile, (text) => jwtFault(context, text.trim())?.summary);
+    inlineLogin(context, problems, name);
+    bearerLogin(problems, name, credsFile ?? jwtFile, config[name].jwt);
     secretFile(context, problems, `${name}.tls.keyFile`, tls?.keyFile, (text) =>
       text.includes('PRIVATE KEY-----')
         ? undefined
@@ -33,17 +33,36 @@ export function checkFiles(context: CheckContext): Problem[] {
   secretFile(context, problems, 'trust.wasmbus.seedFile', config.trust.wasmbus.seedFile, (text) =>
     seedFault(context, text, 'cluster'),
   );
-  for (const [i, component] of config.components.entries()) {
-    checkPreopens(component, i, problems);
-    if (fileExists(component.file)) continue;
-    problems.add('START-14', `components[${i}].file`, {
-      summary: `The component ${component.id} has no file there.`,
-      value: component.file,
-      why: 'A host that starts without it would answer for it with silence.',
-      fix: 'Build the component, or correct the path.',
-    });
-  }
   return problems.found;
+}
+
+/** START-06: a JWT and a seed from the environment. */
+function inlineLogin(context: CheckContext, problems: ProblemList, name: 'ctl' | 'rpc'): void {
+  const { jwt, seed } = context.config[name];
+  const add = (setting: string, fault: Fault): void =>
+    problems.add('START-06', setting, {
+      summary: `The text of ${setting} ${fault.summary}.`,
+      why: 'The server would refuse it, over and over.',
+      fix: fault.fix,
+    });
+  const seedFaultFound = seed === undefined ? undefined : seedFault(context, seed, 'user');
+  if (seedFaultFound !== undefined) add(`${name}.seed`, seedFaultFound);
+  const jwtFaultFound = jwt === undefined ? undefined : jwtFault(context, jwt.trim());
+  if (jwtFaultFound !== undefined) add(`${name}.jwt`, jwtFaultFound);
+}
+
+/** START-01: a JWT that proves nothing but that somebody has it. */
+function bearerLogin(problems: ProblemList, name: 'ctl' | 'rpc', file: string | undefined, inline: string | undefined): void {
+  const read = file === undefined ? undefined : readSecretFile(file);
+  const text = read?.ok === true ? read.text : (inline ?? '');
+  const claims = readUserJwt(readCreds(text).jwt ?? text.trim());
+  if (claims?.bearer !== true) return;
+  problems.add('START-01', file === undefined ? `${name}.jwt` : `${name}.credsFile`, {
+    summary: `The JWT of the ${name} user is a bearer token: the server asks for no proof of the seed.`,
+    ...(file === undefined ? {} : { value: file }),
+    why: 'Whoever reads the JWT once, in a log or on the way, can log in with it.',
+    fix: 'Ask who runs the lattice for credentials of a user that is no bearer.',
+  });
 }
 
 function checkDelegationFile(path: string | undefined, problems: ProblemList): void {
@@ -124,6 +143,13 @@ function plainFile(problems: ProblemList, setting: string, path: string, faultOf
 function credsFault(context: CheckContext, text: string): Fault | undefined {
   const { jwt, seed } = readCreds(text);
   const fix = 'Ask who runs the lattice for a new creds file of this user.';
+  if (
+    jwt === undefined &&
+    seed === undefined &&
+    /["']?(?:user|username|pass|password|token)["']?\s*[:=]|^\w+:\/\/[^\s/]*@/im.test(text)
+  ) {
+    return { summary: 'holds a login by user and password, or by token, which Trellis does not use', fix };
+  }
   if (jwt === undefined || seed === undefined) {
     return { summary: `is no creds file: its ${jwt === undefined ? 'JWT' : 'seed'} block is missing`, fix };
   }
@@ -198,25 +224,5 @@ function readSecretFileOfAnySize(path: string): string | { readonly reason: stri
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     return { reason: code === 'ENOENT' ? 'does not exist' : `cannot be read (${String(code)})` };
-  }
-}
-
-function checkPreopens({ grants }: ComponentConfig, at: number, problems: ProblemList): void {
-  for (const [i, { host }] of grants.preopens.entries()) {
-    if (fileExists(host)) continue;
-    problems.add('START-14', `components[${at}].grants.preopens[${i}].host`, {
-      summary: 'A folder that is granted to a component does not exist.',
-      value: host,
-      why: 'The component would find nothing where its operator promised something.',
-      fix: 'Make the folder, or correct the path.',
-    });
-  }
-}
-
-function fileExists(file: string): boolean {
-  try {
-    return existsSync(file.startsWith('file:') ? fileURLToPath(file) : file);
-  } catch {
-    return false;
   }
 }

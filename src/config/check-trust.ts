@@ -24,7 +24,6 @@ export function checkTrust(context: CheckContext): Problem[] {
   checkIssuerService(context, problems);
   if (trust.clusterSeed !== undefined && !config.dev) {
     problems.add('START-11', 'trust.clusterSeed', {
-      warning: true,
       summary: 'The cluster seed stands in the environment.',
       why: 'It stays readable in /proc and in crash reports for as long as the host runs.',
       fix: 'Write it to a file (mode 0600) and set trust.clusterSeedFile (WASMCLOUD_CLUSTER_SEED_FILE).',

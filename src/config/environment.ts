@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { Layers } from './layers.ts';
+import { isPlainLoginVariable, plainLogin } from './plain-logins.ts';
 import { redactText } from './problems.ts';
 import type { Problem } from './problems.ts';
 import { listSettings } from './settings.ts';
@@ -68,10 +69,14 @@ function strangers(env: Environment): Problem[] {
   const problems: Problem[] = [];
   for (const name of Object.keys(env).sort()) {
     if (!env[name] || known.has(name) || LABEL.test(name) || FOREIGN.test(name)) continue;
+    if (isPlainLoginVariable(name)) {
+      problems.push(plainLogin(name, 'the environment'));
+      continue;
+    }
     const refusal = REFUSED_WASMCLOUD[name];
     if (refusal !== undefined) {
       problems.push({
-        code: 'START-14',
+        code: 'START-11',
         severity: 'refused',
         summary: `${name} holds the ${refusal.what} itself; Trellis reads it from a file.`,
         setting: refusal.setting,

@@ -3,6 +3,7 @@ import type { Environment } from './environment.ts';
 import { layFile } from './config-file.ts';
 import { layCredentials } from './credential-paths.ts';
 import { isTree, Layers, pathName, type Tree } from './layers.ts';
+import { isPlainLogin, plainLogin } from './plain-logins.ts';
 import { showValue } from './problems.ts';
 import type { Problem } from './problems.ts';
 import { hostConfigSchema } from './schema.ts';
@@ -54,7 +55,11 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   problems.push(...secretsInFile(layers));
   problems.push(...layEnvironment(layers, env));
   for (const { flag, setting, text } of options.flags ?? []) {
-    layers.set(setting.path, textToValue(setting, text), `the flag ${flag}`);
+    const value = textToValue(setting, text);
+    const source = `the flag ${flag}`;
+    // A flag for a list may be repeated.
+    const before = setting.kind === 'list' && layers.sourceOf(setting.name) === source ? layers.get(setting.path) : undefined;
+    layers.set(setting.path, Array.isArray(before) && Array.isArray(value) ? [...before, ...value] : value, source);
   }
   for (const { path, value, flag } of options.extra ?? []) {
     const before = layers.get(path);
@@ -178,6 +183,7 @@ function howToFix(setting: Setting | undefined, name: string, value: unknown): s
 
 function unknownSetting(group: string, key: string, layers: Layers): Problem {
   const name = group === '' ? key : `${group}.${key}`;
+  if (isPlainLogin(group, key)) return plainLogin(name, layers.sourceOf(name));
   const groupName = group.replace(/\[\d+\]/g, '[]');
   const known = settingGroups();
   const siblings = [

@@ -84,8 +84,25 @@ function partition(name: 'ctl' | 'rpc', purpose: string) {
       `Credentials file (user JWT and seed) of the ${purpose} connection; read again at every reconnect.`,
       { env: [`WASMCLOUD_${upper}_CREDS`, 'WASMCLOUD_NATS_CREDS'], flags: [`--${name}-creds`] },
     ),
-    jwtFile: setting(path().exactOptional(), 'File with the user JWT alone; needs `seedFile`, excludes `credsFile`.'),
-    seedFile: setting(path().exactOptional(), 'File with the user seed alone; with `jwtFile`, or by itself for nkey logins.'),
+    jwtFile: setting(path().exactOptional(), 'File with the user JWT alone; needs `seedFile`, excludes `credsFile`.', {
+      env: [`WASMCLOUD_${upper}_JWT_FILE`, 'WASMCLOUD_NATS_JWT_FILE'],
+    }),
+    seedFile: setting(path().exactOptional(), 'File with the user seed alone; with `jwtFile`, or by itself for nkey logins.', {
+      env: [`WASMCLOUD_${upper}_SEED_FILE`, 'WASMCLOUD_NATS_SEED_FILE'],
+    }),
+    jwt: setting(
+      z
+        .string()
+        .max(64 * 1024)
+        .exactOptional(),
+      'The user JWT itself, with `seed`. The environment only; prefer `credsFile`, which can be replaced while the host runs.',
+      { env: [`WASMCLOUD_${upper}_JWT`, 'WASMCLOUD_NATS_JWT'], secret: true },
+    ),
+    seed: setting(
+      keyText().exactOptional(),
+      'The user seed itself. The environment only, and refused outside development (START-11); prefer `credsFile`.',
+      { env: [`WASMCLOUD_${upper}_SEED`, 'WASMCLOUD_NATS_SEED'], secret: true },
+    ),
     tls: setting(tlsSchema.exactOptional(), 'TLS of this connection. Its presence makes TLS mandatory.'),
     inboxPrefix: setting(
       z
@@ -96,10 +113,33 @@ function partition(name: 'ctl' | 'rpc', purpose: string) {
         .exactOptional(),
       'Reply subject prefix, when the server grants a fixed one; made unguessable if left out.',
     ),
+    name: setting(
+      z
+        .string()
+        .regex(/^[ -~]{1,128}$/, { error: 'must be 1 to 128 printable characters' })
+        .exactOptional(),
+      'Name of the connection in the monitoring of the server; `trellis`, the beginning of the host id and the partition if left out.',
+    ),
     connectTimeoutMs: setting(count(100, 600_000).default(5_000), 'How long one connection attempt may take.'),
     pingIntervalMs: setting(
       count(1_000, 600_000).default(4_000),
-      'How often an idle connection is checked; two missed answers reconnect. A dead connection is noticed after three times this.',
+      'How often an idle connection is checked. A dead one is noticed after this times one more than `maxPingsOut`.',
+    ),
+    maxPingsOut: setting(
+      count(1, 100).default(2),
+      'Checks that may stay unanswered before the connection is given up and made anew.',
+    ),
+    reconnectWaitMs: setting(
+      count(1, 600_000).default(50),
+      'Least time between two attempts to come back. The first 20 attempts come at this pace.',
+    ),
+    reconnectJitterMs: setting(
+      count(0, 600_000).default(150),
+      'Random time added to each of those, so that hosts do not come back in step.',
+    ),
+    reconnectMaxWaitMs: setting(
+      count(1, 600_000).default(1_500),
+      'Most time between two attempts, once there were 20, or a login was refused; at random from a third of it.',
     ),
   });
 }
@@ -247,6 +287,13 @@ const contractId = () => z.string().regex(CONTRACT, { error: 'must be a contract
 const componentSchema = z.strictObject({
   id: setting(token('a component id', 128), 'Name on the lattice: the target of invocations.'),
   file: setting(path(), 'Component file; relative to the configuration file, or a `file://` URL.'),
+  digest: setting(
+    z
+      .string()
+      .regex(/^sha256:[0-9a-f]{64}$/, { error: 'must look like sha256: and 64 digits of 0-9 and a-f' })
+      .exactOptional(),
+    'Digest of the file, as `trellis inspect` prints it. A file with another one is not run.',
+  ),
   world: setting(
     z
       .string()
@@ -355,7 +402,11 @@ export const hostConfigSchema = z.strictObject({
   ),
   dev: setting(
     z.boolean().default(false),
-    'A development machine: fewer warnings, and START-04 and START-19 are not refused. What leaves this computer is checked all the same.',
+    'A development machine: fewer warnings, and START-04, START-07, START-11 and START-15 to START-20 are not refused. What leaves this computer is checked all the same.',
+  ),
+  allow: setting(
+    z.array(z.string()).default([]),
+    'Refusals at start that are accepted all the same, each by its name (docs/errors.md lists them). Each is said at every start, and the other members of the lattice see it.',
   ),
   ctl: setting(partition('ctl', 'control').prefault({}), 'Control connection.'),
   rpc: setting(partition('rpc', 'invocation').prefault({}), 'Invocation connection.'),

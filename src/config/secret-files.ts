@@ -1,4 +1,4 @@
-import { readFileSync, realpathSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 
 const MAX_SECRET_BYTES = 64 * 1024;
 
@@ -29,18 +29,6 @@ export function isExposedMode(mode: number, uid: number): boolean {
   return others !== 0 && !(others === 0o040 && uid === 0);
 }
 
-/** True if two files are one file, or hold the same bytes. */
-export function sameCredentials(a: string, b: string): boolean {
-  if (a === b) return true;
-  try {
-    if (realpathSync(a) === realpathSync(b)) return true;
-  } catch {
-    return false;
-  }
-  const [left, right] = [readSecretFile(a), readSecretFile(b)];
-  return left.ok && right.ok && left.text.trim() === right.text.trim();
-}
-
 /** The user JWT and the seed of a creds file, each `undefined` if its block is missing. */
 export function readCreds(text: string): { readonly jwt: string | undefined; readonly seed: string | undefined } {
   const block = (name: string): string | undefined =>
@@ -48,13 +36,29 @@ export function readCreds(text: string): { readonly jwt: string | undefined; rea
   return { jwt: block('NATS USER JWT'), seed: block('USER NKEY SEED') };
 }
 
-/** What the checks need of a user JWT; its signature is the server's business. `undefined` if it is malformed. */
-export function readUserJwt(jwt: string): { readonly subject: string; readonly expiresMs: number | undefined } | undefined {
+/** What the checks need of a user JWT. */
+export interface UserJwt {
+  readonly subject: string;
+  readonly expiresMs: number | undefined;
+  /** When it begins to count; `undefined` if at once. */
+  readonly notBeforeMs: number | undefined;
+  /** True if the server asks its holder for no signature. */
+  readonly bearer: boolean;
+}
+
+/** Reads a user JWT; its signature is the server's business. `undefined` if it is malformed. */
+export function readUserJwt(jwt: string): UserJwt | undefined {
   try {
     const claims = JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString('utf8')) as Record<string, unknown>;
+    const nats = claims['nats'] as Record<string, unknown> | undefined;
     if (typeof claims['sub'] !== 'string') return undefined;
-    const exp = claims['exp'];
-    return { subject: claims['sub'], expiresMs: typeof exp === 'number' && exp > 0 ? exp * 1_000 : undefined };
+    const atMs = (value: unknown): number | undefined => (typeof value === 'number' && value > 0 ? value * 1_000 : undefined);
+    return {
+      subject: claims['sub'],
+      expiresMs: atMs(claims['exp']),
+      notBeforeMs: atMs(claims['nbf']),
+      bearer: nats?.['bearer_token'] === true,
+    };
   } catch {
     return undefined;
   }

@@ -1,8 +1,10 @@
+import { checkComponents } from './check-components.ts';
 import { checkConnections } from './check-connections.ts';
 import { isPeerKey } from '../ids.ts';
 import { isLoopback, ProblemList } from './check-context.ts';
 import type { CheckContext } from './check-context.ts';
 import { checkFiles } from './check-files.ts';
+import { checkAllowances, withAllowances } from './check-allowances.ts';
 import { checkTrust } from './check-trust.ts';
 import { checkWasmbus } from './check-wasmbus.ts';
 import type { Problem } from './problems.ts';
@@ -12,14 +14,16 @@ import type { Problem } from './problems.ts';
  * valid. Reads the files that settings name; opens no connection.
  */
 export function checkStart(context: CheckContext): Problem[] {
-  return [
+  const found = [
     ...checkConnections(context),
     ...checkFiles(context),
+    ...checkComponents(context),
     ...checkTrust(context),
     ...checkWasmbus(context),
     ...checkConflicts(context),
     ...checkProcess(context),
   ];
+  return [...withAllowances(found, context.config.allow), ...checkAllowances(context)];
 }
 
 /** START-14: settings that contradict one another. */
@@ -74,13 +78,19 @@ function checkConflicts({ config, sourceOf }: CheckContext): Problem[] {
   return problems.found;
 }
 
-/** START-18 and START-19: the process itself. */
+/** START-17 to START-19: the process itself, and those it starts. */
 function checkProcess({ config, sourceOf, process: facts }: CheckContext): Problem[] {
   const problems = new ProblemList(sourceOf);
   if (config.dev) return [];
+  if (facts.unconfined !== undefined && config.components.length > 0) {
+    problems.add('START-17', 'components', {
+      summary: `Components cannot be confined here: ${facts.unconfined}.`,
+      why: 'A component that breaks out of its sandbox would be a process with all rights of the host.',
+      fix: 'Start the host with node host.js, which takes the Node it was made for; npm run setup fetches it.',
+    });
+  }
   if (facts.uid === 0) {
     problems.add('START-18', 'dev', {
-      warning: true,
       summary: 'The host runs as root.',
       why: 'It needs no such rights, and whoever finds a way through it would have them.',
       fix: 'Run it as a user of its own (User= in a unit, --user for containers), or set dev: true.',
@@ -88,9 +98,18 @@ function checkProcess({ config, sourceOf, process: facts }: CheckContext): Probl
   }
   if (facts.inspectorOpen) {
     problems.add('START-19', 'dev', {
+      allowance: 'debugger',
       summary: 'A debugger port is open.',
       why: 'Whoever reaches it reads every key and runs code in the host.',
       fix: 'Start without --inspect, or set dev: true on a development machine.',
+    });
+  }
+  if (facts.dumpsCore) {
+    problems.add('START-19', 'dev', {
+      allowance: 'core-dumps',
+      summary: 'A crash would write the memory of the host to a file.',
+      why: 'Whoever reads the file has every key that the host held.',
+      fix: 'Set the limit of core files to 0 (LimitCORE=0 in a unit, --ulimit core=0 for containers, ulimit -c 0 in a shell).',
     });
   }
   return problems.found;

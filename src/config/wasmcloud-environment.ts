@@ -38,22 +38,13 @@ interface Refused {
   readonly fix: string;
 }
 
-const useCreds = (partition: 'NATS' | 'CTL' | 'RPC'): string =>
-  `Write a creds file (mode 0600) and set WASMCLOUD_${partition}_CREDS to its path.`;
-
-/** Variables that hold a credential itself. */
+/** Variables that hold a secret itself for which there is no setting but that of its file. */
 export const REFUSED_WASMCLOUD: Readonly<Record<string, Refused>> = {
   WASMCLOUD_HOST_SEED: {
     what: 'host seed',
     setting: 'hostSeedFile',
     fix: 'Write the seed to a file (mode 0600) and set TRELLIS_HOST_SEED_FILE to its path.',
   },
-  WASMCLOUD_NATS_JWT: { what: 'user JWT', setting: 'rpc.credsFile', fix: useCreds('NATS') },
-  WASMCLOUD_NATS_SEED: { what: 'user seed', setting: 'rpc.credsFile', fix: useCreds('NATS') },
-  WASMCLOUD_CTL_JWT: { what: 'user JWT', setting: 'ctl.credsFile', fix: useCreds('CTL') },
-  WASMCLOUD_CTL_SEED: { what: 'user seed', setting: 'ctl.credsFile', fix: useCreds('CTL') },
-  WASMCLOUD_RPC_JWT: { what: 'user JWT', setting: 'rpc.credsFile', fix: useCreds('RPC') },
-  WASMCLOUD_RPC_SEED: { what: 'user seed', setting: 'rpc.credsFile', fix: useCreds('RPC') },
 };
 
 /** Variables of 1.x without a counterpart here (yet): said, not refused, so that a host can be moved over as it is. */

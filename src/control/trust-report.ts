@@ -21,6 +21,8 @@ export interface TrustReport {
   readonly delegatedBy: string;
   /** When its delegation ends, milliseconds since the epoch; absent without one. */
   readonly expiresMs?: number;
+  /** Names of the refusals at start that its operator has accepted; absent from hosts that do not tell. */
+  readonly allowed?: readonly string[];
 }
 
 const MAX_REPORTS = 10_000;
@@ -84,15 +86,24 @@ export async function gatherTrustReports(ctl: Bus, lattice: LatticeName, withinM
 export function readReport(payload: Uint8Array): TrustReport | undefined {
   try {
     const value = JSON.parse(Buffer.from(payload).toString('utf8')) as Partial<Record<keyof TrustReport, unknown>>;
-    const { host, version, verify, epoch, issuers, kid, delegatedBy, expiresMs } = value;
+    const { host, version, verify, epoch, issuers, kid, delegatedBy, expiresMs, allowed } = value;
     const words = [host, version, verify, delegatedBy];
     if (!words.every((word) => typeof word === 'string' && word.length <= 128)) return undefined;
     if (!Number.isSafeInteger(epoch) || !Array.isArray(issuers) || !issuers.every((key) => typeof key === 'string'))
       return undefined;
     if (kid !== undefined && typeof kid !== 'string') return undefined;
     if (expiresMs !== undefined && typeof expiresMs !== 'number') return undefined;
+    if (allowed !== undefined && !isListOfNames(allowed)) return undefined;
     return value as TrustReport;
   } catch {
     return undefined;
   }
+}
+
+const MAX_NAMES = 64;
+
+function isListOfNames(value: unknown): boolean {
+  return (
+    Array.isArray(value) && value.length <= MAX_NAMES && value.every((name) => typeof name === 'string' && name.length <= 64)
+  );
 }

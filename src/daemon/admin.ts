@@ -16,6 +16,8 @@ export interface Readiness {
   readonly state: string;
   readonly degraded: readonly string[];
   readonly connections?: { readonly ctl: boolean; readonly rpc: boolean };
+  /** Refusals at start that an operator has accepted. */
+  readonly allowed?: readonly string[];
 }
 
 /** The running endpoint. */
@@ -88,10 +90,11 @@ async function answer(
       return send(200, '{"status":"ok"}');
     case '/readyz': {
       const status = options.status();
-      if (status?.ready === true) return send(200, '{"status":"ok"}');
+      const accepted = status?.allowed === undefined || status.allowed.length === 0 ? undefined : status.allowed;
+      if (status?.ready === true) return send(200, JSON.stringify({ status: 'ok', allowed: accepted }));
       const { state, degraded, connections } = status ?? { state: 'starting', degraded: [] };
       const reason = REASONS[state] ?? state;
-      return send(503, JSON.stringify({ status: 'failure', reason, state, degraded, connections }));
+      return send(503, JSON.stringify({ status: 'failure', reason, state, degraded, connections, allowed: accepted }));
     }
     case '/metrics':
       try {

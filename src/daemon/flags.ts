@@ -24,6 +24,11 @@ const SECRET_FLAGS: Readonly<Record<string, string>> = {
   '--ctl-jwt': '--ctl-jwt-file',
   '--rpc-seed': '--rpc-seed-file',
   '--rpc-jwt': '--rpc-jwt-file',
+  ...Object.fromEntries(
+    ['nats', 'ctl', 'rpc'].flatMap((name) =>
+      ['user', 'password', 'pass', 'token'].map((word) => [`--${name}-${word}`, `--${name === 'ctl' ? 'ctl' : 'rpc'}-creds`]),
+    ),
+  ),
 };
 
 const EXAMPLES = `

@@ -5,8 +5,8 @@
 // The first of all imports: it sets flags that hold from then on.
 import { startingIsOver } from './starting.ts';
 import { writeFileSync } from 'node:fs';
-import inspector from 'node:inspector';
 import { CommanderError } from 'commander';
+import { ALLOWANCES, allowed } from '../config/allowances.ts';
 import type { CheckContext } from '../config/check-context.ts';
 import { loadConfig } from '../config/load.ts';
 import type { LoadedConfig } from '../config/load.ts';
@@ -24,6 +24,7 @@ import { Scrubber } from '../telemetry/scrub.ts';
 import { readFlags } from './flags.ts';
 import type { DaemonFlags } from './flags.ts';
 import { keyFacts } from './key-facts.ts';
+import { processFacts } from './process-facts.ts';
 
 /** Runs the daemon's command line and returns its exit code. */
 async function main(argv: readonly string[]): Promise<number> {
@@ -49,6 +50,10 @@ async function main(argv: readonly string[]): Promise<number> {
   const log = createLogger({ ...loaded.config.log, scrubber: scrubberOf(loaded.config) });
   forgetSecrets();
   for (const { code, setting, source, summary, fix } of problems) log.warn({ code, setting, source, fix }, summary);
+  for (const name of allowed(loaded.config.allow)) {
+    const { code, danger } = ALLOWANCES[name];
+    log.warn({ code, allow: name }, `${name} is allowed: ${danger}`);
+  }
   onCrash(log);
   return run(loaded.config, log);
 }
@@ -76,7 +81,7 @@ function startProblems(loaded: LoadedConfig): Problem[] {
     config: loaded.readable,
     sourceOf: (setting) => loaded.sourceOf(setting),
     keys: keyFacts,
-    process: { uid: process.geteuid?.(), inspectorOpen: inspector.url() !== undefined, nowMs: Date.now() },
+    process: processFacts(),
   };
   return checkStart(context);
 }
@@ -84,8 +89,8 @@ function startProblems(loaded: LoadedConfig): Problem[] {
 /** Everything secret that the configuration names, so that no log line shows it. */
 function scrubberOf(config: HostConfig): Scrubber {
   const scrubber = new Scrubber();
-  if (config.trust.clusterSeed !== undefined) scrubber.register(config.trust.clusterSeed);
   const { ctl, rpc } = config;
+  for (const seed of [config.trust.clusterSeed, ctl.seed, rpc.seed]) if (seed !== undefined) scrubber.register(seed);
   const files = [
     config.hostSeedFile,
     config.trust.clusterSeedFile,

@@ -32,14 +32,14 @@ const MAX_BACKLOG_BYTES = 128 * 1024 * 1024;
 export async function connectPartition(options: PartitionOptions): Promise<LatticeConnection> {
   const { partition, servers, tls, name, log } = options;
   const lattice = latticeName(options.lattice);
-  const endpoints = resolveEndpoints(servers, tls, options.allowInsecure);
+  const endpoints = resolveEndpoints(servers, tls, options.allowPlaintext);
   const fields = { partition, servers: endpoints.servers };
   const credentials = openCredentials(options, {
     secret: (text) => log.scrubber.register(text),
     kept: (reason) =>
       log.error({ ...fields, code: 'TRELLIS_NATS_CREDENTIALS_KEPT' }, `the new credentials are not used: ${reason}`),
   });
-  if (credentials === undefined && !endpoints.loopback && options.allowInsecure !== true) {
+  if (credentials === undefined && tls?.certFile === undefined && !endpoints.loopback && options.allowAnonymous !== true) {
     throw new TrellisError('TRELLIS_NATS_CREDENTIALS_REQUIRED', {
       message: `the ${partition} connection to ${endpoints.servers.join(', ')} has no credentials`,
     });
@@ -48,7 +48,7 @@ export async function connectPartition(options: PartitionOptions): Promise<Latti
     log.warn({ ...fields, file }, 'other users of this machine can read this credentials file; chmod 600 it');
   }
   const inboxPrefix = ownInboxPrefix({ partition, lattice, userKey: credentials?.userKey, configured: options.inboxPrefix });
-  const pace = new ReconnectPace();
+  const pace = new ReconnectPace(options);
   let nc: NatsConnection;
   try {
     nc = await connect({
@@ -57,7 +57,7 @@ export async function connectPartition(options: PartitionOptions): Promise<Latti
       inboxPrefix,
       timeout: options.connectTimeoutMs ?? 5_000,
       pingInterval: options.pingIntervalMs ?? 4_000,
-      maxPingOut: MAX_PINGS_OUT,
+      maxPingOut: options.maxPingsOut ?? MAX_PINGS_OUT,
       reconnect: true,
       maxReconnectAttempts: -1,
       reconnectDelayHandler: () => pace.nextDelayMs(),

@@ -10,6 +10,9 @@ export interface CredentialFiles {
   readonly credsFile?: string | undefined;
   readonly jwtFile?: string | undefined;
   readonly seedFile?: string | undefined;
+  /** The same two as texts, from the environment; they cannot be replaced while the process runs. */
+  readonly jwt?: string | undefined;
+  readonly seed?: string | undefined;
 }
 
 /** What the client library sends in its CONNECT. */
@@ -83,6 +86,7 @@ export class Credentials {
   }
 
   #refresh(): void {
+    if (Object.values(this.#files).every((file) => file === undefined)) return;
     try {
       const text = readFiles(this.#files);
       if (digestOf(text) === this.#current.digest) return;
@@ -102,8 +106,12 @@ export class Credentials {
  * @throws TRELLIS_NATS_CREDENTIALS_INVALID, naming the file and never its contents.
  */
 export function openCredentials(files: CredentialFiles, events: CredentialEvents): Credentials | undefined {
-  const { credsFile, jwtFile, seedFile } = files;
-  if (credsFile === undefined && jwtFile === undefined && seedFile === undefined) return undefined;
+  const { credsFile, jwtFile, seedFile, jwt, seed } = files;
+  if (credsFile === undefined && jwtFile === undefined && seedFile === undefined) {
+    if (jwt === undefined && seed === undefined) return undefined;
+    // Without files there is nothing to read again, and no text to keep.
+    return new Credentials({}, parse([jwt, seed].join('\n'), { jwt, seed }, events), events);
+  }
   if (credsFile !== undefined && (jwtFile !== undefined || seedFile !== undefined)) {
     throw invalid('set credsFile, or jwtFile and seedFile, not both');
   }
@@ -146,7 +154,7 @@ function readText(file: string): string {
 }
 
 function parse(text: string, files: CredentialFiles, events: CredentialEvents): Snapshot {
-  const where = quote(files.credsFile ?? files.seedFile);
+  const where = quote(files.credsFile ?? files.seedFile ?? 'the environment');
   // In a credentials file the two are framed; in files of their own they stand bare. Their alphabets cannot be mixed up.
   const seed = /(?:^|\n)[ \t]*(SU[A-Z2-7]{56})[ \t]*(?:\n|$)/.exec(text)?.[1];
   const found = /(?:^|\n)[ \t]*(ey[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)[ \t]*(?:\n|$)/.exec(text)?.[1];
@@ -154,7 +162,8 @@ function parse(text: string, files: CredentialFiles, events: CredentialEvents): 
   const jwt = found === undefined ? undefined : Buffer.from(found, 'latin1').toString('latin1');
   const digest = digestOf(text);
   if (seed === undefined) throw invalid(`${where} holds no user seed`);
-  if (jwt === undefined && (files.credsFile ?? files.jwtFile) !== undefined) throw invalid(`${where} holds no user JWT`);
+  if (jwt === undefined && (files.credsFile ?? files.jwtFile ?? files.jwt) !== undefined)
+    throw invalid(`${where} holds no user JWT`);
   events.secret(seed);
   let keys: KeyPair;
   let userKey: string;

@@ -49,15 +49,15 @@ interface Address {
  * server, or an impostor, that offers none), and for an IP address it accepts any certificate made out to `localhost`.
  * So a TLS object is always given where TLS is due, and an IP address needs `serverName`.
  *
- * @param allowInsecure Plain text beyond loopback, for networks that are encrypted below NATS.
+ * @param allowPlaintext Plain text beyond loopback, for networks that are encrypted below NATS.
  * @throws TRELLIS_NATS_SERVERS_INVALID, TRELLIS_NATS_TLS_REQUIRED, TRELLIS_NATS_TLS_INVALID
  */
-export function resolveEndpoints(servers: readonly string[], tls: TlsSettings | undefined, allowInsecure = false): Endpoints {
+export function resolveEndpoints(servers: readonly string[], tls: TlsSettings | undefined, allowPlaintext = false): Endpoints {
   if (servers.length === 0) throw new TrellisError('TRELLIS_NATS_SERVERS_INVALID', { message: 'no NATS server is configured' });
   const addresses = servers.map(parseAddress);
   const loopback = addresses.every(({ host }) => isLoopback(host));
   const wanted = tls !== undefined || addresses.some((address) => address.tls);
-  if (!wanted && !loopback && !allowInsecure) {
+  if (!wanted && !loopback && !allowPlaintext) {
     throw new TrellisError('TRELLIS_NATS_TLS_REQUIRED', {
       message: `the connection to ${addresses.map((address) => address.host).join(', ')} would not be encrypted`,
     });

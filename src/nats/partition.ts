@@ -1,12 +1,13 @@
 import type { Logger } from '../telemetry/log.ts';
 import type { CredentialFiles } from './credentials.ts';
 import type { TlsSettings } from './endpoint.ts';
+import type { ReconnectTimes } from './reconnect-pace.ts';
 
 /** Which half of the lattice a connection belongs to. */
 export type Partition = 'ctl' | 'rpc';
 
 /** What {@link connectPartition} takes. */
-export interface PartitionOptions extends CredentialFiles {
+export interface PartitionOptions extends CredentialFiles, ReconnectTimes {
   readonly partition: Partition;
   readonly lattice: string;
   /** `nats://host:port` or `tls://host:port`; without user, password or token. */
@@ -22,8 +23,12 @@ export interface PartitionOptions extends CredentialFiles {
   readonly log: Logger;
   /** For one dial, login included, milliseconds. Default 5 000. */
   readonly connectTimeoutMs?: number | undefined;
-  /** Between two pings, milliseconds; a dead connection is noticed after three of them. Default 4 000. */
+  /** Between two pings, milliseconds. Default 4 000. */
   readonly pingIntervalMs?: number | undefined;
-  /** Allows plain text and anonymous logins beyond loopback. */
-  readonly allowInsecure?: boolean | undefined;
+  /** Pings that may stay unanswered before the connection counts as dead. Default 2. */
+  readonly maxPingsOut?: number | undefined;
+  /** Allows plain text beyond loopback. */
+  readonly allowPlaintext?: boolean | undefined;
+  /** Allows a login as nobody beyond loopback. */
+  readonly allowAnonymous?: boolean | undefined;
 }

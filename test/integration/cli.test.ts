@@ -199,7 +199,7 @@ describe('host.js', () => {
   });
 
   it('starts nothing with problems, and says them on standard error', async () => {
-    const end = await daemon('--lattice', '*');
+    const end = await daemon('--dev', '--lattice', '*');
     expect([end.code, end.stdout]).toEqual([78, '']);
     expect(end.stderr).toContain('Not started: 1 problem');
   });

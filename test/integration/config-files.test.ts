@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -31,7 +31,13 @@ function check(loaded: LoadedConfig, facts: { uid?: number; nowMs?: number } = {
     config: loaded.config!,
     sourceOf: (setting) => loaded.sourceOf(setting),
     keys: keyFacts,
-    process: { uid: facts.uid ?? process.geteuid?.(), inspectorOpen: false, nowMs: facts.nowMs ?? Date.now() },
+    process: {
+      uid: facts.uid ?? process.geteuid?.(),
+      inspectorOpen: false,
+      dumpsCore: false,
+      unconfined: undefined,
+      nowMs: facts.nowMs ?? Date.now(),
+    },
   });
 }
 const codes = (found: readonly { code: string }[]): string[] => found.map(({ code }) => code);
@@ -192,12 +198,64 @@ describe('files that settings name', () => {
     }
   });
 
+  it('START-01 refuses a login by password in a creds file, and a JWT that asks for no proof', () => {
+    for (const text of [
+      'user: ada\npassword: hunter22\n',
+      '{"url":"nats://x","token":"hunter22"}',
+      'nats://ada:hunter22@127.0.0.1:4222\n',
+    ]) {
+      const found = check(load(`dev: true\nrpc:\n  credsFile: ${write('plain.creds', text)}\n`));
+      expect(found).toMatchObject([
+        { code: 'START-06', summary: expect.stringContaining('user and password, or by token') as string },
+      ]);
+      expect(JSON.stringify(found)).not.toContain('hunter22');
+    }
+    const user = operator('op3').addAccount('rpc').addUser('bearer');
+    const claims = JSON.parse(Buffer.from(user.jwt.split('.')[1]!, 'base64url').toString()) as { nats: Record<string, unknown> };
+    claims.nats['bearer_token'] = true;
+    const jwt = ['e30', Buffer.from(JSON.stringify(claims)).toString('base64url'), 'sig'].join('.');
+    const files = `jwtFile: ${write('bearer.jwt', jwt)}, seedFile: ${write('bearer.nk', user.seed)}`;
+    const found = check(load(`dev: true\nrpc: {${files}}\n`));
+    expect(found).toMatchObject([{ code: 'START-01', summary: expect.stringContaining('bearer') as string }]);
+  });
+
+  it('START-20 refuses a component file that others may replace, unless it has a digest', () => {
+    const folder = join(dir, 'components');
+    mkdirSync(folder, { recursive: true });
+    const file = join(folder, 'a.wasm');
+    writeFileSync(file, 'x', { mode: 0o644 });
+    const ask = (more = '', facts = {}) =>
+      codes(check(load(`components: [{id: a, file: ${file}${more}}]\n`), { uid: process.geteuid?.() ?? 0, ...facts })).filter(
+        (code) => code !== 'START-18',
+      );
+    expect(ask()).toEqual([]);
+    chmodSync(file, 0o666);
+    expect(ask()).toEqual(['START-20']);
+    expect(ask(`, digest: "sha256:${'0'.repeat(64)}"`)).toEqual([]);
+    chmodSync(file, 0o644);
+    chmodSync(folder, 0o777);
+    expect(ask()).toEqual(['START-20']);
+    // As in /tmp: others may write there, and only the owner may replace what is there.
+    chmodSync(folder, 0o1777);
+    expect(ask()).toEqual([]);
+    chmodSync(folder, 0o755);
+    const link = join(dir, 'link.wasm');
+    rmSync(link, { force: true });
+    chmodSync(file, 0o666);
+    symlinkSync(file, link);
+    expect(codes(check(load(`components: [{id: a, file: ${link}}]\n`), { uid: 0 }))).toEqual(['START-20', 'START-18']);
+    chmodSync(file, 0o644);
+    if (process.geteuid?.() === 0) return;
+    expect(ask('', { uid: 54_321 })).toEqual(['START-20']);
+  });
+
   it('START-04 refuses one identity for both connections outside development, by path, link or copy', () => {
     const user = operator('op2').addAccount('both').addUser('u');
     const link = join(dir, 'link.creds');
     symlinkSync(user.credsFile, link);
     chmodSync(user.credsFile, 0o600);
-    for (const second of [user.credsFile, link]) {
+    const copy = write('copy.creds', `# the same user\n${readFileSync(user.credsFile, 'utf8')}`);
+    for (const second of [user.credsFile, link, copy]) {
       const yaml = (dev: boolean): string => `dev: ${dev}\nctl: {credsFile: ${user.credsFile}}\nrpc: {credsFile: ${second}}\n`;
       expect(codes(check(load(yaml(false)))).filter((code) => code !== 'START-18')).toEqual(['START-04']);
       expect(codes(check(load(yaml(true))))).toEqual([]);

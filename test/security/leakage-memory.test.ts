@@ -48,6 +48,7 @@ describe('a running daemon that has its seeds from files', () => {
         TRELLIS_CTL_CREDS_FILE: secretFile('ctl.creds', readFileSync(ctl.credsFile, 'utf8')),
         TRELLIS_RPC_CREDS_FILE: secretFile('rpc.creds', readFileSync(rpc.credsFile, 'utf8')),
         TRELLIS_HOST_SEED_FILE: secretFile('host.seed', `${host}\n`),
+        TRELLIS_DEV: 'true',
         TRELLIS_TRUST_CLUSTER_SEED_FILE: secretFile('cluster.seed', `${cluster}\n`),
         TRELLIS_CACHE_DIR: join(dir, 'cache'),
         TRELLIS_STATE_DIR: join(dir, 'state'),

@@ -56,6 +56,7 @@ describe('a running daemon', () => {
           TRELLIS_CTL_CREDS_FILE: ctl.credsFile,
           TRELLIS_RPC_CREDS_FILE: rpc.credsFile,
           TRELLIS_HOST_SEED_FILE: secretFile('host.seed', host),
+          TRELLIS_ALLOW: 'root,seed-in-environment,partition,vulnerable-server',
           TRELLIS_CACHE_DIR: join(dir, 'cache'),
           TRELLIS_STATE_DIR: join(dir, 'state'),
           ...(place === 'file'

@@ -12,6 +12,8 @@ interface HostRow {
   readonly expiresMs: number | undefined;
   readonly verify: string;
   readonly version: string;
+  /** Refusals at start that its operator has accepted. */
+  readonly allowed: readonly string[];
 }
 
 /** `trellis keys issuers`: which cluster keys count in a lattice, and what each host goes by. */
@@ -48,27 +50,30 @@ export function registerIssuers(keys: Command): void {
 
 /** Hosts that report, and those that only have an entry in the bucket. */
 export function hostRows({ reports, members }: LatticeTrust): readonly HostRow[] {
-  const rows: HostRow[] = reports.map(({ host, epoch, delegatedBy, expiresMs, verify, version }) => {
-    return { host, epoch, delegatedBy, expiresMs, verify, version };
+  const rows: HostRow[] = reports.map(({ host, epoch, delegatedBy, expiresMs, verify, version, allowed = [] }) => {
+    return { host, epoch, delegatedBy, expiresMs, verify, version, allowed };
   });
   for (const { host, delegatedBy, expiresMs } of members) {
     if (rows.some((row) => row.host === host)) continue;
-    rows.push({ host, epoch: undefined, delegatedBy, expiresMs, verify: '', version: '' });
+    rows.push({ host, epoch: undefined, delegatedBy, expiresMs, verify: '', version: '', allowed: [] });
   }
   return rows;
 }
 
 /** The rows as lines. */
 export function hostTable(hosts: readonly HostRow[]): string[] {
+  // A column for what should not be there: only where it is.
+  const some = hosts.some(({ allowed }) => allowed.length > 0);
   return tableLines(
-    ['HOST', 'EPOCH', 'DELEGATED BY', 'UNTIL', 'VERIFY', 'VERSION'],
-    hosts.map(({ host, epoch, delegatedBy, expiresMs, verify, version }) => [
+    ['HOST', 'EPOCH', 'DELEGATED BY', 'UNTIL', 'VERIFY', 'VERSION', ...(some ? ['ALLOWED AT START'] : [])],
+    hosts.map(({ host, epoch, delegatedBy, expiresMs, verify, version, allowed }) => [
       host,
       epoch ?? 'silent',
       delegatedBy === host ? '' : delegatedBy,
       expiresMs === undefined ? '' : new Date(expiresMs).toISOString(),
       verify,
       version,
+      ...(some ? [allowed.join(', ')] : []),
     ]),
   );
 }

@@ -106,8 +106,45 @@ describe('loadConfig', () => {
     const strange = loadConfig({ env: { TRELLIS_PORT_4222_TCP_ADDR: '10.0.0.1', WASMCLOUD_OCI_REGISTRY: 'r' } }).problems;
     expect(strange.map((problem) => problem.severity)).toEqual(['warning', 'warning']);
     expect(loadConfig({ env: { WASMCLOUD_HOST_SEED: 'SN' } }).problems).toMatchObject([
-      { code: 'START-14', setting: 'hostSeedFile' },
+      { code: 'START-11', setting: 'hostSeedFile' },
     ]);
+  });
+
+  it('START-01 refuses a login by password or token as a variable and as a setting, and shows none', () => {
+    for (const name of [
+      'NATS_USER',
+      'NATS_PASSWORD',
+      'NATS_TOKEN',
+      'WASMCLOUD_NATS_USER',
+      'TRELLIS_RPC_PASSWORD',
+      'TRELLIS_CTL_TOKEN',
+    ]) {
+      const { problems } = loadConfig({ env: { [name]: 'hunter22' } });
+      expect(problems, name).toMatchObject([{ code: 'START-01', severity: 'refused', setting: name }]);
+      expect(JSON.stringify(problems)).not.toContain('hunter22');
+    }
+    expect(
+      loadConfig({ env: { NATS_USER: '', NATS_URL: 'nats://127.0.0.1', NATS_SERVER: '/usr/bin/nats-server' } }).problems,
+    ).toEqual([]);
+  });
+
+  it('reads JWT and seed of wasmCloud 1.x, for each connection or for both, and the names of their files', () => {
+    const { config, problems } = loadConfig({
+      env: { WASMCLOUD_NATS_SEED: 'SUAAA', WASMCLOUD_RPC_SEED: 'SUBBB', WASMCLOUD_NATS_JWT: 'ey.a.b' },
+    });
+    expect(problems).toEqual([]);
+    expect(config).toMatchObject({ ctl: { jwt: 'ey.a.b', seed: 'SUAAA' }, rpc: { jwt: 'ey.a.b', seed: 'SUBBB' } });
+    const files = loadConfig({
+      env: { WASMCLOUD_CTL_SEED_FILE: '/c.nk', WASMCLOUD_NATS_SEED_FILE: '/n.nk', WASMCLOUD_RPC_JWT_FILE: '/r.jwt' },
+    });
+    expect(files.config).toMatchObject({ ctl: { seedFile: '/c.nk' }, rpc: { seedFile: '/n.nk', jwtFile: '/r.jwt' } });
+  });
+
+  it('adds up a flag for a list that is repeated, over what stands below', () => {
+    const setting = listSettings().find(({ name }) => name === 'allow')!;
+    const flags = ['root', 'plaintext,core-dumps'].map((text) => ({ flag: '--allow', setting, text }));
+    expect(loadConfig({ flags, env: { TRELLIS_ALLOW: 'anonymous' } }).config?.allow).toEqual(['root', 'plaintext', 'core-dumps']);
+    expect(loadConfig({ env: { TRELLIS_ALLOW: 'anonymous' } }).config?.allow).toEqual(['anonymous']);
   });
 
   it('LEK-02 names the setting and never the value when a seed stands in the wrong place', () => {
@@ -140,7 +177,13 @@ describe('listSettings', () => {
 
   it('gives secrets no flag', () => {
     const secrets = listSettings().filter((candidate) => candidate.secret);
-    expect(secrets.map((candidate) => candidate.name)).toEqual(['trust.clusterSeed']);
+    expect(secrets.map((candidate) => candidate.name)).toEqual([
+      'ctl.jwt',
+      'ctl.seed',
+      'rpc.jwt',
+      'rpc.seed',
+      'trust.clusterSeed',
+    ]);
     expect(secrets.flatMap((candidate) => candidate.flags)).toEqual([]);
   });
 });

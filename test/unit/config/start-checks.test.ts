@@ -17,7 +17,7 @@ function check(input: HostConfigInput, facts: Partial<CheckContext['process']> =
     config: parseConfig(input),
     sourceOf: () => 'a test',
     keys: keyFacts,
-    process: { uid: 1000, inspectorOpen: false, nowMs: Date.now(), ...facts },
+    process: { uid: 1000, inspectorOpen: false, dumpsCore: false, unconfined: undefined, nowMs: Date.now(), ...facts },
   });
   return { found, codes: found.map(({ code, severity }) => (severity === 'warning' ? `(${code})` : code)) };
 }
@@ -41,7 +41,7 @@ describe('checkStart', () => {
     expect(check({ rpc: { servers: ['nats://nats.example'] } }).codes).toEqual(['START-02', 'START-03', 'START-10']);
     expect(check({ dev: true, rpc: { servers: ['nats://10.1.2.3:4222'] } }).codes).toEqual(['START-02', 'START-03', 'START-10']);
     const proper = check({ rpc: remote, trust: { clusterSeed: seedOf(cluster) } }).codes;
-    expect(without(proper, 'START-06', 'START-12', '(START-11)')).toEqual([]);
+    expect(without(proper, 'START-06', 'START-12', 'START-11')).toEqual([]);
   });
 
   it('knows this computer by its names', () => {
@@ -87,8 +87,29 @@ describe('checkStart', () => {
     }
   });
 
-  it('START-11 mentions a seed in the environment outside development', () => {
-    expect(check({ trust: { clusterSeed: seedOf(cluster) } }).codes).toEqual(['(START-11)']);
+  it('START-11 refuses seeds in the environment outside development', () => {
+    const user = SigningKey.generate('user');
+    expect(check({ trust: { clusterSeed: seedOf(cluster) } }).codes).toEqual(['START-11']);
+    expect(check({ trust: { clusterSeed: seedOf(cluster) }, dev: true }).codes).toEqual([]);
+    expect(check({ rpc: { seed: seedOf(user) } }).codes).toEqual(['START-11']);
+    expect(check({ rpc: { seed: seedOf(user) }, dev: true }).codes).toEqual([]);
+    expect(check({ ctl: { seed: seedOf(cluster) }, dev: true }).codes).toEqual(['START-06']);
+    expect(check({ ctl: { jwt: 'ey.ey.ey' }, dev: true }).codes).toEqual(['START-14', 'START-06']);
+    expect(without(check({ ctl: { seed: seedOf(user), seedFile: '/nowhere' }, dev: true }).codes, 'START-06')).toEqual([
+      'START-14',
+    ]);
+    expect(JSON.stringify(check({ ctl: { seed: seedOf(cluster) } }).found)).not.toContain(seedOf(cluster).slice(2, 40));
+  });
+
+  it('START-04 CRD-08 knows one user in the environment for both', () => {
+    const seed = seedOf(SigningKey.generate('user'));
+    const allow = ['seed-in-environment'];
+    const both = { ctl: { seed }, rpc: { seed }, allow };
+    expect(check(both).codes).toEqual(['START-11', 'START-11', 'START-04']);
+    expect(check({ ...both, allow: [...allow, 'same-credentials'] }).found.map(({ severity }) => severity)).toEqual(
+      Array(3).fill('allowed'),
+    );
+    expect(check({ ...both, rpc: { seed: seedOf(SigningKey.generate('user')) } }).codes).toEqual(['START-11', 'START-11']);
   });
 
   it('START-14 refuses conflicts', () => {
@@ -170,8 +191,19 @@ describe('checkStart', () => {
   });
 
   it('START-18 and START-19 look at the process, outside development', () => {
-    expect(check({}, { uid: 0, inspectorOpen: true }).codes).toEqual(['(START-18)', 'START-19']);
-    expect(check({ dev: true }, { uid: 0, inspectorOpen: true }).codes).toEqual([]);
+    expect(check({}, { uid: 0, inspectorOpen: true }).codes).toEqual(['START-18', 'START-19']);
+    expect(check({}, { dumpsCore: true }).found).toMatchObject([{ code: 'START-19', allowance: 'core-dumps' }]);
+    expect(check({ dev: true }, { uid: 0, inspectorOpen: true, dumpsCore: true }).codes).toEqual([]);
+  });
+
+  it('START-17 refuses components that cannot be confined, outside development', () => {
+    const components = [{ id: 'a', file: import.meta.filename, digest: `sha256:${'0'.repeat(64)}` }];
+    const unconfined = 'Node 22 does not know --allow-net';
+    expect(check({ components }, { unconfined }).found).toMatchObject([
+      { code: 'START-17', summary: expect.stringContaining('--allow-net') as string },
+    ]);
+    expect(check({}, { unconfined }).codes).toEqual([]);
+    expect(check({ components, dev: true }, { unconfined }).codes).toEqual([]);
   });
 
   it('prints problems with setting, source, reason and fix', () => {
@@ -183,11 +215,13 @@ describe('checkStart', () => {
          setting  rpc.servers[0] = nats://nats.example:4222   (from a test)
          why      A server that lets anybody in lets anybody read and answer invocations.
          fix      Set rpc.credsFile to this host's credentials.
+         or       accept the danger: --allow anonymous
 
        START-03  The rpc connection would leave this computer without TLS.
          setting  rpc.servers[0] = nats://nats.example:4222   (from a test)
          why      Anyone on the path could read and change traffic, and see the login.
          fix      Use tls:// and set rpc.tls.caFile. For a local sidecar use 127.0.0.1.
+         or       accept the danger: --allow plaintext
 
        START-10  This host would sign with an ad hoc key on a lattice beyond this computer.
          setting  trust.clusterSeedFile   (from a test)
