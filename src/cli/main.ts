@@ -48,6 +48,11 @@ const COMMANDS: readonly CommandEntry[] = [
   { name: 'wire', summary: 'encode, decode and check values as wRPC writes them', load: () => import('./commands/wire.ts') },
   { name: 'keys', summary: 'make, show, delegate, rotate and revoke keys', load: () => import('./commands/keys.ts') },
   {
+    name: 'auth',
+    summary: 'make NATS operator, accounts, users and their permissions; configure servers',
+    load: () => import('./commands/auth.ts'),
+  },
+  {
     name: 'issuer',
     summary: 'run the issuer service: signs delegations for the hosts of an allow-list',
     load: () => import('./commands/issuer.ts'),
