@@ -819,6 +819,13 @@ export const CATALOGUE = {
     'A connection to the lattice ended for good.',
     'Check the NATS server and the credentials, then start the host again; a supervisor does so by itself.',
   ),
+  TRELLIS_HOST_DEGRADED: entry(
+    'system',
+    EXIT.unexpected,
+    true,
+    'The host goes on, but not with everything: the reasons stand beside this code, in the log and on /readyz.',
+    'Restore what the reason names; the host recovers by itself and says so.',
+  ),
   TRELLIS_STATE_DIR: entry(
     'user',
     EXIT.config,

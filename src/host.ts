@@ -1,6 +1,6 @@
 import { joinAudit, openAudit } from './audit-trail.ts';
 import { openAheadFile, openTrustFileIn } from './state-dir.ts';
-import type { Clock } from './clock.ts';
+import { systemClock, type Clock } from './clock.ts';
 import { Deadline, drainInOrder } from './invocation/drain.ts';
 import { allowed } from './config/allowances.ts';
 import { remoteServers } from './config/check-context.ts';
@@ -14,6 +14,7 @@ import { LinkTable } from './invocation/link-table.ts';
 import { joinLattice, type Member } from './member.ts';
 import { serveComponent, type ServedComponent, type ServeOptions } from './served-component.ts';
 import { createObserver } from './invocation/observer.ts';
+import { Health } from './telemetry/health.ts';
 import type { Audit } from './telemetry/audit.ts';
 import type { Logger } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
@@ -102,6 +103,11 @@ function refuseOpenDoors(config: HostConfig): void {
   }
 }
 
+const INTERRUPTED = {
+  rpc: 'the rpc connection is interrupted: no invocation comes in or goes out',
+  ctl: 'the ctl connection is interrupted: invocations go on; control commands and news of trust do not arrive',
+} as const;
+
 /** How long the last replies may take to reach the server, once nothing is in flight or the drain time is over. */
 const FLUSH_MS = 500;
 /** A stop that waits for nothing still gives the server this long to confirm the end of the subscriptions. */
@@ -125,6 +131,7 @@ export class Host implements AsyncDisposable {
   readonly #key: SigningKey;
   readonly #links: LinkTable;
   readonly #admission: Admission;
+  readonly #health: Health;
   readonly #served: ServedComponent[] = [];
   #member: Member | undefined;
   #audit: Audit | undefined;
@@ -141,6 +148,8 @@ export class Host implements AsyncDisposable {
     this.id = key.publicKey;
     this.#links = new LinkTable(options.config.links);
     this.#admission = new Admission(options.config.limits);
+    const clock = options.clock ?? systemClock;
+    this.#health = new Health(options.log, () => clock.monotonicMs());
     this.closed = new Promise((resolve) => (this.#over = resolve));
   }
 
@@ -180,10 +189,19 @@ export class Host implements AsyncDisposable {
       });
     });
     metrics.inFlight(() => this.#admission.inFlight);
+    metrics.health(() => this.status());
     for (const partition of ['ctl', 'rpc'] as const) {
       const connection = member[partition];
       connection.onStatus((event) => {
-        if (event.type === 'reconnected') metrics.natsReconnected(partition);
+        if (event.type === 'reconnected') {
+          metrics.natsReconnected(partition);
+          // Only a round trip says that the server has the subscriptions again; an interruption ends the wait with an error.
+          connection.flush().then(
+            () => this.#health.set(partition, undefined),
+            () => {},
+          );
+        }
+        if (event.type === 'disconnected' && this.#draining === undefined) this.#health.set(partition, INTERRUPTED[partition]);
       });
       void connection.closed.then((reason) => {
         if (this.#draining === undefined) this.#over(new TrellisError('TRELLIS_LATTICE_LOST', { cause: reason }));
@@ -294,8 +312,7 @@ export class Host implements AsyncDisposable {
   /** A snapshot of what runs and how it is. */
   status(): HostStatus {
     const member = this.#member;
-    const connections = { ctl: member?.ctl.state === 'connected', rpc: member?.rpc.state === 'connected' };
-    const degraded = this.#ready ? (['ctl', 'rpc'] as const).filter((name) => !connections[name]).map(interrupted) : [];
+    const { degraded } = this.#health;
     const state = this.#state(degraded.length > 0);
     return {
       ready: state === 'serving',
@@ -311,7 +328,7 @@ export class Host implements AsyncDisposable {
         calls: component.stats.calls,
         pids: component.pids,
       })),
-      connections,
+      connections: { ctl: member?.ctl.state === 'connected', rpc: member?.rpc.state === 'connected' },
       allowed: allowed(this.#options.config.allow),
     };
   }
@@ -388,8 +405,3 @@ export class Host implements AsyncDisposable {
     await this.drain();
   }
 }
-
-const interrupted = (partition: 'ctl' | 'rpc'): string =>
-  partition === 'rpc'
-    ? 'the rpc connection is interrupted: no invocation comes in or goes out'
-    : 'the ctl connection is interrupted: invocations go on, control commands and news of trust do not arrive';

@@ -67,13 +67,36 @@ export function createExposition(counts: Counts): () => Promise<string> {
     counts.unsigned.out,
   );
   labelled('trellis_audit_lost_total', 'Audit records that could not be written or published.', 'sink', counts.auditLosses);
+  const gauge = (name: string, help: string, read: () => number): void =>
+    add(
+      new Gauge({
+        name,
+        help,
+        registers: [],
+        collect() {
+          this.set(read());
+        },
+      }),
+    );
+  gauge('trellis_in_flight', 'Invocations in this host now.', () => counts.inFlight());
+  gauge('trellis_ready', '1 while the host takes work and nothing is wrong, as /readyz says.', () =>
+    counts.health()?.ready === true ? 1 : 0,
+  );
+  gauge(
+    'trellis_degraded',
+    'Reasons for which the host is degraded; 0 if it is not.',
+    () => counts.health()?.degraded.length ?? 0,
+  );
   add(
     new Gauge({
-      name: 'trellis_in_flight',
-      help: 'Invocations in this host now.',
+      name: 'trellis_nats_connected',
+      help: '1 while the NATS connection of a partition stands.',
+      labelNames: ['partition'],
       registers: [],
       collect() {
-        this.set(counts.inFlight());
+        for (const partition of ['ctl', 'rpc'] as const) {
+          this.set({ partition }, counts.health()?.connections[partition] === true ? 1 : 0);
+        }
       },
     }),
   );

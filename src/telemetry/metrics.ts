@@ -22,6 +22,13 @@ export interface InvocationMeter {
   record(outcome: InvocationOutcome, durationMs: number): void;
 }
 
+/** What the metrics show of how a host is. */
+export interface HealthFacts {
+  readonly ready: boolean;
+  readonly degraded: readonly string[];
+  readonly connections: { readonly ctl: boolean; readonly rpc: boolean };
+}
+
 /** The host's metrics. Label values come from this host's own configuration and catalogue, never from a peer. */
 export interface Metrics {
   /** The meter of `operation` (`instance/function`) of a component of this host; the same object for the same names. */
@@ -36,6 +43,8 @@ export interface Metrics {
   auditLost(sink: 'file' | 'events', count: number): void;
   /** Has the value read at each scrape, e.g. invocations in flight. */
   inFlight(read: () => number): void;
+  /** Has the host's own word of how it is read at each scrape. */
+  health(read: () => HealthFacts): void;
   runnerRestarted(component: string): void;
   natsReconnected(partition: 'ctl' | 'rpc'): void;
   /** All metrics in Prometheus text format. */
@@ -70,6 +79,8 @@ export interface Counts {
   /** By partition. */
   readonly reconnects: ReadonlyMap<string, number>;
   inFlight(): number;
+  /** `undefined` before the host has joined its lattice. */
+  health(): HealthFacts | undefined;
   /** Event loop delay since the last scrape. */
   readonly loopDelay: LoopDelay | undefined;
 }
@@ -118,6 +129,7 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
   ]);
   let meterCount = 0;
   let readInFlight = (): number => 0;
+  let readHealth = (): HealthFacts | undefined => undefined;
   const loopDelay = o.eventLoop === false ? undefined : monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS });
   loopDelay?.enable();
   let exposition: Promise<() => Promise<string>> | undefined;
@@ -138,6 +150,7 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
     restarts,
     reconnects,
     inFlight: () => readInFlight(),
+    health: () => readHealth(),
     loopDelay,
   };
 
@@ -159,6 +172,7 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
     unsigned: (direction, pair) => count(unsigned[direction], pair),
     auditLost: (sink, lost) => void auditLosses.set(sink, auditLosses.get(sink)! + lost),
     inFlight: (read) => void (readInFlight = read),
+    health: (read) => void (readHealth = read),
     runnerRestarted: (component) => count(restarts, component),
     natsReconnected: (partition) => count(reconnects, partition),
     text: async () => {

@@ -6,7 +6,7 @@ import { parseConfig, type HostConfigInput } from '../../src/config/schema.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import { startJwtServer, type JwtTestServer } from './nats-server.ts';
 import { Program } from './program.ts';
-import { callTiny, seedFile, startTrustCaller, TINY } from './trust-lattice.ts';
+import { seedFile, startTrustCaller, TINY } from './trust-lattice.ts';
 
 /** A daemon as an operator runs it: a process of its own with a configuration file. */
 export interface RunningDaemon extends AsyncDisposable {
@@ -117,8 +117,22 @@ export interface Load {
 /** More calls at once than this would be answered busy, which is another matter. */
 const MAX_OPEN = 300;
 
-/** About `perSecond` verified calls a second of `tiny`, whether or not the ones before have been answered. */
-export function startLoad(caller: Caller, perSecond = 1_000, timeoutMs = 20_000): Load {
+/** One verified call, whose answer must be what was sent. @throws what became of it instead */
+export async function callEcho(caller: Caller, target: string, timeoutMs: number): Promise<void> {
+  const text = Buffer.from(`${target} ${Math.random()}`.padEnd(40).slice(0, 40));
+  const params = Buffer.concat([Buffer.of(text.length), text]);
+  const answer = await caller.call({
+    target,
+    instance: 'trellis-samples:echo/bytes@0.1.0',
+    func: 'echo-bytes',
+    params,
+    timeoutMs,
+  });
+  if (!params.equals(answer)) throw new Error('a WRONG answer');
+}
+
+/** About `perSecond` verified calls a second, whether or not the ones before have been answered. */
+export function startLoad(caller: Caller, perSecond = 1_000, { target = 'tiny', timeoutMs = 20_000 } = {}): Load {
   const failures = new Map<string, number>();
   const counts = { sent: 0, ok: 0, worstMs: 0 };
   const open = new Set<Promise<void>>();
@@ -126,7 +140,7 @@ export function startLoad(caller: Caller, perSecond = 1_000, timeoutMs = 20_000)
     const sentMs = performance.now();
     counts.sent += 1;
     try {
-      await callTiny(caller, timeoutMs);
+      await callEcho(caller, target, timeoutMs);
       counts.ok += 1;
       counts.worstMs = Math.max(counts.worstMs, performance.now() - sentMs);
     } catch (error) {
