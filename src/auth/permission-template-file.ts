@@ -121,6 +121,7 @@ function readTemplate(file: string, bucketRights: BucketRights): PermissionTempl
     }
     for (const subject of [...granted.publish, ...granted.subscribe]) checkEntry(file, subject, all);
     for (const subject of granted.publish) checkPublish(file, subject);
+    for (const subject of granted.subscribe) checkSubscribe(file, subject, all);
     for (const [from, to] of Object.entries(part.also)) {
       if (!from.endsWith('.') || !to.endsWith('.')) refuse(file, `"${from}" and "${to}" must end with a dot`);
       checkEntry(file, `${from}x`, all);
@@ -172,6 +173,14 @@ function checkPublish(file: string, subject: string): void {
   const isChange = rest !== undefined && /^(?:\*|>|STREAM)/.test(rest) && !STREAM_VERBS.has(stream ?? '');
   if (isChange || subject === '$JS.>' || subject.startsWith('$JS.*')) refuse(file, `"${subject}" would allow to change streams`);
   if (/^\$SYS\.(?:>|\*|REQ\.(?:>|\*))/.test(subject)) refuse(file, `"${subject}" would allow to ask the server for anything`);
+}
+
+/** Servers let a user who may subscribe to `a.*` subscribe to `a.>`: what is granted is what is written. */
+function checkSubscribe(file: string, subject: string, known: TemplateRights['parameters']): void {
+  const last = subject.slice(subject.lastIndexOf('.') + 1);
+  const parameter = /^\{([A-Za-z0-9-]+)\}$/.exec(last)?.[1];
+  const isStar = last === '*' || (parameter !== undefined && known[parameter]!.fallback?.includes('*') === true);
+  if (isStar) refuse(file, `"${subject}" would allow more than one token at its end: write > there`);
 }
 
 function readYaml<T>(file: string, schema: z.ZodType<T>): T {

@@ -259,6 +259,13 @@ describe('a template file', () => {
     );
   });
 
+  it('is refused with a subscription that the server would take for a wider one', () => {
+    const ends = (last: string): unknown => load('a', `subscribe: ['a.{lattice}.${last}']\n`);
+    expect(() => ends('>')).not.toThrow();
+    expect(() => ends('b')).not.toThrow();
+    expect(() => ends('*')).toThrow('write > there');
+  });
+
   it('is refused with a setting nobody knows, a right that does not exist or a parameter that does nothing', () => {
     expect(() => load('a', 'deny: [b]\n')).toThrow('kind.yaml');
     expect(() => load('a', "buckets: [{ bucket: 'B', rights: [destroy] }]\n")).toThrow('no right to a bucket');

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type KeyPair, createAccount, createOperator, createUser } from 'nkeys.js';
+import { SigningKey } from '../../src/trust/nkey.ts';
 
 /** What a user may do; a list left out allows everything. `{user}` in a subject stands for the user's public key. */
 export interface UserPermissions {
@@ -43,10 +43,10 @@ function base32(bytes: Uint8Array): string {
 }
 
 /** A NATS JWT, version 2: `ed25519-nkey` over `header.claims`, where `jti` is the digest of the claims without it. */
-function encodeJwt(signer: KeyPair, subject: string, name: string, nats: object, expSeconds?: number): string {
+function encodeJwt(signer: SigningKey, subject: string, name: string, nats: object, expSeconds?: number): string {
   const claims = {
     iat: Math.floor(Date.now() / 1000),
-    iss: signer.getPublicKey(),
+    iss: signer.publicKey,
     name,
     sub: subject,
     ...(expSeconds === undefined ? {} : { exp: expSeconds }),
@@ -55,7 +55,7 @@ function encodeJwt(signer: KeyPair, subject: string, name: string, nats: object,
   const jti = base32(createHash('sha256').update(JSON.stringify(claims)).digest());
   const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
   const signed = `${encode({ typ: 'JWT', alg: 'ed25519-nkey' })}.${encode({ ...claims, jti })}`;
-  return `${signed}.${Buffer.from(signer.sign(Buffer.from(signed))).toString('base64url')}`;
+  return `${signed}.${signer.sign(Buffer.from(signed)).toString('base64url')}`;
 }
 
 /** Rights as a user JWT and the template of a scoped key write them; `{user}` in a subject stands for `userKey`. */
@@ -74,7 +74,7 @@ function rights(allowed: UserPermissions, userKey = '{user}'): object {
   };
 }
 
-const seedOf = (pair: KeyPair): string => Buffer.from(pair.getSeed()).toString('ascii');
+const seedOf = (key: SigningKey): string => key.exportSeed().reveal();
 
 /** A service that an account offers to others. */
 export interface ServiceExport {
@@ -101,7 +101,7 @@ const expiryOf = ({ expiresInMs }: UserPermissions): number | undefined =>
 export class TestAccount {
   readonly name: string;
   readonly publicKey: string;
-  #keys = createAccount();
+  #keys = SigningKey.generate('account');
   #dir: string;
   #jetstream: boolean;
   #users = 0;
@@ -112,28 +112,34 @@ export class TestAccount {
 
   constructor(name: string, jetstream: boolean, dir: string) {
     this.name = name;
-    this.publicKey = this.#keys.getPublicKey();
+    this.publicKey = this.#keys.publicKey;
     this.#jetstream = jetstream;
     this.#dir = dir;
   }
 
   /** Makes a user and writes its files. */
   addUser(name: string, allowed: UserPermissions = {}): NatsUser {
-    const keys = createUser();
+    const keys = SigningKey.generate('user');
     const claimed = allowed.claimsAccount === undefined ? {} : { issuer_account: allowed.claimsAccount };
-    const nats = { type: 'user', ...rights(allowed, keys.getPublicKey()), ...claimed };
+    const nats = { type: 'user', ...rights(allowed, keys.publicKey), ...claimed };
     return this.#write(name, keys, this.#keys, nats, expiryOf(allowed));
   }
 
   /** Makes a signing key whose template these rights are, and a user that it signs: all the user may do stands in the account. */
   addScopedUser(name: string, allowed: UserPermissions): NatsUser {
-    const signer = createAccount();
-    this.#scopes.push({ kind: 'user_scope', key: signer.getPublicKey(), role: name, template: rights(allowed) });
-    return this.#write(name, createUser(), signer, { type: 'user', issuer_account: this.publicKey }, expiryOf(allowed));
+    const signer = SigningKey.generate('account');
+    this.#scopes.push({ kind: 'user_scope', key: signer.publicKey, role: name, template: rights(allowed) });
+    return this.#write(
+      name,
+      SigningKey.generate('user'),
+      signer,
+      { type: 'user', issuer_account: this.publicKey },
+      expiryOf(allowed),
+    );
   }
 
-  #write(name: string, keys: KeyPair, signer: KeyPair, nats: object, expSeconds: number | undefined): NatsUser {
-    const jwt = encodeJwt(signer, keys.getPublicKey(), name, nats, expSeconds);
+  #write(name: string, keys: SigningKey, signer: SigningKey, nats: object, expSeconds: number | undefined): NatsUser {
+    const jwt = encodeJwt(signer, keys.publicKey, name, nats, expSeconds);
     const seed = seedOf(keys);
     const base = join(this.#dir, `${this.name}-${name}-${++this.#users}`);
     const files = { credsFile: `${base}.creds`, jwtFile: `${base}.jwt`, seedFile: `${base}.nk` };
@@ -143,7 +149,7 @@ export class TestAccount {
     writeFileSync(files.credsFile, creds, { mode: 0o600 });
     writeFileSync(files.jwtFile, jwt, { mode: 0o600 });
     writeFileSync(files.seedFile, seed, { mode: 0o600 });
-    return { publicKey: keys.getPublicKey(), jwt, seed, ...files };
+    return { publicKey: keys.publicKey, jwt, seed, ...files };
   }
 
   /** Makes every JWT of this user that exists now invalid, once the server has read the account again. */
@@ -174,7 +180,7 @@ export class TestAccount {
   }
 
   /** The account's JWT, signed by the operator. */
-  jwt(operator: KeyPair): string {
+  jwt(operator: SigningKey): string {
     const jetstream = this.#jetstream ? -1 : 0;
     return encodeJwt(operator, this.publicKey, this.name, {
       type: 'account',
@@ -215,9 +221,9 @@ export class TestAccount {
 /** An operator, its system account and the accounts of a test, for a nats-server with a memory resolver. */
 export class TestOperator {
   readonly system: TestAccount;
-  #keys = createOperator();
+  #keys = SigningKey.generate('operator');
   // Made once: a running server takes new accounts, but no other operator JWT.
-  #jwt = encodeJwt(this.#keys, this.#keys.getPublicKey(), 'trellis-test', { type: 'operator' });
+  #jwt = encodeJwt(this.#keys, this.#keys.publicKey, 'trellis-test', { type: 'operator' });
   #accounts: TestAccount[] = [];
   #dir: string;
 

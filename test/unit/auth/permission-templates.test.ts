@@ -174,6 +174,7 @@ describe('permission templates', () => {
           expect(filled.subscribe.allow.map(shape)).toEqual(plain.subscribe.allow.map(shape));
         }
       }),
+      { numRuns: 50 },
     );
   });
 });
