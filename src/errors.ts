@@ -395,6 +395,13 @@ export const CATALOGUE = {
     'The envelope was made for another lattice.',
     'Give both sides the same lattice name.',
   ),
+  TRELLIS_VERIFY_FOREIGN: entry(
+    'denied',
+    EXIT.denied,
+    false,
+    'The call came from another NATS account, and nothing here lets that lattice, caller or function in.',
+    'If it should pass, list it in trust.foreign; if not, take the export back (trellis auth unshare).',
+  ),
   TRELLIS_VERIFY_TARGET: entry(
     'denied',
     EXIT.denied,
@@ -726,6 +733,20 @@ export const CATALOGUE = {
     false,
     'A stream or future would travel outside the signed bytes, and the peer offers no session that would prove it.',
     'Send the value inline (a non-empty list in the root), or set trust.verify to observe.',
+  ),
+  TRELLIS_SHARED_TOO_LARGE: entry(
+    'user',
+    EXIT.usage,
+    false,
+    'The parameters or the result of a call to another account do not fit into the one message that passes between accounts.',
+    'Send or return less, in several calls; or raise max_payload on the NATS servers of both accounts.',
+  ),
+  TRELLIS_SHARED_FORM: entry(
+    'user',
+    EXIT.usage,
+    false,
+    'A call to another account needs more than one message each way: it has streams or futures, or shall run once in the lattice.',
+    'Share an interface without streams and futures, of a component with replay: local.',
   ),
   TRELLIS_INVOKE_SCOPE: entry(
     'denied',

@@ -227,6 +227,9 @@ export class Host implements AsyncDisposable {
     for (const { source, target, interface: wit } of config.trust.unsigned)
       log.warn({ source, target, interface: wit }, 'this pair may stay UNSIGNED: whoever can publish may call or answer as it');
 
+    for (const { lattice, origins, target, interface: wit, functions, until } of config.trust.foreign)
+      log.info({ lattice, origins, target, interface: wit, functions, until }, 'shared with another lattice');
+
     // Two at a time: transpiling is CPU, and a host that starts must still answer its connections.
     const queue = [...config.components];
     const serving: ServeOptions = {

@@ -12,6 +12,8 @@ import type { DelegationSource, WantedScope } from './identity/delegation-source
 import { FileSource } from './identity/file-source.ts';
 import { SeedSource, type SeedSourceOptions } from './identity/seed-source.ts';
 import { AnswerJudge } from './invocation/answer-judge.ts';
+import { ForeignGates } from './invocation/foreign/gates.ts';
+import { SharedInvoker } from './invocation/foreign/invoke.ts';
 import { Introductions } from './invocation/introductions.ts';
 import { Invoker } from './invocation/invoke.ts';
 import type { LinkTable } from './invocation/link-table.ts';
@@ -63,6 +65,10 @@ export interface Member {
   /** Who may stay unsigned under `enforce`. */
   readonly unsigned: UnsignedPairs;
   readonly invoker: Invoker;
+  /** Calls of components in other NATS accounts. */
+  readonly shared: SharedInvoker;
+  /** Judges calls from other NATS accounts. */
+  readonly foreign: ForeignGates;
   /** What peers of wasmCloud 0.82 need. */
   readonly wasmbus: WasmbusMember;
   /** Closes both connections; calls in flight end with TRELLIS_INVOKE_CANCELLED. */
@@ -184,6 +190,25 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     maxResultBytes: config.limits.maxResultBytes,
     refusalGraceMs: config.trust.refusalGraceMs,
   });
+  const common = { trust, own: () => delegation.held, time, clock, skewMs };
+  const foreign = new ForeignGates({
+    ...common,
+    lattice,
+    shares: config.trust.foreign,
+    fence,
+    bindsLogically: bind === 'logical',
+  });
+  const shared = new SharedInvoker({
+    ...common,
+    bus: rpc,
+    inbox,
+    lattice,
+    signer,
+    speaksFor: (origin) => delegation.held.speaksFor(origin),
+    observer,
+    maxResultBytes: config.limits.maxResultBytes,
+    refusalGraceMs: config.trust.refusalGraceMs,
+  });
   const wasmbus = await joinWasmbus({
     config,
     lattice,
@@ -218,12 +243,15 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     refusals: new FailureBudget(time, REFUSALS_PER_SECOND, 2 * REFUSALS_PER_SECOND),
     unsigned,
     invoker,
+    shared,
+    foreign,
     wasmbus,
     async close() {
       leavePassExchange();
       delegation.close();
       sync.close();
       invoker.close();
+      shared.close();
       wasmbus.invoker?.close();
       await Promise.allSettled([rpc.close(), ctl.close()]);
     },

@@ -12,6 +12,7 @@ import { createGate } from './invocation/gate.ts';
 import type { LinkTable } from './invocation/link-table.ts';
 import type { PathObserver } from './invocation/observer.ts';
 import { createPath } from './invocation/path.ts';
+import type { Invocation, InvocationEvents } from './invocation/outbound.ts';
 import type { PathOptions } from './invocation/path-options.ts';
 import { isEngineFunction, subscribeComponent } from './invocation/subscribe.ts';
 import { entityOf, WasmbusImports } from './invocation/wasmbus/imports.ts';
@@ -158,6 +159,7 @@ async function serve(settings: ComponentConfig, options: ServeOptions): Promise<
       links: options.links,
       introductions: member.introductions,
     }),
+    foreign: member.foreign,
     signer: member.signer,
     introductions: member.introductions,
     limits: {
@@ -263,27 +265,27 @@ function runnerPorts(types: ComponentTypes, legacy: WasmbusImports, options: Ser
         else failed('TRELLIS_WASMBUS_UNSIGNED', 'trust.wasmbus.seedFile is not set');
         return { sendPath() {}, cancel() {} };
       }
-      return member.invoker.invoke(
-        {
-          origin: call.component,
-          link: linkName(link),
-          target,
-          instance: instanceName(call.instance),
-          func: functionName(call.func),
-          params,
-          timeoutMs,
-          depth: call.depth,
-          asyncResult: asyncResults.has(`${call.instance} ${call.func}`),
-          pendingParams: call.hasPending,
-          ...(traceparent === undefined ? {} : { traceparent }),
-        },
-        {
-          done: (result, open) => events.result(result, open),
-          path: (path, bytes, eof) => events.path(path, bytes, eof),
-          fail: failed,
-          cut: failed,
-        },
-      );
+      const invocation: Invocation = {
+        origin: call.component,
+        link: linkName(link),
+        target,
+        instance: instanceName(call.instance),
+        func: functionName(call.func),
+        params,
+        timeoutMs,
+        depth: call.depth,
+        asyncResult: asyncResults.has(`${call.instance} ${call.func}`),
+        pendingParams: call.hasPending,
+        ...(traceparent === undefined ? {} : { traceparent }),
+      };
+      const shared = links.shared(call.component, link, call.instance);
+      const ends: InvocationEvents = {
+        done: (result, open) => events.result(result, open),
+        path: (path, bytes, eof) => events.path(path, bytes, eof),
+        fail: failed,
+        cut: failed,
+      };
+      return shared === undefined ? member.invoker.invoke(invocation, ends) : member.shared.invoke(shared, invocation, ends);
     },
   };
 }

@@ -1,5 +1,5 @@
 import { ProblemList, remoteServers } from './check-context.ts';
-import type { CheckContext } from './check-context.ts';
+import type { CheckContext, KeyFacts } from './check-context.ts';
 import { showValue } from './problems.ts';
 import type { HostConfig } from './schema.ts';
 import type { Problem } from './problems.ts';
@@ -33,27 +33,9 @@ export function checkTrust(context: CheckContext): Problem[] {
   const own = ownKeys(context, problems);
   let valid = 0;
   for (const [i, issuer] of trust.clusterIssuers.entries()) {
-    const fact = keys.ofPublicKey(issuer);
-    const setting = `trust.clusterIssuers[${i}]`;
-    if (!('reason' in fact) && fact.kind === 'cluster') {
-      valid += 1;
-      continue;
-    }
-    // Never the value: a seed put here by mistake is a seed.
-    const isSeed = keys.ofSeed(issuer) !== undefined;
-    problems.add('START-09', setting, {
-      summary: isSeed
-        ? 'A cluster issuer is a seed, not a public key.'
-        : 'reason' in fact
-          ? `A cluster issuer ${fact.reason}.`
-          : `A cluster issuer is a key of kind ${fact.kind}, not cluster.`,
-      why: isSeed
-        ? 'Issuers are shown and logged; a seed must not be.'
-        : 'A key that nobody can sign with would refuse everybody.',
-      fix: isSeed
-        ? 'Replace it by its public key (C…) and make a new seed: this one has been exposed.'
-        : 'Give the public key (C…) that `trellis keys gen cluster` printed.',
-    });
+    const fault = issuerFault(keys, issuer);
+    if (fault === undefined) valid += 1;
+    else problems.add('START-09', `trust.clusterIssuers[${i}]`, fault);
   }
   const isOwn = own.some((key) => trust.clusterIssuers.includes(key));
   if (own.length > 0 && valid > 0 && valid === trust.clusterIssuers.length && !isOwn) {
@@ -73,6 +55,29 @@ export function checkTrust(context: CheckContext): Problem[] {
     });
   }
   return problems.found;
+}
+
+/** What is wrong with the public key of a cluster issuer, for a problem's text; `undefined` if nothing is. Never tells the value. */
+export function issuerFault(
+  keys: KeyFacts,
+  issuer: string,
+): { readonly summary: string; readonly why: string; readonly fix: string } | undefined {
+  const fact = keys.ofPublicKey(issuer);
+  if (!('reason' in fact) && fact.kind === 'cluster') return undefined;
+  // Never the value: a seed put here by mistake is a seed.
+  if (keys.ofSeed(issuer) !== undefined) {
+    return {
+      summary: 'A cluster issuer is a seed, not a public key.',
+      why: 'Issuers are shown and logged; a seed must not be.',
+      fix: 'Replace it by its public key (C…) and make a new seed: this one has been exposed.',
+    };
+  }
+  return {
+    summary:
+      'reason' in fact ? `A cluster issuer ${fact.reason}.` : `A cluster issuer is a key of kind ${fact.kind}, not cluster.`,
+    why: 'A key that nobody can sign with would refuse everybody.',
+    fix: 'Give the public key (C…) that `trellis keys gen cluster` printed.',
+  };
 }
 
 /** START-14: a delegation minted elsewhere says whose key signs; the rest of it must be configured too. */

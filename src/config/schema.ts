@@ -33,6 +33,7 @@ function setting<T extends z.ZodType>(schema: T, description: string, extra?: Se
 
 const MIB = 1024 * 1024;
 const LABEL = /^[a-z][a-z0-9]*(?:-[a-z0-9]+)*$/;
+const LABEL_PATH = /^[A-Za-z][A-Za-z0-9-]*(?:\.[A-Za-z][A-Za-z0-9-]*)?$/;
 const PACKAGE = /^[a-z][a-z0-9]*(?:-[a-z0-9]+)*(?:@[0-9A-Za-z.+-]+)?$/;
 
 const LISTEN = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):\d{1,5}$/;
@@ -43,6 +44,8 @@ const token = (what: string, maxLength: number) =>
   });
 const path = () => z.string().min(1, { error: 'must be a path' }).meta({ format: 'path' });
 const count = (min: number, max: number) => z.int().min(min).max(max);
+const interfaceName = () =>
+  z.string().regex(/^[a-z][a-z0-9-]*:[a-z][a-z0-9-]*\/[a-z][a-z0-9-]*$/, { error: 'must look like ns:pkg/iface' });
 const keyText = () => z.string().regex(/^[A-Z2-7]+$/, { error: 'must be an nkey: A-Z and 2-7 only' });
 
 /** The folder for transpiled components when nothing is set, after the XDG base directory rules. */
@@ -219,15 +222,38 @@ const trustSchema = z.strictObject({
         z.strictObject({
           source: setting(token('a component id', 128), 'The caller, by its exact id.'),
           target: setting(token('a component id', 128), 'The component or provider it calls, by its exact id.'),
-          interface: setting(
-            z.string().regex(/^[a-z][a-z0-9-]*:[a-z][a-z0-9-]*\/[a-z][a-z0-9-]*$/, { error: 'must look like ns:pkg/iface' }),
-            'The interface, without a version.',
-          ),
+          interface: setting(interfaceName(), 'The interface, without a version.'),
         }),
       )
       .max(1_000)
       .default([]),
     'Pairs that may stay unsigned under `enforce` while a lattice migrates. Each is a hole: whoever can publish may call as that source, and answer as that target.',
+  ),
+  foreign: setting(
+    z
+      .array(
+        z.strictObject({
+          lattice: setting(token('a lattice name', 64), 'The lattice of the callers.'),
+          issuers: setting(z.array(keyText()).min(1), 'Its cluster issuers (`C…`): whose delegations count for its callers.'),
+          origins: setting(
+            z.array(token('a component id', 128)).min(1),
+            'Components and callers of that lattice that may call, by their exact ids.',
+          ),
+          target: setting(token('a component id', 128), 'The component of this lattice that they may call.'),
+          interface: setting(interfaceName(), 'The interface of it, without a version.'),
+          functions: setting(
+            z.array(z.string().regex(LABEL_PATH, { error: 'must be a function, as on the wire' })).default([]),
+            'Functions of the interface; all if left out.',
+          ),
+          until: setting(
+            z.iso.datetime({ offset: true, error: 'must be a time such as 2027-01-31T00:00:00Z' }).exactOptional(),
+            'When it ends; never if left out. The end of an activation does not stop a NATS import that runs, this does.',
+          ),
+        }),
+      )
+      .max(1_000)
+      .default([]),
+    'What callers of other lattices, in other NATS accounts, may call here through an import that this account granted (`trellis auth share`).',
   ),
   store: setting(
     z.enum(['auto', 'required', 'off']).default('auto'),
@@ -371,6 +397,16 @@ const linkSchema = z.strictObject({
   interfaces: setting(
     z.array(z.string().regex(PACKAGE, { error: 'must be a WIT interface name' })).min(1),
     'WIT interfaces of that package, such as `store`.',
+  ),
+  shared: setting(
+    z
+      .strictObject({
+        lattice: setting(token('a lattice name', 64), 'Lattice of the component.'),
+        component: setting(token('a component id', 128).exactOptional(), 'Its id there; `target` if left out.'),
+        issuers: setting(z.array(keyText()).min(1), 'Cluster issuers (`C…`) of that lattice, whose hosts may answer.'),
+      })
+      .exactOptional(),
+    'Says that `target` is an import of this NATS account: a component that another lattice shares (`trellis auth accept`).',
   ),
   wasmbus: setting(
     z

@@ -5,6 +5,7 @@ import { isLoopback, ProblemList } from './check-context.ts';
 import type { CheckContext } from './check-context.ts';
 import { checkFiles } from './check-files.ts';
 import { checkAllowances, withAllowances } from './check-allowances.ts';
+import { checkSharing } from './check-sharing.ts';
 import { checkTrust } from './check-trust.ts';
 import { checkWasmbus } from './check-wasmbus.ts';
 import type { Problem } from './problems.ts';
@@ -20,6 +21,7 @@ export function checkStart(context: CheckContext): Problem[] {
     ...checkComponents(context),
     ...checkTrust(context),
     ...checkWasmbus(context),
+    ...checkSharing(context),
     ...checkConflicts(context),
     ...checkProcess(context),
   ];

@@ -15,6 +15,8 @@ export interface Explanation {
   readonly code: string;
   readonly detail: string | undefined;
   readonly origin: string | undefined;
+  /** Its lattice, if it called from another NATS account. */
+  readonly originLattice: string | undefined;
   /** True if the origin was proven. */
   readonly proven: boolean;
   readonly signer: string | undefined;
@@ -92,9 +94,9 @@ export async function askExplanations(
 }
 
 function explain(host: string, record: AuditRecord): Explanation {
-  const { code, detail, origin, proven = false, signer, component, operation } = record;
+  const { code, detail, origin, originLattice, proven = false, signer, component, operation } = record;
   const time = new Date(record.timeMs).toISOString();
-  return { time, host, code, detail, origin, proven, signer, component, operation, ...catalogued(code) };
+  return { time, host, code, detail, origin, originLattice, proven, signer, component, operation, ...catalogued(code) };
 }
 
 function catalogued(code: string): { readonly meaning: string; readonly remedy: string } {
@@ -130,6 +132,7 @@ export function readExplanation(value: unknown): Explanation | undefined {
     code,
     detail: text('detail'),
     origin: text('origin'),
+    originLattice: text('originLattice'),
     proven: fields.proven === true,
     signer: text('signer'),
     component: text('component'),

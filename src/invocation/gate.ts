@@ -82,9 +82,9 @@ export interface GateRules {
  * lets through what carries no token at all, if its pair is listed and a link names it.
  */
 export function createGate(mode: VerifyMode, verifier: RequestVerifier, { pairs, links, introductions }: GateRules): Gate {
-  function listed({ sourceId, linkName = 'default' }: OpenedInvocation, { target, instance }: Addressee): Passed | Denial {
+  function listed({ sourceId, linkName = 'default' }: OpenedInvocation, { target, instance, func }: Addressee): Passed | Denial {
     if (sourceId === undefined || !pairs.mayCall(sourceId, target, instance)) return deny('TRELLIS_VERIFY_UNSIGNED', 'no token');
-    if (!links.allows(sourceId, linkName, instance, target)) {
+    if (!links.allows(sourceId, linkName, instance, target, func)) {
       const detail = `${quote(sourceId)} may call unsigned, but has no link ${quote(linkName)} to ${quote(target)} for ${quote(instance)}`;
       return deny('TRELLIS_VERIFY_LINK', detail);
     }

@@ -1,6 +1,16 @@
 import { componentId, instanceName, isPeerKey, linkName, type ComponentId } from '../ids.ts';
 import { TrellisError } from '../errors.ts';
 
+/** Where a link leads that goes through an import of this account: its target is the name of the import. */
+export interface SharedTarget {
+  /** The lattice of the component. */
+  readonly lattice: string;
+  /** The component's id there; that of the target if left out. */
+  readonly component?: string | undefined;
+  /** The cluster issuers of that lattice, whose hosts may answer. */
+  readonly issuers: readonly string[];
+}
+
 /** One link as the configuration (or later the lattice's data) names it. */
 export interface Link {
   /** The component that imports. */
@@ -15,6 +25,8 @@ export interface Link {
   readonly package: string;
   /** Interface names without namespace, package and version, e.g. `greeting`. */
   readonly interfaces: readonly string[];
+  /** Present when the target is a component of another lattice, in another NATS account. */
+  readonly shared?: SharedTarget | undefined;
   /** Present when the target is a peer of wasmCloud 0.82, by its public key. */
   readonly wasmbus?: { readonly contract?: string | undefined } | undefined;
 }
@@ -31,7 +43,8 @@ export function withoutVersion(instance: string): string {
  */
 export class LinkTable {
   readonly #targets = new Map<string, ComponentId>();
-  readonly #legacy = new Map<string, Link>();
+  /** Links that lead out of this lattice's wRPC: to peers of wasmCloud 0.82, or to other accounts. */
+  readonly #abroad = new Map<string, Link>();
   /** What peers of wasmCloud 0.82 may call: they choose their targets by key, so one link of theirs can have several. */
   readonly #peers = new Set<string>();
   readonly #links: readonly Link[];
@@ -57,7 +70,7 @@ export class LinkTable {
           });
         }
         this.#targets.set(key, target);
-        if (link.wasmbus !== undefined) this.#legacy.set(key, link);
+        if (link.wasmbus !== undefined || link.shared !== undefined) this.#abroad.set(key, link);
       }
     }
   }
@@ -69,7 +82,13 @@ export class LinkTable {
 
   /** The link of a component's import to a peer of wasmCloud 0.82, or `undefined` when it leads elsewhere. */
   legacy(source: string, name: string, instance: string): Link | undefined {
-    return this.#legacy.get(`${source} ${name} ${withoutVersion(instance)}`);
+    const link = this.#abroad.get(`${source} ${name} ${withoutVersion(instance)}`);
+    return link?.wasmbus === undefined ? undefined : link;
+  }
+
+  /** Where the link of a component's import leads in another account, or `undefined` when it stays in this one. */
+  shared(source: string, name: string, instance: string): SharedTarget | undefined {
+    return this.#abroad.get(`${source} ${name} ${withoutVersion(instance)}`)?.shared;
   }
 
   /** True if a link lets `origin` call `instance` of `target`. Never throws. */

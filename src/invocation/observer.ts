@@ -16,6 +16,8 @@ export interface InvocationEnd {
   readonly detail?: string;
   /** The caller, signed or by its own word. */
   readonly origin: string | undefined;
+  /** The lattice of the caller, if it called from another NATS account; proven as far as the origin is. */
+  readonly originLattice?: string | undefined;
   /** Of a refusal, and of nothing else: the id that the caller was given. */
   readonly correlation?: string;
   /** Of a refusal: the public key that the token named, if it could be read. */
@@ -71,6 +73,6 @@ export function createObserver(log: Logger, metrics: Metrics, audit?: Audit): Pa
 }
 
 function refusalOf(end: InvocationEnd): AuditEvent {
-  const { code = 'TRELLIS_INTERNAL', detail, origin, verified, signer, component, operation, correlation } = end;
-  return { kind: 'refused', code, detail, origin, proven: verified, signer, component, operation, correlation };
+  const { code = 'TRELLIS_INTERNAL', detail, origin, originLattice, verified, signer, component, operation, correlation } = end;
+  return { kind: 'refused', code, detail, origin, originLattice, proven: verified, signer, component, operation, correlation };
 }

@@ -4,6 +4,7 @@ import type { ComponentId } from '../ids.ts';
 import type { FailureBudget } from '../trust/failure-budget.ts';
 import type { TokenSigner } from '../trust/signer.ts';
 import type { Admission } from './admit.ts';
+import type { ForeignGates } from './foreign/gates.ts';
 import type { Addressee, Gate } from './gate.ts';
 import type { Introductions } from './introductions.ts';
 import type { PathObserver } from './observer.ts';
@@ -28,6 +29,8 @@ export interface PathOptions {
   readonly maxInFlight: number;
   readonly admission: Admission;
   readonly gate: Gate;
+  /** Judge what comes from other NATS accounts. */
+  readonly foreign: Pick<ForeignGates, 'gateFor'>;
   readonly signer: TokenSigner;
   readonly introductions: Introductions;
   readonly limits: PathLimits;

@@ -10,7 +10,9 @@ import { Acceptance } from './acceptance.ts';
 import type { Permit } from './admit.ts';
 import { correlationOf } from './correlation.ts';
 import { type Failure, RUN_FAILURE } from './failure-codes.ts';
-import { isListed, type Runnable } from './gate.ts';
+import type { ForeignGate } from './foreign/gates.ts';
+import { maxSharedBytes, oneMessageFault } from './foreign/one-message.ts';
+import { type Gate, isListed, type Runnable } from './gate.ts';
 import { HEADER } from './headers.ts';
 import { openInvocation, type OpenedInvocation } from './open.ts';
 import { Intake } from './intake.ts';
@@ -54,6 +56,9 @@ class Passage implements CallEvents, LongCall {
   readonly #message: IncomingInvocation;
   readonly #startedMs: number;
   readonly #token: string | undefined;
+  /** Present if the call came from another NATS account: whoever calls from there gets one message back. */
+  readonly #foreign: ForeignGate | undefined;
+  readonly #gate: Gate;
   #permit: Permit | undefined;
   #opened: OpenedInvocation | undefined;
   #origin: string | undefined;
@@ -87,10 +92,13 @@ class Passage implements CallEvents, LongCall {
     this.#message = message;
     this.#startedMs = path.clock.monotonicMs();
     this.#token = message.header(HEADER.invocation);
+    this.#foreign = path.foreign.gateFor(message);
+    this.#gate = this.#foreign ?? path.gate;
   }
 
   admit(): void {
-    this.#permit = this.#path.admission.enter(this.#path.revision, this.#path.maxInFlight, this.#message.header(HEADER.sourceId));
+    const lane = this.#foreign?.lane ?? this.#message.header(HEADER.sourceId);
+    this.#permit = this.#path.admission.enter(this.#path.revision, this.#path.maxInFlight, lane);
     if (this.#permit === undefined) {
       this.#leave('busy', 'busy', 'TRELLIS_PATH_BUSY', 'no permit');
       return;
@@ -110,7 +118,7 @@ class Passage implements CallEvents, LongCall {
   }
 
   #verify(opened: OpenedInvocation): void {
-    const verdict = this.#path.gate.check(opened, this.#message, this.#fn);
+    const verdict = this.#gate.check(opened, this.#message, this.#fn);
     if (!verdict.ok) {
       this.#deny(verdict);
       return;
@@ -135,6 +143,12 @@ class Passage implements CallEvents, LongCall {
     const expected = pending.claims.len;
     if (expected > this.#path.limits.maxParamsBytes) {
       this.#leave('bad', 'too-large', 'TRELLIS_PATH_TOO_LARGE', 'parameters larger than limits.maxParamsBytes');
+      return;
+    }
+    if (this.#foreign !== undefined) {
+      if (first.length >= expected) this.#admitParams(pending, [first], first);
+      else
+        this.#leave('bad', 'too-large', 'TRELLIS_SHARED_TOO_LARGE', `${expected} bytes of parameters came in several messages`);
       return;
     }
     const { confirm } = this.#path;
@@ -174,7 +188,7 @@ class Passage implements CallEvents, LongCall {
   }
 
   #admitParams(pending: PendingInvocation, root: readonly Uint8Array[], params: Uint8Array): void {
-    const verdict = this.#path.gate.admit(pending, root);
+    const verdict = this.#gate.admit(pending, root);
     if (!verdict.ok) {
       this.#deny(verdict);
       return;
@@ -183,10 +197,15 @@ class Passage implements CallEvents, LongCall {
     else this.#path.observer.wouldDeny(verdict.denied.code, verdict.denied.detail, this.#path.id, this.#fn.operation);
     if (this.#later !== undefined) this.#later.verified = this.#verified;
     this.#admitted = true;
+    const unfit = this.#foreign && oneMessageFault(this.#fn, this.#message.unary, this.#path.confirm);
+    if (unfit !== undefined) {
+      this.#leave('bad', ...unfit);
+      return;
+    }
     const offered = pending.claims.epk !== undefined && (this.#fn.asyncParams || this.#fn.asyncResult);
     if (offered && this.#acceptance === undefined) this.#accept(pending, 'running');
     if (this.#ended) return;
-    if (this.#verified && this.#message.unary) {
+    if (this.#verified && this.#message.unary && this.#foreign === undefined) {
       this.#pending = pending;
       this.#shared.longCalls.add(this);
     }
@@ -211,7 +230,7 @@ class Passage implements CallEvents, LongCall {
       this.#leave('error', 'error', 'TRELLIS_CALL_DEPTH', `call depth ${depth}`);
       return;
     }
-    const strict = this.#path.gate.mode === 'enforce';
+    const strict = this.#gate.mode === 'enforce';
     const enforced = strict && !this.#listed;
     // A 1.x caller sends nothing more until it has its acknowledgement.
     const plain = this.#acceptance === undefined;
@@ -250,6 +269,10 @@ class Passage implements CallEvents, LongCall {
   /** The component's result; what remains is sign and reply. */
   result(root: Uint8Array, hasPending: boolean): void {
     if (this.#ended) return;
+    if (this.#foreign !== undefined && root.length > maxSharedBytes(this.#message.maxReplyBytes)) {
+      this.#leave('error', 'too-large', 'TRELLIS_SHARED_TOO_LARGE', `a result of ${root.length} bytes`);
+      return;
+    }
     if (hasPending) {
       const frames = (this.#frames = new ResultFrames(this.#message));
       replyResult(this.#message, this.#replyContext, root, true, () => {
@@ -290,7 +313,8 @@ class Passage implements CallEvents, LongCall {
   }
 
   get #replyContext(): ReplyContext {
-    const { signer, introductions, id: server } = this.#path;
+    const { signer, id: server } = this.#path;
+    const { introductions } = this.#foreign ?? this.#path;
     return { signer, introductions, server, token: this.#token, inbox: this.#acceptance?.inbox };
   }
 
@@ -317,7 +341,7 @@ class Passage implements CallEvents, LongCall {
 
   /** Answers to a flood of forgeries are a flood themselves, and may go where the forger wants them. */
   #mayAnswer(code: ErrorCode): boolean {
-    const { refusals } = this.#path;
+    const { refusals } = this.#foreign ?? this.#path;
     if (!refusals.open) return false;
     refusals.failed(code === 'TRELLIS_PATH_BUSY' ? BUSY_WEIGHT : 1);
     return true;
@@ -335,6 +359,7 @@ class Passage implements CallEvents, LongCall {
       verified: this.#verified,
       durationMs: this.#path.clock.monotonicMs() - this.#startedMs,
       origin: this.#origin,
+      ...(this.#foreign === undefined ? {} : { originLattice: this.#foreign.lattice ?? '<unknown>' }),
       traceparent: this.#opened?.traceparent,
       ...(code === undefined ? {} : { code }),
       ...(detail === undefined ? {} : { detail }),

@@ -39,7 +39,7 @@ export interface RefusalNote {
 /** What a reply needs to know of the invocation it answers. */
 export interface ReplyContext {
   readonly signer: TokenSigner;
-  readonly introductions: Introductions;
+  readonly introductions: Pick<Introductions, 'proofEntries'>;
   readonly server: ComponentId;
   /** The request's token; replies are signed exactly when there is one (a peer without tokens cannot check one). */
   readonly token: string | undefined;

@@ -17,6 +17,8 @@ export interface AuditEvent {
   readonly code: ErrorCode | 'ok';
   /** Who: the calling component, signed or by its own word. NATS names nobody, so control commands may have none. */
   readonly origin?: string | undefined;
+  /** Its lattice, if it called from another NATS account. */
+  readonly originLattice?: string | undefined;
   /** True if that was proven. */
   readonly proven?: boolean;
   /** Public key that the token named. */

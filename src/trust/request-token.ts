@@ -11,7 +11,7 @@ export interface RequestClaims {
   readonly iat: number;
   /** Not accepted after, milliseconds since the Unix epoch. */
   readonly exp: number;
-  /** Lattice. */
+  /** Lattice of the called component. */
   readonly lat: string;
   /** Public key of the signer. */
   readonly iss: string;
@@ -29,7 +29,7 @@ export interface RequestClaims {
   readonly fun: string;
   /** NATS subject the call is sent to. */
   readonly sub: string;
-  /** Reply subject of the call. */
+  /** Reply subject of the call; of a call to another account, where the server changes it, the cluster issuer of the lattice it is for. */
   readonly rpl: string;
   /** Number of parameter bytes. */
   readonly len: number;

@@ -46,7 +46,10 @@ export interface RequestToSign {
   readonly instance: string;
   readonly func: string;
   readonly subject: string;
+  /** Reply subject, or what stands in its place; see `rpl` of the claims. */
   readonly reply: string;
+  /** Lattice of the called component, if it is another one. */
+  readonly lattice?: LatticeName | undefined;
   /** The whole root parameter bytes, in one piece or several. Read during the call only. */
   readonly params: ByteParts;
   /** The public half of an X25519 key for the streams of this call. */
@@ -225,7 +228,7 @@ export function createTokenSigner(options: TokenSignerOptions): TokenSigner {
         jti: newTokenId(),
         iat,
         exp,
-        lat: lattice,
+        lat: r.lattice ?? lattice,
         ...identity(),
         org: r.origin,
         lnk: r.link,

@@ -30,6 +30,8 @@ export interface TrustStateOptions {
   readonly skewMs: number;
   /** Most delegations remembered; 4,096 by default. A full cache refuses new ones and forgets none that is valid. */
   readonly maxDelegations?: number;
+  /** For the trust in another lattice: why what was delegated there does not count here. Asked at every use, so it must cost little. */
+  readonly veto?: (subject: string, kid: string, mintedMs: number) => Denial | undefined;
 }
 
 /** What a {@link TrustState} holds, as texts that its take functions accept back, issuer sets first. */
@@ -66,6 +68,7 @@ export class TrustState implements SignerDirectory {
   readonly #time: TrustedTime;
   readonly #skewMs: number;
   readonly #maxDelegations: number;
+  readonly #veto: TrustStateOptions['veto'];
   readonly #budget: FailureBudget;
   /** Every issuer there has been; the key objects of those that left still check what they signed before. */
   readonly #signatories = new Map<string, Signatory>();
@@ -89,6 +92,7 @@ export class TrustState implements SignerDirectory {
     this.#time = options.time;
     this.#skewMs = options.skewMs;
     this.#maxDelegations = options.maxDelegations ?? DEFAULT_MAX_DELEGATIONS;
+    this.#veto = options.veto;
     this.#budget = new FailureBudget(options.time, FAILED_CHECKS_PER_SECOND, FAILED_CHECKS_AT_ONCE);
     this.#revocations = new RevocationList(options.skewMs);
     this.#current = { epoch: 0, min: 0, active: issuers.list()[0] ?? '', issuers };
@@ -241,11 +245,35 @@ export class TrustState implements SignerDirectory {
     return this.#delegations.has(kid);
   }
 
+  /** True if `key` is a cluster issuer of this lattice, or was one: no authority, only whose lattice it names. */
+  isOwnIssuer(key: string): boolean {
+    return this.#signatories.has(key);
+  }
+
+  /**
+   * What this lattice has to say about a delegation of another one: an issuer here may revoke it like its own, and while revocations may
+   * have been missed, nobody counts.
+   */
+  vetoes(subject: string, kid: string, mintedMs: number): Denial | undefined {
+    return this.#judgeFreshness() ?? this.#judgeRevoked(subject, kid, mintedMs);
+  }
+
+  #judgeRevoked(subject: string, kid: string, mintedMs: number): Denial | undefined {
+    const hit = [subject, kid].some((each) => this.#revocations.hits(each, mintedMs, this.#reachOf));
+    return hit ? deny('TRELLIS_VERIFY_REVOKED', `the delegation of ${quote(subject)} has been revoked`) : undefined;
+  }
+
+  #judgeFreshness(): Denial | undefined {
+    if (this.#staleAfterMs === undefined || this.#time.nowMs() - this.#freshMs <= this.#staleAfterMs) return undefined;
+    return deny('TRELLIS_VERIFY_STALE', `revocations were not seen for more than ${this.#staleAfterMs} ms`);
+  }
+
   /** @see SignerDirectory.find */
   find(iss: string, kid: string | undefined): TrustedSigner | Denial {
-    if (this.#staleAfterMs !== undefined && this.#time.nowMs() - this.#freshMs > this.#staleAfterMs) {
-      return deny('TRELLIS_VERIFY_STALE', `revocations were not seen for more than ${this.#staleAfterMs} ms`);
-    }
+    const stale = this.#judgeFreshness();
+    if (stale !== undefined) return stale;
+    if (kid === undefined && this.#veto !== undefined)
+      return deny('TRELLIS_VERIFY_DELEGATION', `${quote(iss)} of another lattice names no delegation`);
     if (kid === undefined) {
       const key = this.#current.issuers.keyFor(iss);
       return key === undefined
@@ -295,7 +323,15 @@ export class TrustState implements SignerDirectory {
       known.denial = this.#judgeStanding(known.claims, known.kid, known.parent);
       known.generation = this.#generation;
     }
-    return known.denial ?? this.#judgeTime(known.claims);
+    return known.denial ?? this.#judgeTime(known.claims) ?? (this.#veto === undefined ? undefined : this.#judgeVeto(known));
+  }
+
+  #judgeVeto(known: Known): Denial | undefined {
+    for (let each: Known | undefined = known; each !== undefined; each = each.parent) {
+      const denial = this.#veto?.(each.claims.sub, each.kid, each.claims.iat);
+      if (denial !== undefined) return denial;
+    }
+    return undefined;
   }
 
   #judge(claims: DelegationClaims, kid: string, parent: Known | undefined): Denial | undefined {
@@ -316,11 +352,8 @@ export class TrustState implements SignerDirectory {
     if (claims.epc < this.minEpoch) {
       return deny('TRELLIS_VERIFY_EPOCH', `delegation of epoch ${claims.epc}, ${this.minEpoch} is the least that counts`);
     }
-    for (const subject of [claims.sub, kid]) {
-      if (this.#revocations.hits(subject, claims.iat, this.#reachOf)) {
-        return deny('TRELLIS_VERIFY_REVOKED', `the delegation of ${quote(claims.sub)} has been revoked`);
-      }
-    }
+    const revoked = this.#judgeRevoked(claims.sub, kid, claims.iat);
+    if (revoked !== undefined) return revoked;
     if (parent !== undefined) return this.#judgeStanding(parent.claims, parent.kid, parent.parent);
     if (this.#current.issuers.has(claims.iss)) return undefined;
     return deny('TRELLIS_VERIFY_ISSUER', `delegation signed by ${quote(claims.iss)}`);

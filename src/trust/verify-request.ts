@@ -101,10 +101,13 @@ export interface RequestVerifierOptions {
   /** Origins that may call without a link, such as an operator's command line. */
   readonly unlinkedOrigins: readonly string[];
   /**
-   * `strict` also compares the NATS subject and reply subject. `logical` is for calls across NATS accounts, where the server
-   * rewrites both; the answer is then bound to its request by the signed result alone.
+   * `strict` also compares the NATS subject and reply subject. `logical` compares neither, for subject mappings; the answer is then
+   * bound to its request by the signed result alone. `shared` is for what comes through another account's import: the server
+   * has put an inbox of its own in place of the caller's, and the caller has signed in its place whom the call is for.
    */
-  readonly bind: 'strict' | 'logical';
+  readonly bind: 'strict' | 'logical' | 'shared';
+  /** For `shared`: true if this cluster issuer is, or was, one of this lattice's. */
+  readonly isOwnIssuer?: (issuer: string) => boolean;
   /** Largest difference between two clocks, milliseconds; 5,000 by default. */
   readonly skewMs?: number;
   /** Longest life of a token, milliseconds; 60,000 by default. */
@@ -162,9 +165,10 @@ export function createRequestVerifier(options: RequestVerifierOptions): RequestV
     if (c.tgt !== r.target) return deny('TRELLIS_VERIFY_TARGET', `made for component ${quote(c.tgt)}`);
     if (c.ins !== r.instance) return deny('TRELLIS_VERIFY_TARGET', `made for interface ${quote(c.ins)}`);
     if (c.fun !== r.func) return deny('TRELLIS_VERIFY_TARGET', `made for function ${quote(c.fun)}`);
-    if (bind === 'strict') {
-      if (c.sub !== r.subject) return deny('TRELLIS_VERIFY_BINDING', `made for subject ${quote(c.sub)}`);
-      if (c.rpl !== r.reply) return deny('TRELLIS_VERIFY_BINDING', 'made for another reply subject');
+    if (bind !== 'logical' && c.sub !== r.subject) return deny('TRELLIS_VERIFY_BINDING', `made for subject ${quote(c.sub)}`);
+    if (bind === 'strict' && c.rpl !== r.reply) return deny('TRELLIS_VERIFY_BINDING', 'made for another reply subject');
+    if (bind === 'shared' && options.isOwnIssuer?.(c.rpl) !== true) {
+      return deny('TRELLIS_VERIFY_BINDING', `made for the lattice of issuer ${quote(c.rpl)}`);
     }
     if (r.sourceId !== undefined && r.sourceId !== c.org) {
       return deny('TRELLIS_VERIFY_HEADERS', `signed by ${quote(c.org)}, header source-id says ${quote(r.sourceId)}`);
@@ -172,7 +176,9 @@ export function createRequestVerifier(options: RequestVerifierOptions): RequestV
     if (r.linkName !== undefined && r.linkName !== c.lnk) {
       return deny('TRELLIS_VERIFY_HEADERS', `signed for link ${quote(c.lnk)}, header link-name says ${quote(r.linkName)}`);
     }
-    if (!unlinked.has(c.org) && !links.allows(c.org, c.lnk, c.ins, c.tgt)) {
+    if (!unlinked.has(c.org) && !links.allows(c.org, c.lnk, c.ins, c.tgt, c.fun)) {
+      const refusal = links.refusal?.(c.org);
+      if (refusal !== undefined) return refusal;
       return deny('TRELLIS_VERIFY_LINK', `${quote(c.org)} has no link ${quote(c.lnk)} to ${quote(c.tgt)} for ${quote(c.ins)}`);
     }
     return undefined;

@@ -152,7 +152,7 @@ export function createWasmbusVerifier(options: WasmbusVerifierOptions): WasmbusV
     }
     if (unlinked.has(origin.publicKey)) return undefined;
     const link = linkOf(r);
-    if (isToken(link, 64) && links.allows(origin.publicKey, link, to.instance, to.target)) return undefined;
+    if (isToken(link, 64) && links.allows(origin.publicKey, link, to.instance, to.target, to.func)) return undefined;
     return deny(
       'TRELLIS_VERIFY_LINK',
       `${quote(origin.publicKey)} has no link ${quote(link)} to ${quote(to.target)} for ${quote(to.instance)}`,

@@ -130,6 +130,11 @@ export class IncomingInvocation implements InboxReceiver {
     this.#publish(this.reply, EMPTY, { entries: headers?.entries ?? [], status, statusText: text });
   }
 
+  /** The server's current limit for payload plus header block of an answer, bytes. */
+  get maxReplyBytes(): number {
+    return this.#bus.maxPayloadBytes;
+  }
+
   /** Answers with the one-message form; false, and nothing sent, if the result with its headers does not fit one message. */
   replyUnary(result: Uint8Array, headers: BusHeaders): boolean {
     if (result.length + headerBlockBytes(headers) > this.#bus.maxPayloadBytes) return false;

@@ -68,7 +68,8 @@ export class Tenant {
       rpc: { servers: [url], credsFile: this.rpc.addUser(name, allowed.rpc).credsFile },
       stateDir: join(this.#dir, `${this.ctl.name}-${name}`),
       ...more,
-      trust: { clusterSeedFile: this.#seedFile, unlinkedOrigins: ['caller'], ...more.trust },
+      // Nobody loses an answer on this machine; tests of refusals need not wait for one.
+      trust: { clusterSeedFile: this.#seedFile, unlinkedOrigins: ['caller'], refusalGraceMs: 50, ...more.trust },
     });
   }
 

@@ -61,7 +61,7 @@ async function ask(id: string, flags: ExplainFlags): Promise<readonly Explanatio
 }
 
 function fieldsOf(refusal: Explanation): [string, string][] {
-  const { code, meaning, detail, remedy, component, operation, origin, proven, signer, host, time } = refusal;
+  const { code, meaning, detail, remedy, component, operation, origin, originLattice, proven, signer, host, time } = refusal;
   const optional: [string, string | undefined][] = [
     ['refused by', code],
     ['meaning', meaning],
@@ -70,6 +70,7 @@ function fieldsOf(refusal: Explanation): [string, string][] {
     ['component', component],
     ['operation', operation],
     ['caller', origin === undefined ? undefined : `${origin} ${proven ? '(proven)' : '(by its own word)'}`],
+    ['of lattice', originLattice],
     ['signer', signer === undefined ? undefined : `${signer} (named by the token)`],
     ['host', host],
     ['time', time],

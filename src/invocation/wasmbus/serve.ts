@@ -56,6 +56,8 @@ export function serveWasmbus(options: ServeWasmbusOptions): BusSubscription {
   const handler = createPath({
     ...path,
     component: takingPayloads(path.component),
+    // Its tokens are bound to no reply subject, and never to another lattice's issuers.
+    foreign: { gateFor: () => undefined },
     gate: createWasmbusGate(options.verifier),
     signer: { ...path.signer, ...ACCEPTS },
     // Nobody in 0.82 confirms a call; a component that asks for it is not served to them.

@@ -230,4 +230,39 @@ describe('checkStart', () => {
       "
     `);
   });
+
+  it('START-09 and START-14 refuse shares that cannot work, or let in too much', () => {
+    const other = SigningKey.generate('cluster');
+    const entry = (more: object = {}) => ({
+      lattice: 'other',
+      issuers: [other.publicKey],
+      origins: ['x'],
+      target: 'hello',
+      interface: 'n:p/iface',
+      ...more,
+    });
+    const components = [{ id: 'hello', file: import.meta.filename }];
+    const ofShares = (trust: HostConfigInput['trust'], more: HostConfigInput = {}) =>
+      without(check({ components, trust, ...more }).codes, 'START-06');
+    expect(ofShares({ foreign: [entry()] })).toEqual([]);
+    expect(ofShares({ foreign: [entry({ target: 'elsewhere' })] })).toEqual(['(START-14)']);
+    expect(ofShares({ foreign: [entry({ issuers: [seedOf(other)] })] })).toEqual(['START-09']);
+    expect(ofShares({ foreign: [entry({ issuers: [SigningKey.generate('account').publicKey] })] })).toEqual(['START-09']);
+    expect(ofShares({ foreign: [entry()], clusterIssuers: [other.publicKey] })).toEqual(['START-14']);
+    expect(ofShares({ foreign: [entry()], replay: 'cluster' })).toEqual(['START-14']);
+    const link = (more: object = {}) => ({
+      source: 'x',
+      target: 'their-hello',
+      namespace: 'n',
+      package: 'p',
+      interfaces: ['iface'],
+      shared: { lattice: 'other', issuers: [other.publicKey] },
+      ...more,
+    });
+    const ofLinks = (...links: NonNullable<HostConfigInput['links']>) => ofShares({}, { links });
+    expect(ofLinks(link())).toEqual([]);
+    expect(ofLinks(link({ target: 'hello' }))).toEqual(['START-14']);
+    expect(ofLinks(link({ shared: { lattice: 'other', issuers: ['CABC'] } }))).toEqual(['START-09']);
+    expect(ofLinks(link({ wasmbus: {} }))).toContain('START-14');
+  });
 });

@@ -181,7 +181,7 @@ describe('the order of checks of a message of 0.82', () => {
       return said(verifier.verify(sign(draft), to));
     });
     expect(got).toEqual(steps.map(([, expected]) => expected));
-    expect(asked.at(-1)).toBe(`${actor.publicKey} main a:store/data@1.0.0 kv`);
+    expect(asked.at(-1)).toBe(`${actor.publicKey} main a:store/data@1.0.0 kv get`);
   });
 
   it('begins with the start of this host', () => {
@@ -245,7 +245,7 @@ describe('the order of checks of a message of 0.82', () => {
       const self = { ...origin, publicKey: SigningKey.generate(origin === actor ? 'module' : 'service').publicKey };
       Object.assign(draft.message, { target, origin: self });
       expect(said(verifier.verify(sign(draft), { ...to, entity: target }))).toBe('passes');
-      expect(asked).toEqual([`${self.publicKey} ${link} a:store/data@1.0.0 kv`]);
+      expect(asked).toEqual([`${self.publicKey} ${link} a:store/data@1.0.0 kv get`]);
     },
   );
 

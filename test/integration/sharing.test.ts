@@ -1,0 +1,143 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { sampleFile } from '../../src/development.ts';
+import { SHARED_HEADER_BYTES } from '../../src/invocation/foreign/one-message.ts';
+import { callShared, failing, share, type SharedTestCall } from '../support/sharing.ts';
+import { startTenantServer } from '../support/tenants.ts';
+import type { TrustHost } from '../support/trust-lattice.ts';
+
+const GREETING = 'trellis-samples:hello/greeting@0.1.0';
+const VALUES = 'trellis-samples:echo/values@0.1.0';
+const STREAMS = 'trellis-samples:echo/streams@0.1.0';
+
+/** Tenant A shares; tenant B, whose lattice has the same name, calls. */
+async function startLab() {
+  const tenants = await startTenantServer((_, tenant) => {
+    const a = tenant('a', 'default');
+    const b = tenant('b', 'default');
+    share(a, b, 'hello', GREETING);
+    share(a, b, 'echo', VALUES);
+    share(a, b, 'echo-streams', STREAMS);
+    share(a, b, 'once', VALUES);
+    return { a, b };
+  });
+  const { a, b } = tenants.made;
+  const foreign = { lattice: b.lattice, issuers: [b.issuer.publicKey], origins: ['caller', 'greeter-chain'] };
+  const hostA = await a.host({
+    components: [
+      { id: 'hello', file: sampleFile('hello/build/hello.wasm'), policy: 'reuse', maxInstances: 2 },
+      { id: 'echo', file: sampleFile('echo/echo.wasm'), maxInstances: 2 },
+      { id: 'once', file: sampleFile('echo/echo.wasm'), maxInstances: 2, replay: 'cluster' },
+      { id: 'echo-streams', file: sampleFile('echo/echo-streams.wasm'), maxInstances: 2 },
+    ],
+    trust: {
+      foreign: [
+        { ...foreign, target: 'hello', interface: 'trellis-samples:hello/greeting' },
+        { ...foreign, target: 'echo', interface: 'trellis-samples:echo/values' },
+        { ...foreign, target: 'once', interface: 'trellis-samples:echo/values' },
+        { ...foreign, target: 'echo-streams', interface: STREAMS.slice(0, -6) },
+      ],
+    },
+  });
+  const hostB = await b.host({
+    components: [{ id: 'greeter-chain', file: sampleFile('greeter-chain/build/greeter-chain.wasm'), policy: 'reuse' }],
+    links: [
+      {
+        source: 'greeter-chain',
+        target: 'a-hello',
+        namespace: 'trellis-samples',
+        package: 'hello',
+        interfaces: ['greeting'],
+        shared: { lattice: a.lattice, component: 'hello', issuers: [a.issuer.publicKey] },
+      },
+    ],
+  });
+  return { tenants, a, b, hostA, hostB, caller: await b.caller() };
+}
+
+let lab: Awaited<ReturnType<typeof startLab>>;
+beforeAll(async () => {
+  lab = await startLab();
+});
+afterAll(async () => {
+  await lab.caller[Symbol.asyncDispose]();
+  await Promise.all([lab.hostA.stop(), lab.hostB.stop()]);
+  await lab.tenants[Symbol.asyncDispose]();
+});
+
+const runsOf = ({ host }: TrustHost, id: string): number =>
+  host.status().components.find((component) => component.id === id)!.calls;
+
+/** A call of a component of A by B's caller. */
+function call(component: string, params: Uint8Array, more: Partial<SharedTestCall> = {}): Promise<Uint8Array> {
+  const { caller, a } = lab;
+  const target = { lattice: a.lattice, component, issuers: [a.issuer.publicKey] };
+  return callShared({ caller, target, as: `a-${component}`, instance: VALUES, params, ...more });
+}
+
+/** Bytes as a string or list of bytes of the wire: their number in three bytes, then they. */
+function counted(length: number): Buffer {
+  const head = [(length & 0x7f) | 0x80, ((length >> 7) & 0x7f) | 0x80, length >> 14];
+  return Buffer.concat([Buffer.from(head), Buffer.alloc(length, 'a')]);
+}
+
+describe('a component of another account', () => {
+  it('is called by a component along a link, and neither knows that the server changes subject and reply', async () => {
+    const names = ['Ada', 'Grace'].map((name) => Buffer.from([name.length, ...Buffer.from(name)]));
+    const result = await lab.caller.call({
+      target: 'greeter-chain',
+      instance: 'trellis-samples:chain/greeter@0.1.0',
+      func: 'greet-all',
+      params: Buffer.concat([Buffer.from([names.length]), ...names]),
+      timeoutMs: 10_000,
+    });
+    const text = Buffer.from(result).toString('latin1');
+    expect(text).toContain('Hello, Ada!');
+    expect(text).toContain('Hello, Grace!');
+    expect(runsOf(lab.hostA, 'hello')).toBe(2);
+  });
+
+  it('answers one call at a time or many, each once', async () => {
+    const runs = runsOf(lab.hostA, 'echo');
+    const calls = Array.from({ length: 300 }, (_, at) => Uint8Array.of(2, at & 0xff, at >> 8));
+    const results = await Promise.all(calls.map((params) => call('echo', params)));
+    expect(results.map((result) => [...result])).toEqual(calls.map((params) => [...params]));
+    expect(runsOf(lab.hostA, 'echo')).toBe(runs + 300);
+    expect(lab.caller.member.shared.inFlight).toBe(0);
+  });
+
+  it('takes as much as fits one message, and what does not fit is not sent', async () => {
+    const limit = lab.caller.member.rpc.maxPayloadBytes - SHARED_HEADER_BYTES;
+    const largest = counted(limit - 3);
+    expect(Buffer.from(await call('echo', largest)).equals(largest)).toBe(true);
+    const runs = runsOf(lab.hostA, 'echo');
+    await expect(call('echo', counted(limit - 2))).rejects.toEqual(failing('TRELLIS_SHARED_TOO_LARGE', /pass in one message/));
+    expect(runsOf(lab.hostA, 'echo')).toBe(runs);
+  });
+
+  it('says, signed, that a result does not fit', async () => {
+    const name = counted(lab.caller.member.rpc.maxPayloadBytes - SHARED_HEADER_BYTES - 3);
+    const greeting = call('hello', name, { instance: GREETING, func: 'greet' });
+    await expect(greeting).rejects.toEqual(failing('TRELLIS_SHARED_TOO_LARGE', /the target answered too-large/));
+    expect(lab.hostA.logged.find(({ code }) => code === 'TRELLIS_SHARED_TOO_LARGE')).toMatchObject({
+      component: 'hello',
+      origin: 'caller',
+      originLattice: 'default',
+    });
+  });
+
+  it('has no streams and futures: the caller does not send them, the callee does not begin them', async () => {
+    for (const more of [{ asyncResult: true }, { pendingParams: true }])
+      await expect(call('echo', new Uint8Array(1), more)).rejects.toEqual(failing('TRELLIS_SHARED_FORM', /streams and futures/));
+    const runs = runsOf(lab.hostA, 'echo-streams');
+    // As if the caller did not know that the result is a stream.
+    const unaware = call('echo-streams', Uint8Array.of(0), { instance: STREAMS, func: 'make-bytes' });
+    await expect(unaware).rejects.toEqual(failing('TRELLIS_SHARED_FORM', /the target answered unsigned-values/));
+    expect(runsOf(lab.hostA, 'echo-streams')).toBe(runs);
+  });
+
+  it('cannot be one whose calls shall run once in the lattice: that takes a word back', async () => {
+    await expect(call('once', Uint8Array.of(1, 7))).rejects.toEqual(failing('TRELLIS_INVOKE_FAILED', /unavailable/));
+    expect(runsOf(lab.hostA, 'once')).toBe(0);
+    expect(lab.hostA.logged.filter(({ code }) => code === 'TRELLIS_SHARED_FORM').at(-1)).toMatchObject({ component: 'once' });
+  });
+});
