@@ -203,6 +203,13 @@ export const CATALOGUE = {
     'The configuration of a leaf node could not be written from what was given.',
     'Correct the value that is named; trellis leaf config --help has examples.',
   ),
+  TRELLIS_LEAF_RIGHTS: entry(
+    'denied',
+    EXIT.denied,
+    false,
+    'The user of the leaf node lacks a right at the hub; what needs it would fail without a word.',
+    'Grant the subject to the user of the leaf node at the hub (kinds host-ctl-leaf and host-rpc-leaf have all of them).',
+  ),
   TRELLIS_NATS_SERVER_MISSING: entry(
     'user',
     EXIT.notFound,

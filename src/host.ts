@@ -5,6 +5,7 @@ import { Deadline, drainInOrder } from './invocation/drain.ts';
 import { allowed } from './config/allowances.ts';
 import { remoteServers } from './config/check-context.ts';
 import { readVersions } from './config/version.ts';
+import { startLeafCheck } from './control/leaf-check.ts';
 import { serveTrust } from './control/trust-report.ts';
 import type { HostConfig } from './config/schema.ts';
 import { sayWhoTalks, type OwnTrust } from './control/trust-summary.ts';
@@ -138,6 +139,7 @@ export class Host implements AsyncDisposable {
   #ready = false;
   #draining: Promise<void> | undefined;
   #lameDuck = false;
+  #endLeafCheck: () => void = () => {};
   #ended = false;
   readonly #deadline = new Deadline();
   #over: (reason: TrellisError | undefined) => void = () => {};
@@ -169,6 +171,9 @@ export class Host implements AsyncDisposable {
       links: this.#links,
       observer,
       name: `trellis ${this.id.slice(0, 8)}`,
+      connected: async (connections) => {
+        this.#endLeafCheck = await startLeafCheck({ ...connections, config, log });
+      },
       ahead: openAheadFile(config.stateDir, config.lattice),
       trustFile: openTrustFileIn(config.stateDir, config.lattice),
       ...(clock === undefined ? {} : { clock }),
@@ -397,6 +402,7 @@ export class Host implements AsyncDisposable {
   }
 
   async #end(): Promise<void> {
+    this.#endLeafCheck();
     await Promise.allSettled(this.#served.map((served) => served.component.stop()));
     if (this.#audit !== undefined) await within(FLUSH_MS, this.#audit.close());
     await this.#member?.close();

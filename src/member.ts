@@ -90,6 +90,8 @@ export interface JoinOptions {
   readonly observer: PathObserver;
   /** Shown in the server's connection list, followed by the partition. */
   readonly name: string;
+  /** Called when both connections are open, before anything is asked of the lattice; what it throws ends the attempt. */
+  readonly connected?: (connections: Pick<Member, 'ctl' | 'rpc'>) => Promise<void>;
   /** Where the restart fence keeps its number; members that serve nothing need none. */
   readonly ahead?: AheadStore;
   /** Where issuer sets and revocations are kept; members that serve nothing need none. */
@@ -124,6 +126,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
 
   await using joining = new AsyncDisposableStack();
   joining.defer(() => Promise.allSettled([rpc.close(), ctl.close()]).then(() => undefined));
+  await options.connected?.({ ctl, rpc });
   // First the issuers of today: they decide which seed signs, and whether a delegation counts.
   const sync = await startTrustSync({
     ctl,
@@ -132,6 +135,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     freshState,
     mode: config.trust.store,
     maxStaleMs: config.trust.maxStaleMs,
+    place: { domain: config.trust.storeDomain, viaLeaf: config.ctl.viaLeaf },
     log,
     ...(options.trustFile === undefined ? {} : { file: options.trustFile }),
   });

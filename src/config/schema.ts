@@ -123,6 +123,10 @@ function partition(name: 'ctl' | 'rpc', purpose: string) {
         .exactOptional(),
       'Name of the connection in the monitoring of the server; `trellis`, the beginning of the host id and the partition if left out.',
     ),
+    viaLeaf: setting(
+      z.boolean().default(false),
+      'The server is a leaf node, such as a sidecar. What its user at the hub may not do fails without a word there, so the host asks the hub at its start, and from time to time, whether all that it needs is granted.',
+    ),
     connectTimeoutMs: setting(count(100, 600_000).default(5_000), 'How long one connection attempt may take.'),
     pingIntervalMs: setting(
       count(1_000, 600_000).default(4_000),
@@ -258,6 +262,10 @@ const trustSchema = z.strictObject({
   store: setting(
     z.enum(['auto', 'required', 'off']).default('auto'),
     'The trust bucket of the lattice (JetStream key-value, on the ctl connection), through which rotated issuers and revocations reach a host at once. `auto` uses it where JetStream answers at the start, and from then on insists on it; `required` insists on it; `off` goes by the configuration alone.',
+  ),
+  storeDomain: setting(
+    token('a JetStream domain', 64).exactOptional(),
+    'JetStream domain that holds the trust bucket, where it is not the one that the server of the ctl connection speaks for: behind a leaf node in operator mode.',
   ),
   maxStaleMs: setting(
     count(10_000, 86_400_000).default(900_000),

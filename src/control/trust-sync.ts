@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { TrellisError } from '../errors.ts';
 import type { LatticeName } from '../ids.ts';
 import type { LatticeConnection } from '../nats/connection.ts';
-import { type BucketFollower, TrustBucket } from '../nats/trust-bucket.ts';
+import { type BucketFollower, type BucketPlace, TrustBucket } from '../nats/trust-bucket.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { openDelegation } from '../trust/delegation.ts';
 import { openIssuerSet } from '../trust/issuer-set.ts';
@@ -25,6 +25,8 @@ export interface TrustSyncOptions {
   readonly log: Logger;
   /** What survives a restart; members that serve nothing need none. */
   readonly file?: TrustFile;
+  /** Where the bucket is, if not at the server of `ctl`. */
+  readonly place?: BucketPlace;
   /** How often the bucket is compared with what was seen, milliseconds; 5,000 by default. */
   readonly checkEveryMs?: number;
 }
@@ -129,9 +131,9 @@ export class TrustSync {
   }
 
   async #open(isRequired: boolean): Promise<void> {
-    const { ctl, lattice, state, maxStaleMs, checkEveryMs = CHECK_EVERY_MS } = this.#options;
+    const { ctl, lattice, state, maxStaleMs, place, checkEveryMs = CHECK_EVERY_MS } = this.#options;
     if (isRequired) state.requireFresh(maxStaleMs);
-    this.#bucket = await TrustBucket.open(ctl, lattice);
+    this.#bucket = await TrustBucket.open(ctl, lattice, place);
     if (this.#bucket === undefined && !isRequired) {
       this.#log.warn(
         { code: 'TRELLIS_TRUST_STORE' },
@@ -146,7 +148,7 @@ export class TrustSync {
         this.#log.error({ code: 'TRELLIS_TRUST_STORE' }, 'waiting for the trust bucket: JetStream does not answer');
       }
       await sleep(RETRY_MS);
-      this.#bucket = await TrustBucket.open(ctl, lattice);
+      this.#bucket = await TrustBucket.open(ctl, lattice, place);
     }
     state.requireFresh(maxStaleMs);
     const current = new Promise<void>((resolve) => (this.#ready = resolve));

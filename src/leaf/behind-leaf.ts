@@ -12,7 +12,7 @@ export interface BehindLeaf {
   readonly credsFiles?: { readonly ctl: string; readonly rpc: string } | undefined;
 }
 
-type ConnectionSettings = Pick<HostConfigInput, 'lattice' | 'ctl' | 'rpc'>;
+type ConnectionSettings = Pick<HostConfigInput, 'lattice' | 'ctl' | 'rpc' | 'trust'>;
 
 /** The settings of a host behind the sidecar: addresses, logins, and inboxes below the keys of the leaf's own users. */
 export function settingsBehindLeaf(spec: SidecarSpec, behind: BehindLeaf): ConnectionSettings {
@@ -26,12 +26,16 @@ export function settingsBehindLeaf(spec: SidecarSpec, behind: BehindLeaf): Conne
       ...(ctlSeedFile === undefined ? {} : { seedFile: ctlSeedFile }),
       ...(credsFiles === undefined ? {} : { credsFile: credsFiles.ctl }),
       inboxPrefix: inbox('CTL', users.ctl),
+      viaLeaf: true,
     },
     rpc: {
       servers: [`nats://${addressText(rpc.listen)}`],
       ...(credsFiles === undefined ? {} : { credsFile: credsFiles.rpc }),
       inboxPrefix: inbox('RPC', users.rpc),
+      viaLeaf: true,
     },
+    // The other forms map the default API to the domain; a JWT account has no mappings of the sidecar's own.
+    ...(spec.form === 'operator' ? { trust: { storeDomain: spec.domain } } : {}),
   };
 }
 

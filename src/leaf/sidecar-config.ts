@@ -83,15 +83,11 @@ function operatorForm(spec: SidecarSpec): ServerBlock {
       `The leaf node beside a host of the lattice "${spec.lattice}", in operator mode: clients log in with their own JWTs.\nWritten by \`trellis leaf config\`.`,
     ),
     ...head(spec, spec.name, spec.ctl.listen, spec.monitor),
+    line('max_control_line', 65_536, 'A user JWT with its permissions in it is longer than the 4 KB that are the default.'),
     line('operator', jwt),
     system === undefined ? undefined : line('system_account', system.publicKey),
     line('resolver', 'MEMORY', 'Account JWTs are copies of those at the hub: write this file again when they change there.'),
     line('resolver_preload', new ServerBlock(...preload)),
-    line(
-      'default_js_domain',
-      new ServerBlock(line(ctl.publicKey, spec.domain)),
-      'JetStream is at the hub. An account mapping would do the same, but would have to stand in the JWT.',
-    ),
     line('leafnodes', new ServerBlock(line('remotes', [ctlRemote(spec, ctl.publicKey), rpcRemote(spec, rpc.publicKey)]))),
   );
 }

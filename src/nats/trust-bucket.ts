@@ -1,4 +1,5 @@
 import {
+  jetstream,
   type JetStreamManager,
   JetStreamApiCodes,
   JetStreamApiError,
@@ -36,6 +37,14 @@ export interface BucketListener {
   failed(error: TrellisError): void;
 }
 
+/** Where a bucket is, as seen from a connection. */
+export interface BucketPlace {
+  /** JetStream domain that holds it; that of the server if left out. */
+  readonly domain?: string | undefined;
+  /** True behind a leaf node. Its hub keeps `$KV.>` from it, so news come by a word of whoever wrote. */
+  readonly viaLeaf?: boolean | undefined;
+}
+
 /** A reader that stays. */
 export interface BucketFollower {
   /** A round trip now, for who has just written; never throws. */
@@ -51,6 +60,8 @@ const REQUEST_MS = 3_000;
 const FOLLOWED = ['issuers', 'revoked'] as const;
 /** Texts taken at once as they are written. What comes faster waits for the next round trip. */
 const MAX_LIVE_PER_CHECK = 200;
+/** Between two round trips for words that something was written, milliseconds: anybody on control can send them. */
+const NEWS_EVERY_MS = 200;
 
 /**
  * The trust bucket of a lattice: the JetStream key-value bucket `LATTICETRUST_{lattice}`. Its keys are `issuers.{epoch}`,
@@ -60,11 +71,19 @@ export class TrustBucket {
   readonly #connection: LatticeConnection;
   readonly #manager: JetStreamManager;
   readonly #lattice: LatticeName;
+  readonly #place: BucketPlace;
   #kv: KV;
 
-  private constructor(connection: LatticeConnection, lattice: LatticeName, manager: JetStreamManager, kv: KV) {
+  private constructor(
+    connection: LatticeConnection,
+    lattice: LatticeName,
+    place: BucketPlace,
+    manager: JetStreamManager,
+    kv: KV,
+  ) {
     this.#connection = connection;
     this.#lattice = lattice;
+    this.#place = place;
     this.#manager = manager;
     this.#kv = kv;
   }
@@ -73,10 +92,14 @@ export class TrustBucket {
    * Opens the bucket, and makes it if the lattice has none. Resolves to `undefined` when JetStream does not answer on this
    * connection: it is switched off, or these credentials may not use it.
    */
-  static async open(connection: LatticeConnection, lattice: LatticeName): Promise<TrustBucket | undefined> {
+  static async open(
+    connection: LatticeConnection,
+    lattice: LatticeName,
+    place: BucketPlace = {},
+  ): Promise<TrustBucket | undefined> {
     try {
-      const manager = await jetstreamManager(connection.client, { timeout: REQUEST_MS });
-      return new TrustBucket(connection, lattice, manager, await openOrMake(connection, lattice));
+      const manager = await jetstreamManager(connection.client, { timeout: REQUEST_MS, ...inDomain(place) });
+      return new TrustBucket(connection, lattice, place, manager, await openOrMake(connection, lattice, place));
     } catch {
       // Which of the many reasons it was changes nothing for the caller, who says what follows from it.
       return undefined;
@@ -87,6 +110,7 @@ export class TrustBucket {
   async create(key: string, text: string): Promise<boolean> {
     try {
       await this.#kv.create(key, text);
+      this.#tell(key);
       return true;
     } catch (error) {
       if (isWrongSequence(error)) return false;
@@ -99,12 +123,14 @@ export class TrustBucket {
     await this.#kv.put(key, text).catch((error: unknown) => {
       throw storeError(`could not write ${key}`, error);
     });
+    this.#tell(key);
   }
 
   /** Replaces the entry of exactly this revision; false if there is a newer one. @throws TRELLIS_TRUST_STORE */
   async replace(entry: BucketEntry, text: string): Promise<boolean> {
     try {
       await this.#kv.update(entry.key, text, entry.revision);
+      this.#tell(entry.key);
       return true;
     } catch (error) {
       if (isWrongSequence(error)) return false;
@@ -141,7 +167,7 @@ export class TrustBucket {
         info: () => this.#info(),
         read: (kind, from, last) => this.#read(kind, from, last),
         remake: async () => {
-          this.#kv = await openOrMake(this.#connection, this.#lattice);
+          this.#kv = await openOrMake(this.#connection, this.#lattice, this.#place);
         },
       },
       listener,
@@ -156,6 +182,21 @@ export class TrustBucket {
         );
       }),
     );
+    if (this.#place.viaLeaf === true) {
+      let waiting = false;
+      live.push(
+        this.#connection.subscribe(newsSubject(this.#lattice), {}, () => {
+          if (waiting) return;
+          waiting = true;
+          void watch.check();
+          // What was written while that round trip was under way is found by the one after the pause.
+          setTimeout(() => {
+            waiting = false;
+            void watch.check();
+          }, NEWS_EVERY_MS).unref();
+        }),
+      );
+    }
     const timer = setInterval(() => void watch.check(), checkEveryMs);
     timer.unref();
     const unlisten = this.#connection.onStatus((event) => {
@@ -171,6 +212,16 @@ export class TrustBucket {
         for (const subscription of live) subscription.unsubscribe();
       },
     };
+  }
+
+  /** Tells members behind leaf nodes that there is something new. Nothing depends on it: they look by themselves every while. */
+  #tell(key: string): void {
+    if (!FOLLOWED.some((kind) => key.startsWith(`${kind}.`))) return;
+    try {
+      this.#connection.publish(newsSubject(this.#lattice), new Uint8Array(0));
+    } catch {
+      // Written is written; the connection is gone.
+    }
   }
 
   #info(): Promise<StreamInfo> {
@@ -281,14 +332,20 @@ class BucketWatch {
 const bucketName = (lattice: LatticeName): string => `LATTICETRUST_${lattice}`;
 const streamName = (lattice: LatticeName): string => `KV_${bucketName(lattice)}`;
 
-async function openOrMake(connection: LatticeConnection, lattice: LatticeName): Promise<KV> {
+const newsSubject = (lattice: LatticeName): string => `wasmbus.ctl.v1.${lattice}.trust.changed`;
+const inDomain = ({ domain }: BucketPlace): { domain: string } | undefined => (domain === undefined ? undefined : { domain });
+
+async function openOrMake(connection: LatticeConnection, lattice: LatticeName, place: BucketPlace): Promise<KV> {
   // Two hosts that start together may both make it: the server takes the second for the same one.
-  const kv = await new Kvm(connection.client).create(bucketName(lattice), {
-    history: 1,
-    maxValueSize: MAX_VALUE_BYTES,
-    max_bytes: MAX_BUCKET_BYTES,
-    description: 'issuer sets, revocations and delegations of a Trellis lattice',
-  });
+  const kv = await new Kvm(jetstream(connection.client, { timeout: REQUEST_MS, ...inDomain(place) })).create(
+    bucketName(lattice),
+    {
+      history: 1,
+      maxValueSize: MAX_VALUE_BYTES,
+      max_bytes: MAX_BUCKET_BYTES,
+      description: 'issuer sets, revocations and delegations of a Trellis lattice',
+    },
+  );
   return kv;
 }
 

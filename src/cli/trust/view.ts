@@ -86,7 +86,8 @@ export class TrustView implements AsyncDisposable {
     const state = freshState();
     const ctl = await connectPartition({ ...config.ctl, partition: 'ctl', lattice, name, log });
     try {
-      const sync = await startTrustSync({ ctl, lattice, state, freshState, mode: 'auto', maxStaleMs, log });
+      const place = { domain: config.trust.storeDomain, viaLeaf: config.ctl.viaLeaf };
+      const sync = await startTrustSync({ ctl, lattice, state, freshState, mode: 'auto', maxStaleMs, place, log });
       if (sync.bucket === undefined) throw new TrellisError('TRELLIS_TRUST_STORE');
       return new TrustView({ config, ctl, lattice, state, sync, bucket: sync.bucket, log, skewMs });
     } catch (error) {

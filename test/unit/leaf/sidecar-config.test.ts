@@ -115,10 +115,12 @@ describe('the configuration of a sidecar', () => {
       servers: ['nats://127.0.0.1:4222'],
       seedFile: '/etc/trellis/leaf-ctl.seed',
       inboxPrefix: `_INBOX_CTL.lab.${USERS.ctl}`,
+      viaLeaf: true,
     });
     expect(config.rpc).toMatchObject({
       servers: ['nats://127.0.0.1:4223'],
       inboxPrefix: `_INBOX_RPC.lab.${USERS.rpc}`,
+      viaLeaf: true,
     });
     expect(config.rpc.seedFile).toBeUndefined();
     expect(text).not.toContain('creds');

@@ -1,0 +1,119 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { LatticeConnection } from './connection.ts';
+
+/** Subjects a user may use one way. */
+export interface SubjectRights {
+  /** Patterns; `undefined` allows everything that is not denied. */
+  readonly allow: readonly string[] | undefined;
+  readonly deny: readonly string[];
+}
+
+/** What a server says of the user behind a connection. */
+export interface HubRights {
+  /** Name of the server that says so. */
+  readonly server: string;
+  /** Its JetStream domain; `undefined` if it has none. */
+  readonly domain: string | undefined;
+  /** Public key or name of the user. */
+  readonly user: string;
+  readonly publish: SubjectRights;
+  readonly subscribe: SubjectRights;
+}
+
+const WHO_AM_I = '$SYS.REQ.USER.INFO';
+const MAX_ANSWERS = 8;
+const MAX_PATTERNS = 10_000;
+/** Between the first answer from beyond and the end of listening: a chain of leaf nodes answers one by one, each in a hop. */
+const SETTLE_MS = 100;
+
+/**
+ * Asks the servers beyond the one this connection is made to what the user may do by which a leaf node logs in there. The question
+ * passes a leaf node like any message, each server on the way answers it for itself, and a hub tells the permissions of the leaf
+ * node's user with placeholders filled in. Servers know it since 2.10.
+ *
+ * Returns nothing when no other server answers: there is no leaf node, the hub is away or older, or its user may not ask
+ * (`$SYS.REQ.USER.INFO`), or may not subscribe to the inboxes of this connection.
+ *
+ * The answers are as good as the account: whoever may subscribe to that subject there could forge one.
+ *
+ * @throws TRELLIS_NATS_DISCONNECTED, TRELLIS_NATS_CLOSED
+ */
+export async function askHubs(connection: LatticeConnection, timeoutMs: number): Promise<readonly HubRights[]> {
+  const own = connection.serverInfo?.serverId;
+  const found: HubRights[] = [];
+  let answered: () => void = () => {};
+  const first = new Promise<void>((resolve) => (answered = resolve));
+  const reply = `${connection.inboxPrefix}.${randomBytes(12).toString('hex')}`;
+  const refused = connection.watchRefusals(new Set([WHO_AM_I]), () => answered());
+  const subscription = connection.subscribe(reply, {}, ({ payload }) => {
+    if (found.length >= MAX_ANSWERS) return;
+    const rights = readAnswer(payload, own);
+    if (rights === undefined) return;
+    found.push(rights);
+    answered();
+  });
+  const giveUp = new AbortController();
+  try {
+    await connection.flush();
+    connection.publish(WHO_AM_I, new Uint8Array(0), { reply });
+    await connection.flush();
+    await Promise.race([first, sleep(timeoutMs, undefined, { signal: giveUp.signal }).catch(() => undefined)]);
+    if (found.length > 0) await sleep(SETTLE_MS);
+    return found;
+  } finally {
+    giveUp.abort();
+    subscription.unsubscribe();
+    refused();
+  }
+}
+
+/** True if the rights cover a subject without wildcards. */
+export function covers({ allow, deny }: SubjectRights, subject: string): boolean {
+  return (
+    (allow === undefined || allow.some((pattern) => matches(pattern, subject))) &&
+    !deny.some((pattern) => matches(pattern, subject))
+  );
+}
+
+function matches(pattern: string, subject: string): boolean {
+  // An entry for subscriptions may name a queue group behind a space.
+  const wanted = pattern.split(' ', 1)[0]!.split('.');
+  const tokens = subject.split('.');
+  for (const [i, token] of wanted.entries()) {
+    if (token === '>') return tokens.length > i;
+    if (i >= tokens.length || (token !== '*' && token !== tokens[i])) return false;
+  }
+  return wanted.length === tokens.length;
+}
+
+function readAnswer(payload: Uint8Array, own: string | undefined): HubRights | undefined {
+  let answer: Record<string, Record<string, unknown> | undefined>;
+  try {
+    answer = JSON.parse(Buffer.from(payload).toString('utf8')) as typeof answer;
+  } catch {
+    return undefined;
+  }
+  const { server, data } = answer ?? {};
+  const { id, name, domain } = server ?? {};
+  if (typeof id !== 'string' || typeof name !== 'string' || id === own || typeof data?.['user'] !== 'string') return undefined;
+  const permissions = (data['permissions'] ?? {}) as Record<string, unknown>;
+  const [one, other] = [readSide(permissions['publish']), readSide(permissions['subscribe'])];
+  if (one === undefined || other === undefined) return undefined;
+  // For a leaf node a server lists its own sending as `publish`, which is the subscribing of the leaf. The side that allows the
+  // question itself is the one by which it came.
+  const isSwapped = covers(other, WHO_AM_I);
+  const [publish, subscribe] = isSwapped ? [other, one] : [one, other];
+  return { server: name, domain: typeof domain === 'string' ? domain : undefined, user: data['user'], publish, subscribe };
+}
+
+function readSide(side: unknown): SubjectRights | undefined {
+  if (side === undefined || side === null) return { allow: undefined, deny: [] };
+  const { allow, deny } = side as { allow?: unknown; deny?: unknown };
+  if (!isPatterns(allow ?? []) || !isPatterns(deny ?? [])) return undefined;
+  return { allow: allow as string[] | undefined, deny: (deny ?? []) as string[] };
+}
+
+function isPatterns(value: unknown): boolean {
+  return Array.isArray(value) && value.length <= MAX_PATTERNS && value.every((each) => typeof each === 'string');
+}
