@@ -138,6 +138,11 @@ export class TestAccount {
     );
   }
 
+  /** Signing keys as they stand in the account's JWT. */
+  addSigningKeys(keys: readonly object[]): void {
+    this.#scopes.push(...keys);
+  }
+
   #write(name: string, keys: SigningKey, signer: SigningKey, nats: object, expSeconds: number | undefined): NatsUser {
     const jwt = encodeJwt(signer, keys.publicKey, name, nats, expSeconds);
     const seed = seedOf(keys);
@@ -247,6 +252,13 @@ export class TestOperator {
   /** The JWT of one of its accounts, as of now. */
   accountJwt(account: TestAccount): string {
     return account.jwt(this.#keys);
+  }
+
+  /** An account with signing keys that somebody else holds. */
+  addAccountWithKeys(name: string, signingKeys: readonly object[]): TestAccount {
+    const account = this.addAccount(name);
+    account.addSigningKeys(signingKeys);
+    return account;
   }
 
   /** nats-server configuration that trusts this operator and knows its accounts. */

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { registerCheck } from '../auth/check.ts';
 import { registerComponent } from '../auth/component.ts';
 import { registerExport } from '../auth/export.ts';
 import { registerHost } from '../auth/host.ts';
@@ -34,4 +35,5 @@ export function register(program: Command): void {
   registerComponent(auth);
   registerShow(auth);
   registerExport(auth);
+  registerCheck(auth);
 }

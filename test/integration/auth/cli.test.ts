@@ -7,33 +7,16 @@ import { join } from 'node:path';
 import { connect, credsAuthenticator } from 'nats';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { AuthStore } from '../../../src/auth/store.ts';
-import { runCli } from '../../../src/cli/program.ts';
 import { findNatsServer } from '../../../src/nats/server.ts';
+import { runAuth as auth } from '../../support/auth-command.ts';
 import { writeCertificates } from '../../support/certificates.ts';
 import { startServer } from '../../support/nats-server.ts';
-import { runProgram, type ProgramEnd } from '../../support/program.ts';
+import { runProgram } from '../../support/program.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'trellis-test-'));
 const store = join(dir, 'store');
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-const COMMAND = { name: 'auth', summary: '', load: () => import('../../../src/cli/commands/auth.ts') };
-
-/** Runs a command in this process, which spares the start of one for each. */
-async function auth(...args: string[]): Promise<ProgramEnd> {
-  const out: string[] = [];
-  const err: string[] = [];
-  const spies = [
-    vi.spyOn(process.stdout, 'write').mockImplementation((text) => out.push(String(text)) > 0),
-    vi.spyOn(process.stderr, 'write').mockImplementation((text) => err.push(String(text)) > 0),
-  ];
-  try {
-    const code = await runCli(['auth', ...args], [COMMAND]);
-    return { code, signal: undefined, stdout: out.join(''), stderr: err.join('') };
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
-}
 /** What the results of commands hold, as far as tests read it. */
 interface Facts {
   readonly operator: unknown;
