@@ -40,7 +40,7 @@ export function joinAudit(audit: Audit, ctl: LatticeConnection, options: AuditTr
   if (config.audit.events) {
     let permitted = true;
     ctl.onStatus((event) => {
-      if (event.type === 'reconnected') permitted = true;
+      if (event.type === 'reconnected' || event.type === 'moved') permitted = true;
       // One refusal of the server is enough: each further event would be one more.
       if (event.type !== 'error' || event.error.code !== 'TRELLIS_NATS_PERMISSION') return;
       if (!permitted || !String(event.error.details['subject']).startsWith('wasmbus.evt.')) return;

@@ -138,13 +138,6 @@ export const CATALOGUE = {
     'A credentials file could not be read or understood.',
     'Check the path and the file; it holds a user JWT and a user seed.',
   ),
-  TRELLIS_NATS_CREDENTIALS_KEPT: entry(
-    'system',
-    EXIT.denied,
-    true,
-    'A replaced credentials file cannot be used; the connection keeps the last good credentials.',
-    'Write the new file beside the old one and rename it; it must be for the same account.',
-  ),
   TRELLIS_NATS_AUTH_REFUSED: entry(
     'denied',
     EXIT.denied,
@@ -831,6 +824,13 @@ export const CATALOGUE = {
     true,
     'The call was given up, because its caller ended or the host stops.',
     'Nothing to do; call again.',
+  ),
+  TRELLIS_INVOKE_MOVED: entry(
+    'system',
+    EXIT.timeout,
+    true,
+    'The NATS connection moved to new credentials or another server and could not wait for the end of this call.',
+    'Call again; raise rpc.retireTimeoutMs if calls should be waited for longer.',
   ),
   TRELLIS_CALL_DEPTH: entry(
     'user',

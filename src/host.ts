@@ -6,6 +6,7 @@ import { allowed } from './config/allowances.ts';
 import { remoteServers } from './config/check-context.ts';
 import { readVersions } from './config/version.ts';
 import { startLeafCheck } from './control/leaf-check.ts';
+import { reportConnection } from './control/connection-health.ts';
 import { serveTrust } from './control/trust-report.ts';
 import type { HostConfig } from './config/schema.ts';
 import { sayWhoTalks, type OwnTrust } from './control/trust-summary.ts';
@@ -16,6 +17,7 @@ import { joinLattice, type Member } from './member.ts';
 import { serveComponent, type ServedComponent, type ServeOptions } from './served-component.ts';
 import { createObserver } from './invocation/observer.ts';
 import { Health } from './telemetry/health.ts';
+import { Alarms, type Alarm } from './telemetry/alarms.ts';
 import type { Audit } from './telemetry/audit.ts';
 import type { Logger } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
@@ -62,6 +64,8 @@ export interface HostStatus {
   readonly connections: { readonly ctl: boolean; readonly rpc: boolean };
   /** Refusals at start that an operator has accepted by name, see `config/allowances.ts`. */
   readonly allowed: readonly string[];
+  /** What needs somebody, oldest first. */
+  readonly alarms: readonly Alarm[];
 }
 
 /** Starts a host and resolves when every configured component is served. @throws TRELLIS_NATS_*, TRELLIS_COMPONENT_*, TRELLIS_TRUST_* */
@@ -104,11 +108,6 @@ function refuseOpenDoors(config: HostConfig): void {
   }
 }
 
-const INTERRUPTED = {
-  rpc: 'the rpc connection is interrupted: no invocation comes in or goes out',
-  ctl: 'the ctl connection is interrupted: invocations go on; control commands and news of trust do not arrive',
-} as const;
-
 /** How long the last replies may take to reach the server, once nothing is in flight or the drain time is over. */
 const FLUSH_MS = 500;
 /** A stop that waits for nothing still gives the server this long to confirm the end of the subscriptions. */
@@ -126,6 +125,8 @@ async function within(timeoutMs: number, work: Promise<unknown>): Promise<void> 
 export class Host implements AsyncDisposable {
   /** Public key (`N…`) that names this host. */
   readonly id: string;
+  /** What needs somebody. */
+  readonly alarms: Alarms;
   /** Resolves when the host is over: with the reason if it ended by itself. */
   readonly closed: Promise<TrellisError | undefined>;
   readonly #options: HostOptions;
@@ -152,6 +153,7 @@ export class Host implements AsyncDisposable {
     this.#admission = new Admission(options.config.limits);
     const clock = options.clock ?? systemClock;
     this.#health = new Health(options.log, () => clock.monotonicMs());
+    this.alarms = new Alarms(options.log, clock);
     this.closed = new Promise((resolve) => (this.#over = resolve));
   }
 
@@ -176,6 +178,7 @@ export class Host implements AsyncDisposable {
       },
       ahead: openAheadFile(config.stateDir, config.lattice),
       trustFile: openTrustFileIn(config.stateDir, config.lattice),
+      alarms: this.alarms,
       ...(clock === undefined ? {} : { clock }),
     });
     this.#member = member;
@@ -195,18 +198,15 @@ export class Host implements AsyncDisposable {
     });
     metrics.inFlight(() => this.#admission.inFlight);
     metrics.health(() => this.status());
+    metrics.alarms(() => this.alarms.list());
     for (const partition of ['ctl', 'rpc'] as const) {
       const connection = member[partition];
-      connection.onStatus((event) => {
-        if (event.type === 'reconnected') {
-          metrics.natsReconnected(partition);
-          // Only a round trip says that the server has the subscriptions again; an interruption ends the wait with an error.
-          connection.flush().then(
-            () => this.#health.set(partition, undefined),
-            () => {},
-          );
-        }
-        if (event.type === 'disconnected' && this.#draining === undefined) this.#health.set(partition, INTERRUPTED[partition]);
+      reportConnection({
+        connection,
+        metrics,
+        health: this.#health,
+        clock: member.clock,
+        stopping: () => this.#draining !== undefined,
       });
       void connection.closed.then((reason) => {
         if (this.#draining === undefined) this.#over(new TrellisError('TRELLIS_LATTICE_LOST', { cause: reason }));
@@ -338,6 +338,7 @@ export class Host implements AsyncDisposable {
       })),
       connections: { ctl: member?.ctl.state === 'connected', rpc: member?.rpc.state === 'connected' },
       allowed: allowed(this.#options.config.allow),
+      alarms: this.alarms.list(),
     };
   }
 

@@ -22,6 +22,7 @@ import { UnsignedPairs } from './invocation/unsigned-pairs.ts';
 import { joinWasmbus, type WasmbusMember } from './invocation/wasmbus/join.ts';
 import { connectPartition, type LatticeConnection } from './nats/connection.ts';
 import { ObjectBucket } from './nats/object-store.ts';
+import type { Alarms } from './telemetry/alarms.ts';
 import type { Logger } from './telemetry/log.ts';
 import { FailureBudget } from './trust/failure-budget.ts';
 import type { SigningKey } from './trust/nkey.ts';
@@ -97,6 +98,8 @@ export interface JoinOptions {
   /** Where issuer sets and revocations are kept; members that serve nothing need none. */
   readonly trustFile?: TrustFile;
   readonly clock?: Clock;
+  /** Where the connections raise their alarms; the log alone if left out. */
+  readonly alarms?: Alarms;
 }
 
 /** Answers to messages that are not let in, a second, once twice as many have gone out. */
@@ -300,5 +303,7 @@ function partitionOptions(
     name: settings.name ?? `${options.name} ${partition}`,
     log: options.log,
     ...connectionAllowances(options.config.allow),
+    ...(options.clock === undefined ? {} : { clock: options.clock }),
+    ...(options.alarms === undefined ? {} : { alarms: options.alarms }),
   };
 }

@@ -57,6 +57,7 @@ async function sender(test: LoadCase): Promise<Send> {
     const payload = new Uint8Array(test.payloadBytes).fill(0x61);
     return (done) => {
       const reply = inbox.open({
+        onLineEnding() {},
         onInboxMessage(_tail: string, message: BusMessage) {
           inbox.close(reply);
           done(message.payload.length === payload.length ? undefined : 'wrong length');

@@ -123,6 +123,7 @@ async function measureFrames(
       accepted: nothing,
       unary: nothing,
       refused: nothing,
+      lineEnding: nothing,
       result(path, payload, _eof, header) {
         if (proved && opening.open(header(HEADER.frame), path, payload) !== 'next')
           throw new TrellisError('TRELLIS_INTERNAL', { message: 'a frame did not verify' });

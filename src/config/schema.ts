@@ -84,7 +84,7 @@ function partition(name: 'ctl' | 'rpc', purpose: string) {
     ),
     credsFile: setting(
       path().exactOptional(),
-      `Credentials file (user JWT and seed) of the ${purpose} connection; read again at every reconnect.`,
+      `Credentials file (user JWT and seed) of the ${purpose} connection; the connection moves to what replaces it.`,
       { env: [`WASMCLOUD_${upper}_CREDS`, 'WASMCLOUD_NATS_CREDS'], flags: [`--${name}-creds`] },
     ),
     jwtFile: setting(path().exactOptional(), 'File with the user JWT alone; needs `seedFile`, excludes `credsFile`.', {
@@ -147,6 +147,10 @@ function partition(name: 'ctl' | 'rpc', purpose: string) {
     reconnectMaxWaitMs: setting(
       count(1, 600_000).default(1_500),
       'Most time between two attempts, once there were 20, or a login was refused; at random from a third of it.',
+    ),
+    retireTimeoutMs: setting(
+      count(0, 3_600_000).default(60_000),
+      'How long calls in flight may go on over the old login when the connection has moved to new credentials or another server. What takes longer ends with TRELLIS_INVOKE_MOVED.',
     ),
   });
 }

@@ -49,9 +49,9 @@ export function serveDelegations(options: IssuerServiceOptions): BusSubscription
   let second = 0;
   let taken = 0;
 
-  const answer = (reply: string, body: { delegation: string } | { refused: RefusalReason }): void =>
-    ctl.publish(reply, Buffer.from(JSON.stringify(body)));
-  const refuse = (reply: string, refused: RefusalReason, request?: DelegationRequest): void => {
+  const answer = ({ line, reply }: BusMessage, body: { delegation: string } | { refused: RefusalReason }): void =>
+    line.publish(reply, Buffer.from(JSON.stringify(body)));
+  const refuse = (message: BusMessage, refused: RefusalReason, request?: DelegationRequest): void => {
     stats.refused++;
     const who = request === undefined ? {} : { host: request.sub, user: request.usr, request: request.jti };
     log.warn({ code: 'TRELLIS_DELEGATION_REFUSED', reason: refused, ...who }, 'a delegation was refused');
@@ -63,25 +63,26 @@ export function serveDelegations(options: IssuerServiceOptions): BusSubscription
       signer: request?.sub,
       correlation: request?.jti,
     });
-    answer(reply, { refused });
+    answer(message, { refused });
   };
 
-  const take = ({ reply, payload }: BusMessage): void => {
+  const take = (message: BusMessage): void => {
+    const { reply, payload } = message;
     if (!isInboxSubject(reply)) return;
     const nowMs = clock.wallMs();
     const thisSecond = Math.floor(clock.monotonicMs() / 1_000);
     taken = thisSecond === second ? taken + 1 : 1;
     second = thisSecond;
-    if (taken > MAX_PER_SECOND) return refuse(reply, 'busy');
+    if (taken > MAX_PER_SECOND) return refuse(message, 'busy');
     const request = openDelegationRequest(Buffer.from(payload).toString('latin1'));
-    if (request === undefined) return refuse(reply, 'malformed');
-    if (request.lat !== lattice) return refuse(reply, 'lattice', request);
+    if (request === undefined) return refuse(message, 'malformed');
+    if (request.lat !== lattice) return refuse(message, 'lattice', request);
     // Twice the difference of clocks: a request is asked for and answered at once, but by two machines.
-    if (Math.abs(nowMs - request.iat) > 2 * options.skewMs + 1_000) return refuse(reply, 'time', request);
+    if (Math.abs(nowMs - request.iat) > 2 * options.skewMs + 1_000) return refuse(message, 'time', request);
     const decision = decideDelegation(options.allowList(), request);
-    if (!decision.ok) return refuse(reply, decision.reason, request);
+    if (!decision.ok) return refuse(message, decision.reason, request);
     const signer = options.signer();
-    if (signer === undefined) return refuse(reply, 'no-key', request);
+    if (signer === undefined) return refuse(message, 'no-key', request);
     const { org, tgt, lifetimeMs } = decision;
     const delegation = mintDelegation(signer.key, {
       lattice,
@@ -92,7 +93,7 @@ export function serveDelegations(options: IssuerServiceOptions): BusSubscription
       nowMs,
       lifetimeMs,
     });
-    if (!options.accepts(delegation)) return refuse(reply, 'revoked', request);
+    if (!options.accepts(delegation)) return refuse(message, 'revoked', request);
     stats.signed++;
     const kid = delegationThumbprint(delegation);
     const facts = { issuer: signer.key.publicKey, epoch: signer.epoch, kid, origins: org, targets: tgt, lifetimeMs };
@@ -105,7 +106,7 @@ export function serveDelegations(options: IssuerServiceOptions): BusSubscription
       signer: request.sub,
       correlation: request.jti,
     });
-    answer(reply, { delegation });
+    answer(message, { delegation });
   };
   const subscription = ctl.subscribe(delegateSubject(lattice), { queue: `${lattice}.trust.delegate` }, take);
   return { stats, drain: () => subscription.drain(), unsubscribe: () => subscription.unsubscribe() };

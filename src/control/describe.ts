@@ -33,8 +33,8 @@ export function serveDescription(
     // Only to an inbox: otherwise whoever may ask could have this host publish on any subject that its user may.
     if (!isInboxSubject(message.reply)) return;
     onAsked();
-    if (answer.length <= ctl.maxPayloadBytes) ctl.publish(message.reply, answer);
-    else ctl.publish(message.reply, Buffer.from(JSON.stringify({ error: 'description larger than max_payload' })));
+    if (answer.length <= message.line.maxPayloadBytes) message.line.publish(message.reply, answer);
+    else message.line.publish(message.reply, Buffer.from(JSON.stringify({ error: 'description larger than max_payload' })));
   });
 }
 

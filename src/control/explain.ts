@@ -53,7 +53,10 @@ export function serveExplanations({ ctl, lattice, host, audit, scrubber }: Expla
     const found = audit.find(correlation).slice(-MAX_EXPLANATIONS);
     if (found.length === 0) return;
     audit.record({ kind: 'control', code: 'ok', operation: 'trust.explain', detail: correlation });
-    ctl.publish(message.reply, Buffer.from(scrubber.scrubJson(JSON.stringify(found.map((record) => explain(host, record))))));
+    message.line.publish(
+      message.reply,
+      Buffer.from(scrubber.scrubJson(JSON.stringify(found.map((record) => explain(host, record))))),
+    );
   });
 }
 

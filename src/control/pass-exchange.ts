@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { LatticeName } from '../ids.ts';
 import type { PassKeys } from '../trust/pass-keys.ts';
-import type { Bus, BusMessage, BusSubscription } from '../wrpc/bus.ts';
+import type { Bus, BusLine, BusMessage, BusSubscription } from '../wrpc/bus.ts';
 import { isInboxSubject } from '../wrpc/subjects.ts';
 
 /** How old the newest pass key gets before a host makes another. */
@@ -51,9 +51,9 @@ export async function joinPassExchange(options: PassExchangeOptions): Promise<()
   let over = false;
 
   const bytes = (): Uint8Array => Buffer.from(keys.text() ?? '', 'latin1');
-  function tell(to: string): void {
+  function tell(to: string, on: Pick<BusLine, 'publish'> = ctl): void {
     try {
-      ctl.publish(to, bytes());
+      on.publish(to, bytes());
     } catch {
       // Disconnected: after the interruption everybody asks again.
     }
@@ -72,9 +72,9 @@ export async function joinPassExchange(options: PassExchangeOptions): Promise<()
   function answer(): void {
     if (subscriptions.length > 1) return;
     subscriptions.push(
-      ctl.subscribe(subject, { queue: `${lattice}.trust.pass` }, ({ reply }) => {
+      ctl.subscribe(subject, { queue: `${lattice}.trust.pass` }, ({ reply, line }) => {
         // Only to an inbox: otherwise whoever may ask could have this host publish anywhere it may.
-        if (isInboxSubject(reply)) tell(reply);
+        if (isInboxSubject(reply)) tell(reply, line);
       }),
     );
   }
@@ -99,7 +99,7 @@ export async function joinPassExchange(options: PassExchangeOptions): Promise<()
   subscriptions.push(ctl.subscribe(newsSubject, {}, hear));
   const timer = setInterval(look, LOOK_EVERY_MS).unref();
   const deaf = ctl.onStatus(({ type }) => {
-    if (type === 'reconnected') void ask();
+    if (type === 'reconnected' || type === 'moved') void ask();
   });
   await ask();
   return () => {

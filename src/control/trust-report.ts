@@ -48,10 +48,10 @@ export function serveTrust(
 ): readonly BusSubscription[] {
   let renewedMs = -RENEW_EVERY_MS;
   return [
-    ctl.subscribe(subjectOf(lattice, 'report'), {}, ({ reply }) => {
+    ctl.subscribe(subjectOf(lattice, 'report'), {}, ({ reply, line }) => {
       if (!isInboxSubject(reply)) return;
       host.asked('trust.report');
-      ctl.publish(reply, Buffer.from(JSON.stringify(host.report())));
+      line.publish(reply, Buffer.from(JSON.stringify(host.report())));
     }),
     ctl.subscribe(subjectOf(lattice, 'renew'), {}, () => {
       const nowMs = host.monotonicMs();

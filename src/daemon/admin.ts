@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { isLoopback } from '../config/check-context.ts';
 import { TrellisError } from '../errors.ts';
+import type { Alarm } from '../telemetry/alarms.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 
 const MAX_CONNECTIONS = 64;
@@ -18,6 +19,7 @@ export interface Readiness {
   readonly connections?: { readonly ctl: boolean; readonly rpc: boolean };
   /** Refusals at start that an operator has accepted. */
   readonly allowed?: readonly string[];
+  readonly alarms?: readonly Alarm[];
 }
 
 /** The running endpoint. */
@@ -90,11 +92,17 @@ async function answer(
       return send(200, '{"status":"ok"}');
     case '/readyz': {
       const status = options.status();
-      const accepted = status?.allowed === undefined || status.allowed.length === 0 ? undefined : status.allowed;
-      if (status?.ready === true) return send(200, JSON.stringify({ status: 'ok', allowed: accepted }));
+      const alarms = (status?.alarms ?? []).map(({ sinceMs, ...alarm }) => ({
+        ...alarm,
+        since: new Date(sinceMs).toISOString(),
+      }));
+      const accepted = status?.allowed ?? [];
+      // An alarm needs a person; taking the host out of service would not help.
+      const more = { ...(accepted.length === 0 ? {} : { allowed: accepted }), ...(alarms.length === 0 ? {} : { alarms }) };
+      if (status?.ready === true) return send(200, JSON.stringify({ status: 'ok', ...more }));
       const { state, degraded, connections } = status ?? { state: 'starting', degraded: [] };
       const reason = REASONS[state] ?? state;
-      return send(503, JSON.stringify({ status: 'failure', reason, state, degraded, connections, allowed: accepted }));
+      return send(503, JSON.stringify({ status: 'failure', reason, state, degraded, connections, ...more }));
     }
     case '/metrics':
       try {

@@ -73,6 +73,7 @@ function send(call: OutgoingCall, subject: string, params: Uint8Array, token: st
       { subject, params, headers, unary: true },
       {
         accepted: () => false,
+        lineEnding: () => {},
         unary: (payload, _header, status, text) =>
           finish(status === 0 ? `result of ${payload.length} bytes` : `${status} ${text}`, status === 0),
         refused: (status, text) => finish(`${status} ${text}`, false),

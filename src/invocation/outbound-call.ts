@@ -212,6 +212,10 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
     return true;
   }
 
+  lineEnding(): void {
+    this.fail('TRELLIS_INVOKE_MOVED', 'the connection has moved on and waits no longer');
+  }
+
   result(path: string, payload: Uint8Array, eof: boolean, header: HeaderLookup): void {
     if (path !== '') {
       this.#onPath(path, payload, eof, header);

@@ -5,6 +5,7 @@ import type { InvocationOutcome } from '../telemetry/metrics.ts';
 import { type Denial, deny, type TokenFacts } from '../trust/denial.ts';
 import type { AcceptToSign } from '../trust/signer.ts';
 import type { PendingInvocation } from '../trust/verify-request.ts';
+import type { LineHolder } from '../wrpc/bus.ts';
 import type { IncomingInvocation } from '../wrpc/server.ts';
 import { Acceptance } from './acceptance.ts';
 import type { Permit } from './admit.ts';
@@ -50,7 +51,7 @@ interface Shared {
   readonly longCalls: LongCalls;
 }
 
-class Passage implements CallEvents, LongCall {
+class Passage implements CallEvents, LongCall, LineHolder {
   readonly #path: PathOptions;
   readonly #fn: ServedFunction;
   readonly #message: IncomingInvocation;
@@ -94,6 +95,12 @@ class Passage implements CallEvents, LongCall {
     this.#token = message.header(HEADER.invocation);
     this.#foreign = path.foreign.gateFor(message);
     this.#gate = this.#foreign ?? path.gate;
+    message.onCut(this);
+  }
+
+  /** The connection has moved, and this call took longer than it could wait. */
+  onLineEnding(): void {
+    this.#leave('timeout', 'timeout', 'TRELLIS_INVOKE_MOVED', 'the connection has moved on and waits no longer');
   }
 
   admit(): void {

@@ -64,8 +64,13 @@ export function runtimeError(error: Error): TrellisError {
   return new TrellisError('TRELLIS_NATS_PROTOCOL', { message: `the server reported: ${printable(error.message)}` });
 }
 
-/** Returns the error for a request that failed. */
-export function requestFailure(cause: unknown, subject: string, timeoutMs: number): TrellisError {
+/** Returns the error for a request that failed; `closedCode` when that is because its line was closed. */
+export function requestFailure(
+  cause: unknown,
+  subject: string,
+  timeoutMs: number,
+  closedCode: 'TRELLIS_NATS_CLOSED' | 'TRELLIS_NATS_DISCONNECTED' = 'TRELLIS_NATS_CLOSED',
+): TrellisError {
   if (cause instanceof TrellisError) return cause;
   const inner = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
   const options = { details: { subject, timeoutMs }, cause };
@@ -77,7 +82,7 @@ export function requestFailure(cause: unknown, subject: string, timeoutMs: numbe
   }
   if (inner instanceof errors.PermissionViolationError) return runtimeError(inner);
   if (inner instanceof errors.ClosedConnectionError || inner instanceof errors.DrainingConnectionError) {
-    return new TrellisError('TRELLIS_NATS_CLOSED', options);
+    return new TrellisError(closedCode, options);
   }
   return new TrellisError('TRELLIS_NATS_DISCONNECTED', options);
 }

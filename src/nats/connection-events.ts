@@ -3,6 +3,12 @@ import type { TrellisError } from '../errors.ts';
 /** What a connection reports while it lives. */
 export type ConnectionEvent =
   | { readonly type: 'disconnected' | 'reconnected' | 'lame-duck'; readonly server: string }
+  /** The connection is on another line: new credentials, or another server. `wasDown`: it had been interrupted until then. */
+  | { readonly type: 'moved'; readonly server: string; readonly reason: string; readonly wasDown: boolean }
+  /** It should have moved and could not; it stays where it is. */
+  | { readonly type: 'not-moved'; readonly reason: string; readonly error: TrellisError }
+  /** A message was dropped: too much is waiting for a server that does not read. */
+  | { readonly type: 'shed' }
   | { readonly type: 'error'; readonly error: TrellisError }
   | { readonly type: 'closed'; readonly error: TrellisError | undefined };
 

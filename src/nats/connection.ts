@@ -1,44 +1,47 @@
-import type { Socket } from 'node:net';
-import { connect, errors, type MsgHdrs, type NatsConnection, type Status } from 'nats';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { NatsConnection } from 'nats';
+import { type Clock, systemClock } from '../clock.ts';
 import { TrellisError } from '../errors.ts';
 import { latticeName } from '../ids.ts';
+import { Alarms } from '../telemetry/alarms.ts';
 import type { Logger } from '../telemetry/log.ts';
-import type { Bus, BusHeaders, BusMessage, BusSubscription } from '../wrpc/bus.ts';
-import { connectFailure, requestFailure, runtimeError } from './connect-error.ts';
+import type { Bus, BusHeaders, BusLine, BusMessage, BusSubscription, LineUser } from '../wrpc/bus.ts';
+import { connectFailure } from './connect-error.ts';
+import { watchConnection } from './connection-alarms.ts';
 import type { ConnectionEvent, ConnectionStats, DrainOptions, RefusalWatch } from './connection-events.ts';
-import { type Credentials, exposedFiles, openCredentials } from './credentials.ts';
-import { resolveEndpoints } from './endpoint.ts';
-import { encodeHeaders, OutgoingHeaders } from './headers.ts';
-import { ownInboxPrefix } from './inbox-prefix.ts';
-import { NatsMessage } from './message.ts';
+import { exposedFiles, openCredentials } from './credentials.ts';
+import { dial } from './dial.ts';
+import { type Endpoints, resolveEndpoints } from './endpoint.ts';
+import type { Line } from './line.ts';
+import { LoginFiles } from './login-files.ts';
+import { Moves } from './moves.ts';
 import type { Partition, PartitionOptions } from './partition.ts';
-import { ReconnectPace } from './reconnect-pace.ts';
-import { isPublishSubject, isQueueName, isSubscribeSubject, subjectError } from './subject.ts';
-import { NatsSubscription } from './subscription.ts';
+import { retire, within } from './retire.ts';
+import { SharedSubscription } from './shared-subscription.ts';
+import { openTlsFiles } from './tls-files.ts';
 
-const MAX_PINGS_OUT = 2;
-const DEFAULT_MAX_PAYLOAD_BYTES = 1024 * 1024;
-/** Most bytes that wait for a server which does not read, before messages are refused. */
-const MAX_BACKLOG_BYTES = 128 * 1024 * 1024;
+/** How long a subscription on another server takes to be known to the rest of a cluster, with room to spare. */
+const SETTLE_MS = 300;
+/** How long calls may take to end on the line they began on. */
+const RETIRE_MS = 60_000;
+/** Lines that wait for their calls at a time; with one more the oldest is ended. */
+const MAX_RETIRING = 4;
 
 /**
  * Opens one of a host's two connections. Once it is open it stays: interruptions, expired credentials and refused logins are
- * retried for ever (and reported), only {@link LatticeConnection.close} ends it.
+ * retried for ever (and reported), only {@link LatticeConnection.close} ends it. It moves to new credentials, new certificates and
+ * away from a server that shuts down by itself, and loses nothing over it.
  *
  * @throws TRELLIS_NATS_SERVERS_INVALID, TRELLIS_NATS_TLS_REQUIRED, TRELLIS_NATS_TLS_INVALID, TRELLIS_NATS_CREDENTIALS_REQUIRED,
  *   TRELLIS_NATS_CREDENTIALS_INVALID, TRELLIS_NATS_SUBJECT_INVALID before dialling; TRELLIS_NATS_UNREACHABLE,
  *   TRELLIS_NATS_TLS_FAILED, TRELLIS_NATS_AUTH_REFUSED when no server lets us in.
  */
 export async function connectPartition(options: PartitionOptions): Promise<LatticeConnection> {
-  const { partition, servers, tls, name, log } = options;
-  const lattice = latticeName(options.lattice);
+  const { partition, servers, tls, log } = options;
+  latticeName(options.lattice);
   const endpoints = resolveEndpoints(servers, tls, options.allowPlaintext);
   const fields = { partition, servers: endpoints.servers };
-  const credentials = openCredentials(options, {
-    secret: (text) => log.scrubber.register(text),
-    kept: (reason) =>
-      log.error({ ...fields, code: 'TRELLIS_NATS_CREDENTIALS_KEPT' }, `the new credentials are not used: ${reason}`),
-  });
+  const credentials = openCredentials(options, (seed) => log.scrubber.register(seed));
   if (credentials === undefined && tls?.certFile === undefined && !endpoints.loopback && options.allowAnonymous !== true) {
     throw new TrellisError('TRELLIS_NATS_CREDENTIALS_REQUIRED', {
       message: `the ${partition} connection to ${endpoints.servers.join(', ')} has no credentials`,
@@ -47,175 +50,168 @@ export async function connectPartition(options: PartitionOptions): Promise<Latti
   for (const file of exposedFiles(options)) {
     log.warn({ ...fields, file }, 'other users of this machine can read this credentials file; chmod 600 it');
   }
-  const inboxPrefix = ownInboxPrefix({ partition, lattice, userKey: credentials?.userKey, configured: options.inboxPrefix });
-  const pace = new ReconnectPace(options);
-  let nc: NatsConnection;
-  try {
-    nc = await connect({
-      servers: [...endpoints.servers],
-      name,
-      inboxPrefix,
-      timeout: options.connectTimeoutMs ?? 5_000,
-      pingInterval: options.pingIntervalMs ?? 4_000,
-      maxPingOut: options.maxPingsOut ?? MAX_PINGS_OUT,
-      reconnect: true,
-      maxReconnectAttempts: -1,
-      reconnectDelayHandler: () => pace.nextDelayMs(),
-      // Without it the client gives up for good at the second refused login in a row, which expired credentials are.
-      ignoreAuthErrorAbort: true,
-      // A server, or who plays one, must not add addresses to dial.
-      ignoreClusterUpdates: true,
-      // Spares a stack capture per request: 46 % more requests a second.
-      noAsyncTraces: true,
-      ...(endpoints.tls === undefined ? {} : { tls: endpoints.tls }),
-      ...(credentials === undefined ? {} : { authenticator: (nonce?: string) => credentials.login(nonce) }),
+  const tlsFiles = openTlsFiles(endpoints.tls);
+  let connection: LatticeConnection | undefined;
+  const onEvent = (line: Line, event: ConnectionEvent): void => connection?.onLineEvent(line, event);
+  const dialOn = (from: DialFrom): Promise<Line> => dial({ partition: options, endpoints, ...from, log, onEvent });
+  const line = await dialOn({ credentials: credentials?.current, tls: tlsFiles?.current });
+  log.info({ ...fields, server: line.client.getServer(), tls: endpoints.tls !== undefined }, 'connected');
+  const clock = options.clock ?? systemClock;
+  const alarms = options.alarms ?? new Alarms(log, clock);
+  const files = (onLooked: () => void): LoginFiles =>
+    new LoginFiles({
+      partition,
+      files: options,
+      credentials,
+      tls: tlsFiles,
+      alarms,
+      clock,
+      log: log.child({ partition }),
+      onLooked,
+      pollMs: options.filesPollMs,
     });
-  } catch (cause) {
-    throw connectFailure(cause, { ...fields, tls: endpoints.tls !== undefined });
-  }
-  log.info({ ...fields, server: nc.getServer(), tls: endpoints.tls !== undefined }, 'connected');
-  return new LatticeConnection(nc, inboxPrefix, pace, options, credentials);
+  connection = new LatticeConnection({ line, options, endpoints, dial: dialOn, files, alarms, clock });
+  return connection;
 }
 
-/** One of the two connections of a host, checked on the way in: every subject and header that leaves has passed this class. */
+type DialFrom = Pick<Parameters<typeof dial>[0], 'credentials' | 'tls' | 'servers'>;
+
+/** What a {@link LatticeConnection} is made of. */
+interface ConnectionParts {
+  readonly line: Line;
+  readonly options: PartitionOptions;
+  readonly endpoints: Endpoints;
+  readonly dial: (from: DialFrom) => Promise<Line>;
+  readonly files: (onLooked: () => void) => LoginFiles;
+  readonly alarms: Alarms;
+  readonly clock: Clock;
+}
+
+/** One of the two connections of a host. */
 export class LatticeConnection implements Bus {
   readonly partition: Partition;
   readonly lattice: string;
-  readonly inboxPrefix: string;
   /** Resolves when the connection has ended: with the error that ended it, or `undefined` after {@link close} or {@link drain}. */
   readonly closed: Promise<TrellisError | undefined>;
-  readonly #nc: NatsConnection;
+  readonly #parts: ConnectionParts;
   readonly #log: Logger;
-  readonly #pace: ReconnectPace;
-  readonly #credentials: Credentials | undefined;
+  readonly #files: LoginFiles;
+  readonly #moves: Moves;
   readonly #listeners = new Set<(event: ConnectionEvent) => void>();
   readonly #refusalWatches = new Set<RefusalWatch>();
-  readonly #services = new Set<NatsSubscription>();
-  // The same objects for all messages: the client copies what it needs before `publish` returns.
-  readonly #block = new OutgoingHeaders();
-  readonly #plainOptions = { reply: '' };
-  readonly #headerOptions = { reply: '', headers: this.#block as unknown as MsgHdrs };
-  #state: 'connected' | 'disconnected' | 'closed' = 'connected';
-  #maxPayloadBytes = DEFAULT_MAX_PAYLOAD_BYTES;
+  readonly #subscriptions = new Set<SharedSubscription>();
+  readonly #users = new Set<LineUser>();
+  /** Lines that were left and still have something to end; each with what ends the wait for it. */
+  readonly #retiring = new Map<Line, () => void>();
+  readonly #resolveClosed: (error: TrellisError | undefined) => void;
+  #line: Line;
+  /** The line that is being made ready. */
+  #next: Line | undefined;
+  #closedFor: { readonly error: TrellisError | undefined } | undefined;
   #reconnects = 0;
+  /** What lines have counted that are over. */
+  #past: ConnectionStats = { messagesIn: 0, messagesOut: 0, bytesIn: 0, bytesOut: 0, reconnects: 0 };
   #ending = false;
 
   /** @internal Use {@link connectPartition}. */
-  constructor(
-    nc: NatsConnection,
-    inboxPrefix: string,
-    pace: ReconnectPace,
-    options: PartitionOptions,
-    credentials: Credentials | undefined,
-  ) {
-    this.#nc = nc;
-    this.#pace = pace;
-    this.#credentials = credentials;
+  constructor(parts: ConnectionParts) {
+    const { options, line } = parts;
+    this.#parts = parts;
+    this.#line = line;
     this.partition = options.partition;
     this.lattice = options.lattice;
-    this.inboxPrefix = inboxPrefix;
     this.#log = options.log.child({ partition: options.partition });
-    this.closed = this.#whenClosed();
-    void this.#watch();
+    const { promise, resolve } = Promise.withResolvers<TrellisError | undefined>();
+    this.closed = promise;
+    this.#resolveClosed = resolve;
+    this.#endWith(line);
+    watchConnection({ connection: this, alarms: parts.alarms });
+    this.#moves = new Moves({
+      move: (reason) => this.#move(reason),
+      wanted: () => this.#wanted(),
+      failed: (reason, error) => this.#emit({ type: 'not-moved', reason, error }),
+      settled: () => parts.alarms.clear('TRELLIS_ALARM_ROTATION_FAILED', this.partition),
+    });
+    this.#files = parts.files(() => this.#onFilesLooked());
   }
 
   get state(): 'connected' | 'disconnected' | 'closed' {
-    return this.#state;
+    return this.#closedFor === undefined ? this.#line.state : 'closed';
   }
 
-  /** @internal The client itself, for the other files of src/nats. */
-  get client(): NatsConnection {
-    return this.#nc;
+  get line(): BusLine {
+    return this.#line;
   }
 
-  /** Public key of the user this connection logs in as (`U…`); `undefined` without credentials. */
+  /** Root of the inboxes on the line in use. */
+  get inboxPrefix(): string {
+    return this.#line.inboxPrefix;
+  }
+
+  /** @internal Runs `work` with the client itself, which stays open for it. For the other files of src/nats. */
+  withClient<T>(work: (client: NatsConnection) => Promise<T>): Promise<T> {
+    const line = this.#line;
+    return line.holding(() => work(line.client));
+  }
+
+  /** Public key of the user this connection is logged in as (`U…`); `undefined` without credentials. */
   get userKey(): string | undefined {
-    return this.#credentials?.userKey;
+    return this.#line.login?.credentials.userKey;
   }
 
   /** The 64-byte Ed25519 signature of that user's key over `data`; `undefined` without credentials. */
   signAsUser(data: Uint8Array): Buffer | undefined {
-    return this.#credentials?.sign(data);
+    return this.#line.login?.sign(data);
   }
 
   /** The server in use, `host:port`. */
   get server(): string {
-    return this.#nc.getServer();
+    return this.#line.client.getServer();
   }
 
   /** What the server said about itself when it was last connected; `undefined` while disconnected. */
   get serverInfo():
     | { readonly serverId: string; readonly serverName: string; readonly version: string; readonly jetstream: boolean }
     | undefined {
-    const info = this.#nc.info;
+    const info = this.#line.client.info;
     if (info === undefined) return undefined;
     return { serverId: info.server_id, serverName: info.server_name, version: info.version, jetstream: info.jetstream === true };
   }
 
   /** When the credentials in use expire, milliseconds since the epoch; `undefined` if never. */
   get credentialsExpireMs(): number | undefined {
-    return this.#credentials?.expiresMs;
+    return this.#line.login?.credentials.expiresMs;
   }
 
   get stats(): ConnectionStats {
-    const { inMsgs, outMsgs, inBytes, outBytes } = this.#nc.stats();
-    return { messagesIn: inMsgs, messagesOut: outMsgs, bytesIn: inBytes, bytesOut: outBytes, reconnects: this.#reconnects };
+    return [this.#line, ...this.#retiring.keys()].reduce(withStatsOf, { ...this.#past, reconnects: this.#reconnects });
   }
 
   get maxPayloadBytes(): number {
-    // The client forgets the server's greeting while it dials; the last known limit holds until the next one.
-    const known = this.#nc.info?.max_payload;
-    if (known !== undefined) this.#maxPayloadBytes = known;
-    return this.#maxPayloadBytes;
+    return this.#line.maxPayloadBytes;
   }
 
   publish(subject: string, payload: Uint8Array, options?: { reply?: string; headers?: BusHeaders }): void {
-    if (this.#state !== 'connected') throw this.#stateError();
-    if (!isPublishSubject(subject)) throw subjectError('subject', subject);
-    const reply = options?.reply ?? '';
-    if (reply !== '' && !isPublishSubject(reply)) throw subjectError('reply subject', reply);
-    const block = options?.headers === undefined ? undefined : encodeHeaders(options.headers);
-    const bytes = payload.length + (block?.length ?? 0);
-    if (bytes > this.maxPayloadBytes) {
-      throw new TrellisError('TRELLIS_NATS_PAYLOAD_TOO_LARGE', {
-        message: `a message of ${bytes} bytes with its headers is larger than the server's limit of ${this.#maxPayloadBytes}`,
-        details: { bytes, maxPayloadBytes: this.#maxPayloadBytes },
-      });
-    }
-    const out = block === undefined ? this.#plainOptions : this.#headerOptions;
-    out.reply = reply;
-    if (block !== undefined) this.#block.block = block;
-    if ((this.#socket()?.writableLength ?? 0) > MAX_BACKLOG_BYTES) throw new TrellisError('TRELLIS_NATS_BACKLOG');
-    try {
-      this.#nc.publish(subject, payload, out);
-    } catch (cause) {
-      // Closing or draining; everything else has been checked above.
-      throw new TrellisError('TRELLIS_NATS_CLOSED', { cause });
-    }
+    this.#line.publish(subject, payload, options);
   }
 
+  /** As {@link Bus.subscribe}; an inbox below {@link inboxPrefix} stays on the line it is on, and holds it. */
   subscribe(subject: string, options: { queue?: string }, onMessage: (message: BusMessage) => void): BusSubscription {
-    if (this.#state === 'closed' || this.#ending) throw new TrellisError('TRELLIS_NATS_CLOSED');
-    if (!isSubscribeSubject(subject)) throw subjectError('subscription', subject);
-    const { queue } = options;
-    if (queue !== undefined && !isQueueName(queue)) throw subjectError('queue group', queue);
-    const subscription = this.#nc.subscribe(subject, {
-      ...(queue === undefined ? {} : { queue }),
-      callback: (error, message) => {
-        // A refused subscription arrives here too; the status stream reports it.
-        if (error !== null) return;
-        try {
-          onMessage(new NatsMessage(message));
-        } catch (thrown) {
-          // An exception would end the client's reader and with it the connection.
-          this.#log.error({ code: 'TRELLIS_INTERNAL', subject, err: thrown }, 'a message handler failed');
-        }
-      },
-    });
-    const service = new NatsSubscription(subscription, () => this.#services.delete(service));
-    // Our own inboxes stay open while the services drain: their answers still have to arrive.
-    if (!subject.startsWith(this.inboxPrefix)) this.#services.add(service);
-    return service;
+    if (this.state === 'closed' || this.#ending) throw new TrellisError('TRELLIS_NATS_CLOSED');
+    const line = this.#line;
+    if (typeof subject === 'string' && subject.startsWith(`${line.inboxPrefix}.`)) return heldInbox(line, subject, onMessage);
+    const shared = new SharedSubscription(subject, options.queue, onMessage, (self) => this.#subscriptions.delete(self));
+    shared.join(line);
+    if (this.#next !== undefined) shared.join(this.#next);
+    this.#subscriptions.add(shared);
+    return shared;
+  }
+
+  eachLine(user: LineUser): () => void {
+    this.#users.add(user);
+    user.prepare(this.#line);
+    if (this.#next !== undefined) user.prepare(this.#next);
+    return () => this.#users.delete(user);
   }
 
   /**
@@ -224,31 +220,14 @@ export class LatticeConnection implements Bus {
    * @throws TRELLIS_NATS_NO_RESPONDERS, TRELLIS_NATS_TIMEOUT, TRELLIS_NATS_PERMISSION, TRELLIS_NATS_DISCONNECTED, TRELLIS_NATS_CLOSED,
    *   TRELLIS_NATS_SUBJECT_INVALID, TRELLIS_NATS_HEADER_INVALID, TRELLIS_NATS_PAYLOAD_TOO_LARGE.
    */
-  async request(subject: string, payload: Uint8Array, options: { timeoutMs: number; headers?: BusHeaders }): Promise<BusMessage> {
-    if (this.#state !== 'connected') throw this.#stateError();
-    if (!isPublishSubject(subject)) throw subjectError('subject', subject);
-    const block = options.headers === undefined ? undefined : encodeHeaders(options.headers);
-    if (payload.length + (block?.length ?? 0) > this.maxPayloadBytes) {
-      throw new TrellisError('TRELLIS_NATS_PAYLOAD_TOO_LARGE', {
-        details: { bytes: payload.length, maxPayloadBytes: this.#maxPayloadBytes },
-      });
-    }
-    const { timeoutMs } = options;
-    try {
-      const headers = block === undefined ? {} : { headers: new OutgoingHeaders(block) as unknown as MsgHdrs };
-      return new NatsMessage(await this.#nc.request(subject, payload, { timeout: timeoutMs, ...headers }));
-    } catch (cause) {
-      throw requestFailure(cause, subject, timeoutMs);
-    }
+  request(subject: string, payload: Uint8Array, options: { timeoutMs: number; headers?: BusHeaders }): Promise<BusMessage> {
+    return this.#line.request(subject, payload, options);
   }
 
   async flush(): Promise<void> {
-    if (this.#state !== 'connected') throw this.#stateError();
-    try {
-      await this.#nc.flush();
-    } catch (cause) {
-      throw new TrellisError(this.#nc.isClosed() ? 'TRELLIS_NATS_CLOSED' : 'TRELLIS_NATS_DISCONNECTED', { cause });
-    }
+    const retiring = [...this.#retiring.keys()].filter(({ state }) => state === 'connected');
+    // What a line that was left still has to say counts too, but it may end meanwhile.
+    await Promise.all([this.#line.flush(), ...retiring.map((line) => line.flush().catch(() => undefined))]);
   }
 
   /** Calls `listener` for every event from now on; the returned function ends that. */
@@ -268,6 +247,20 @@ export class LatticeConnection implements Bus {
   }
 
   /**
+   * Moves to a new line now, with the credentials and certificates that the files hold now: new calls go over it, and what is in
+   * flight ends on the old one. Nothing is lost, unless it takes longer than `retireTimeoutMs`; such calls end with
+   * TRELLIS_INVOKE_MOVED. Resolves when the new line is in use.
+   *
+   * @param reason For the log.
+   * @throws what {@link connectPartition} throws when no server lets us in, TRELLIS_NATS_PERMISSION when the new credentials may not
+   *   subscribe what the old ones may, TRELLIS_NATS_CLOSED; the connection then stays where it is.
+   */
+  async rotate(reason: string): Promise<void> {
+    await this.#files.look();
+    await this.#moves.now(reason);
+  }
+
+  /**
    * Ends the connection without losing an answer: drains all subscriptions but the own inboxes, waits for `pending`, flushes,
    * closes. (The client's own drain does not wait for handlers that are still at work; their answers would be lost.)
    * Resolves in any case, at the latest after three times `timeoutMs`.
@@ -279,16 +272,20 @@ export class LatticeConnection implements Bus {
       return;
     }
     this.#ending = true;
-    await within(timeoutMs, Promise.all([...this.#services].map((service) => service.drain())));
+    await within(timeoutMs, Promise.all([...this.#subscriptions].map((subscription) => subscription.drain())));
     if (pending !== undefined) await within(timeoutMs, pending());
-    if (this.#state === 'connected') await within(timeoutMs, this.#nc.flush());
+    if (this.state === 'connected') await within(timeoutMs, this.flush());
     await this.close();
   }
 
   /** Ends the connection now. May be called again. */
   async close(): Promise<void> {
     this.#ending = true;
-    await this.#nc.close();
+    this.#moves.end();
+    this.#files.close();
+    for (const hurry of this.#retiring.values()) hurry();
+    const lines = [this.#line, ...(this.#next === undefined ? [] : [this.#next]), ...this.#retiring.keys()];
+    await Promise.all(lines.map((line) => line.close()));
     await this.closed;
   }
 
@@ -296,75 +293,131 @@ export class LatticeConnection implements Bus {
     await this.close();
   }
 
-  /** The client's socket. Private there; the version is pinned and a test watches what depends on it. */
-  #socket(): Socket | undefined {
-    return (this.#nc as unknown as { protocol?: { transport?: { socket?: Socket } } }).protocol?.transport?.socket;
-  }
-
-  #stateError(): TrellisError {
-    return new TrellisError(this.#state === 'closed' ? 'TRELLIS_NATS_CLOSED' : 'TRELLIS_NATS_DISCONNECTED');
-  }
-
-  async #whenClosed(): Promise<TrellisError | undefined> {
-    const cause = await this.#nc.closed();
-    this.#state = 'closed';
-    const error =
-      cause instanceof Error
-        ? connectFailure(cause, { partition: this.partition, servers: [this.server], tls: this.#nc.info?.tls_required === true })
-        : undefined;
-    if (error === undefined) this.#log.info({}, 'connection closed');
-    else this.#log.error({ code: error.code }, `connection lost for good: ${error.message}`);
-    this.#emit({ type: 'closed', error });
-    return error;
-  }
-
-  async #watch(): Promise<void> {
-    for await (const status of this.#nc.status()) this.#onClientStatus(status);
-  }
-
-  #onClientStatus(status: Status): void {
-    switch (status.type) {
-      case 'disconnect':
-        if (this.#state === 'connected') this.#state = 'disconnected';
-        this.#log.warn({ code: 'TRELLIS_NATS_DISCONNECTED', server: status.server }, 'connection interrupted');
-        this.#emit({ type: 'disconnected', server: status.server });
+  /** @internal What happens to a line. Of others than the one in use only what the server complains of matters to anybody. */
+  onLineEvent(line: Line, event: ConnectionEvent): void {
+    if (this.#isExpected(event)) return;
+    if (line !== this.#line) {
+      if (event.type === 'error' && event.error.code === 'TRELLIS_NATS_AUTH_REFUSED') this.#retiring.get(line)?.();
+      else if (event.type === 'error') {
+        this.#log.error({ code: event.error.code, ...event.error.details }, event.error.message);
+        this.#emit(event);
+      } else if (event.type === 'shed') this.#emit(event);
+      return;
+    }
+    switch (event.type) {
+      case 'disconnected':
+        this.#log.warn({ code: 'TRELLIS_NATS_DISCONNECTED', server: event.server }, 'connection interrupted');
+        // Whoever replaced the file may have revoked what it held before.
+        void this.#files.look();
         break;
-      case 'reconnect':
-        if (this.#state === 'disconnected') this.#state = 'connected';
+      case 'reconnected':
         this.#reconnects++;
-        this.#pace.connected();
-        this.#log.info({ server: status.server, reconnects: this.#reconnects }, 'connection restored');
-        this.#emit({ type: 'reconnected', server: status.server });
+        this.#log.info({ server: event.server, reconnects: this.#reconnects }, 'connection restored');
         break;
-      case 'staleConnection':
-        // The client now waits for its last bytes to leave, which a dead peer with full buffers never lets happen.
-        this.#socket()?.destroy();
+      case 'lame-duck':
+        this.#log.warn({ server: event.server }, 'the server is about to shut down');
         break;
-      case 'reconnecting':
-        this.#pace.attempted();
+      case 'error':
+        this.#log.error({ code: event.error.code, ...event.error.details }, event.error.message);
         break;
-      case 'ldm':
-        this.#log.warn({ server: status.server }, 'the server is about to shut down');
-        this.#emit({ type: 'lame-duck', server: status.server });
-        break;
-      case 'error': {
-        if (this.#isExpected(status.error)) break;
-        const error = runtimeError(status.error);
-        if (error.code === 'TRELLIS_NATS_AUTH_REFUSED') this.#pace.loginRefused();
-        this.#log.error({ code: error.code, ...error.details }, error.message);
-        this.#emit({ type: 'error', error });
-        break;
-      }
       default:
         break;
     }
+    this.#emit(event);
+    if (event.type === 'lame-duck' || event.type === 'reconnected') this.#moves.look();
   }
 
-  #isExpected(error: Error): boolean {
-    if (!(error instanceof errors.PermissionViolationError)) return false;
-    const { subject, operation } = error;
-    const watches = [...this.#refusalWatches].filter(({ subjects }) => subjects.has(subject));
-    for (const watch of watches) watch.refused(operation === 'publish' ? 'publish' : 'subscribe', subject);
+  /** Whether the connection should be on another line than it is. */
+  #wanted(): { readonly reason: string; readonly where: string } | undefined {
+    const { login, tlsDigest, lameDuck } = this.#line;
+    const digests = [this.#files.credentials?.digest, this.#files.tls?.digest];
+    const where = digests.join(' ');
+    if (digests[0] !== login?.credentials.digest) return { reason: 'new credentials', where };
+    if (digests[1] !== tlsDigest) return { reason: 'new certificates', where };
+    return lameDuck ? { reason: 'server shuts down', where: `${where} ${this.server}` } : undefined;
+  }
+
+  #onFilesLooked(): void {
+    const { credentials } = this.#files;
+    if (credentials !== undefined) this.#line.login?.renew(credentials);
+    this.#moves.look();
+  }
+
+  /** Make before break: the new line is ready to its last subscription before anything goes over it. */
+  async #move(reason: string): Promise<void> {
+    const { endpoints, options } = this.#parts;
+    const old = this.#line;
+    const next = await this.#parts.dial({
+      credentials: this.#files.credentials,
+      tls: this.#files.tls,
+      ...(old.lameDuck ? { servers: without(endpoints.servers, this.server) } : {}),
+    });
+    try {
+      if (this.#ending) throw new TrellisError('TRELLIS_NATS_CLOSED');
+      this.#next = next;
+      for (const user of this.#users) user.prepare(next);
+      for (const subscription of this.#subscriptions) subscription.join(next);
+      await next.flush();
+      const lost = [...next.refused].find((subject) => !old.refused.has(subject));
+      if (lost !== undefined) {
+        throw new TrellisError('TRELLIS_NATS_PERMISSION', {
+          message: `the new credentials may not subscribe to ${lost.startsWith('.') ? `their own inbox (…${lost})` : lost}, the old ones may`,
+        });
+      }
+      if (serverIdOf(next) !== serverIdOf(old)) await sleep(options.settleMs ?? SETTLE_MS);
+      if (next.state !== 'connected') throw new TrellisError('TRELLIS_NATS_DISCONNECTED');
+      if (this.#ending) throw new TrellisError('TRELLIS_NATS_CLOSED');
+    } catch (error) {
+      this.#next = undefined;
+      for (const subscription of this.#subscriptions) void subscription.leave(next);
+      for (const user of this.#users) user.ended(next);
+      next.leave();
+      await next.close();
+      throw error;
+    }
+    const wasDown = old.state !== 'connected';
+    this.#next = undefined;
+    this.#line = next;
+    this.#endWith(next);
+    old.leave();
+    void this.#retire(old);
+    this.#log.info({ reason, server: this.server, user: this.userKey }, 'moved to a new connection');
+    this.#emit({ type: 'moved', server: this.server, reason, wasDown });
+  }
+
+  async #retire(line: Line): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#retiring.set(line, resolve);
+    if (this.#retiring.size > MAX_RETIRING) this.#retiring.values().next().value?.();
+    const timeoutMs = this.#parts.options.retireTimeoutMs ?? RETIRE_MS;
+    await retire({ line, subscriptions: this.#subscriptions, timeoutMs, hurry: promise, log: this.#log });
+    this.#retiring.delete(line);
+    this.#past = withStatsOf(this.#past, line);
+    for (const user of this.#users) user.ended(line);
+  }
+
+  /** The connection ends with the line it uses. */
+  #endWith(line: Line): void {
+    void line.closed.then((cause) => {
+      if (line !== this.#line) return;
+      const tls = this.#parts.endpoints.tls !== undefined;
+      const error =
+        cause === undefined ? undefined : connectFailure(cause, { partition: this.partition, servers: [this.server], tls });
+      if (error === undefined) this.#log.info({}, 'connection closed');
+      else this.#log.error({ code: error.code }, `connection lost for good: ${error.message}`);
+      this.#closedFor = { error };
+      this.#moves.end();
+      this.#files.close();
+      this.#emit({ type: 'closed', error });
+      this.#resolveClosed(error);
+    });
+  }
+
+  #isExpected(event: ConnectionEvent): boolean {
+    if (event.type !== 'error' || event.error.code !== 'TRELLIS_NATS_PERMISSION') return false;
+    const { subject, operation } = event.error.details;
+    const watches = [...this.#refusalWatches].filter(({ subjects }) => subjects.has(String(subject)));
+    for (const watch of watches) watch.refused(operation === 'publish' ? 'publish' : 'subscribe', String(subject));
     return watches.length > 0;
   }
 
@@ -380,12 +433,37 @@ export class LatticeConnection implements Bus {
   }
 }
 
-async function within(timeoutMs: number, work: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const expired = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, timeoutMs);
-  });
-  // A step that fails has nothing left to wait for.
-  await Promise.race([work.catch(() => undefined), expired]);
-  clearTimeout(timer);
+/** An inbox for a while: what answers come to it come on the line that the question went out on. */
+function heldInbox(line: Line, subject: string, onMessage: (message: BusMessage) => void): BusSubscription {
+  const subscription = line.subscribe(subject, {}, onMessage);
+  const holder = { onLineEnding: (): void => end() };
+  const end = (): void => {
+    line.release(holder);
+    subscription.unsubscribe();
+  };
+  line.hold(holder);
+  const drain = async (): Promise<void> => {
+    await subscription.drain();
+    line.release(holder);
+  };
+  return { drain, unsubscribe: end };
+}
+
+/** The servers to try when one of them shuts down; the same again when there is no other: its name may stand for several. */
+function without(servers: readonly string[], server: string): readonly string[] {
+  const others = servers.filter((each) => each !== server);
+  return others.length === 0 ? servers : others;
+}
+
+const serverIdOf = (line: Line): string | undefined => line.client.info?.server_id;
+
+function withStatsOf(stats: ConnectionStats, line: Line): ConnectionStats {
+  const { inMsgs, outMsgs, inBytes, outBytes } = line.client.stats();
+  return {
+    messagesIn: stats.messagesIn + inMsgs,
+    messagesOut: stats.messagesOut + outMsgs,
+    bytesIn: stats.bytesIn + inBytes,
+    bytesOut: stats.bytesOut + outBytes,
+    reconnects: stats.reconnects,
+  };
 }

@@ -1,4 +1,4 @@
-import type { BusMessage } from '../wrpc/bus.ts';
+import type { BusLine, BusMessage } from '../wrpc/bus.ts';
 
 /** What a message of the client library holds before anybody asks. Private there; the version is pinned and a test watches it. */
 interface RawMessage {
@@ -28,6 +28,7 @@ function asBuffer(bytes: Uint8Array): Buffer {
  * client's own form builds a map of arrays per message, which costs more than the whole rest of receiving it.
  */
 export class NatsMessage implements BusMessage {
+  readonly line: BusLine;
   readonly #args: RawMessage['_msg'];
   /** Header block and payload, as one piece. */
   readonly #data: Uint8Array;
@@ -35,7 +36,8 @@ export class NatsMessage implements BusMessage {
   #block: string | undefined;
 
   /** @param raw A message as the client library's subscription callback gets it. */
-  constructor(raw: unknown) {
+  constructor(raw: unknown, line: BusLine) {
+    this.line = line;
     const { _msg: args, _rdata: data } = raw as RawMessage;
     this.#args = args;
     this.#data = data;

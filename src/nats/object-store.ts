@@ -1,4 +1,5 @@
 import { jetstream, StorageType } from '@nats-io/jetstream';
+import type { NatsConnection } from 'nats';
 import { Objm, type ObjectInfo, type ObjectStore } from '@nats-io/obj';
 import { TrellisError } from '../errors.ts';
 import type { LatticeName } from '../ids.ts';
@@ -16,6 +17,8 @@ export class ObjectBucket {
   readonly #connection: LatticeConnection;
   readonly #name: LatticeName;
   #store: Promise<ObjectStore> | undefined;
+  /** The client that {@link #store} is made with; the connection may have another by now. */
+  #client: NatsConnection | undefined;
 
   constructor(connection: LatticeConnection, lattice: LatticeName) {
     this.#connection = connection;
@@ -25,8 +28,10 @@ export class ObjectBucket {
   /** Stores `bytes`; a bucket that is not there is made. @throws TRELLIS_WASMBUS_STORE */
   async put(name: string, bytes: Uint8Array): Promise<void> {
     try {
-      const store = await this.#open();
-      await store.putBlob({ name, options: { max_chunk_size: CHUNK_BYTES } }, bytes);
+      await this.#connection.withClient(async (client) => {
+        const store = await this.#open(client);
+        await store.putBlob({ name, options: { max_chunk_size: CHUNK_BYTES } }, bytes);
+      });
     } catch (cause) {
       throw this.#failure('could not be written', cause);
     }
@@ -37,31 +42,33 @@ export class ObjectBucket {
    * taken in. What is not read whole is not deleted. @throws TRELLIS_WASMBUS_STORE
    */
   async take(name: string, length: number): Promise<Uint8Array> {
-    let store: ObjectStore;
-    let bytes: Uint8Array | undefined;
-    try {
-      store = await this.#open();
-      bytes = await read(store, name, length);
-    } catch (cause) {
-      throw this.#failure('could not be read', cause);
-    }
+    const bytes = await this.#connection
+      .withClient(async (client) => {
+        const store = await this.#open(client);
+        const found = await read(store, name, length);
+        // A chunk left behind is a matter for whoever keeps the bucket; the call goes on.
+        if (found !== undefined) await store.delete(name).catch(() => undefined);
+        return found;
+      })
+      .catch((cause: unknown) => {
+        throw this.#failure('could not be read', cause);
+      });
     if (bytes === undefined) throw this.#failure(`holds no object of ${length} bytes by that name`);
-    // A chunk left behind is a matter for whoever keeps the bucket; the call goes on.
-    await store.delete(name).catch(() => undefined);
     return bytes;
   }
 
-  #open(): Promise<ObjectStore> {
-    this.#store ??= this.#create().catch((error: unknown) => {
-      this.#store = undefined;
+  #open(client: NatsConnection): Promise<ObjectStore> {
+    if (this.#client !== client) this.#store = undefined;
+    this.#client = client;
+    this.#store ??= this.#create(client).catch((error: unknown) => {
+      this.#client = undefined;
       throw error;
     });
     return this.#store;
   }
 
-  #create(): Promise<ObjectStore> {
-    const client = jetstream(this.#connection.client, { timeout: REQUEST_MS });
-    return new Objm(client).create(this.#name, { storage: StorageType.File });
+  #create(client: NatsConnection): Promise<ObjectStore> {
+    return new Objm(jetstream(client, { timeout: REQUEST_MS })).create(this.#name, { storage: StorageType.File });
   }
 
   #failure(what: string, cause?: unknown): TrellisError {

@@ -1,3 +1,5 @@
+import type { Clock } from '../clock.ts';
+import type { Alarms } from '../telemetry/alarms.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { CredentialFiles } from './credentials.ts';
 import type { TlsSettings } from './endpoint.ts';
@@ -31,4 +33,13 @@ export interface PartitionOptions extends CredentialFiles, ReconnectTimes {
   readonly allowPlaintext?: boolean | undefined;
   /** Allows a login as nobody beyond loopback. */
   readonly allowAnonymous?: boolean | undefined;
+  /** Where the connection raises its alarms; nobody but the log hears of them if left out. */
+  readonly alarms?: Alarms | undefined;
+  readonly clock?: Clock | undefined;
+  /** How long calls may take to end on the login they began on after the connection has moved to a new one, milliseconds. Default 60 000. */
+  readonly retireTimeoutMs?: number | undefined;
+  /** How long a cluster takes to know of subscriptions on another server of it, milliseconds. Default 300. */
+  readonly settleMs?: number | undefined;
+  /** Between two looks at the credentials and TLS files, beside those that an event of the file system causes, milliseconds. Default 5 000. */
+  readonly filesPollMs?: number | undefined;
 }

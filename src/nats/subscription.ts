@@ -6,16 +6,16 @@ export class NatsSubscription implements BusSubscription {
   readonly #subscription: Subscription;
   readonly #ended: () => void;
 
-  /** @param ended Called when nobody needs to end it any more. */
+  /** @param ended Called when nobody needs it any more. */
   constructor(subscription: Subscription, ended: () => void) {
     this.#subscription = subscription;
     this.#ended = ended;
   }
 
   async drain(): Promise<void> {
+    this.#ended();
     // Rejects when the subscription or the connection is over already, which is what draining is for.
     if (!this.#subscription.isClosed()) await this.#subscription.drain().catch(() => undefined);
-    this.#ended();
   }
 
   unsubscribe(): void {

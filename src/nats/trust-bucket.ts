@@ -8,6 +8,7 @@ import {
   type StreamInfo,
 } from '@nats-io/jetstream';
 import { type KV, Kvm } from '@nats-io/kv';
+import type { NatsConnection } from 'nats';
 import type { LatticeName } from '../ids.ts';
 import { TrellisError } from '../errors.ts';
 import type { BusSubscription } from '../wrpc/bus.ts';
@@ -69,23 +70,15 @@ const NEWS_EVERY_MS = 200;
  */
 export class TrustBucket {
   readonly #connection: LatticeConnection;
-  readonly #manager: JetStreamManager;
   readonly #lattice: LatticeName;
   readonly #place: BucketPlace;
-  #kv: KV;
+  #view: BucketView;
 
-  private constructor(
-    connection: LatticeConnection,
-    lattice: LatticeName,
-    place: BucketPlace,
-    manager: JetStreamManager,
-    kv: KV,
-  ) {
+  private constructor(connection: LatticeConnection, lattice: LatticeName, place: BucketPlace, view: BucketView) {
     this.#connection = connection;
     this.#lattice = lattice;
     this.#place = place;
-    this.#manager = manager;
-    this.#kv = kv;
+    this.#view = view;
   }
 
   /**
@@ -98,8 +91,11 @@ export class TrustBucket {
     place: BucketPlace = {},
   ): Promise<TrustBucket | undefined> {
     try {
-      const manager = await jetstreamManager(connection.client, { timeout: REQUEST_MS, ...inDomain(place) });
-      return new TrustBucket(connection, lattice, place, manager, await openOrMake(connection, lattice, place));
+      return await connection.withClient(async (client) => {
+        const manager = await jetstreamManager(client, { timeout: REQUEST_MS, ...inDomain(place) });
+        const kv = await openOrMake(client, lattice, place);
+        return new TrustBucket(connection, lattice, place, { client, manager, kv: Promise.resolve(kv) });
+      });
     } catch {
       // Which of the many reasons it was changes nothing for the caller, who says what follows from it.
       return undefined;
@@ -109,7 +105,7 @@ export class TrustBucket {
   /** Writes a key that must not exist; false if it does. @throws TRELLIS_TRUST_STORE */
   async create(key: string, text: string): Promise<boolean> {
     try {
-      await this.#kv.create(key, text);
+      await this.#write((kv) => kv.create(key, text));
       this.#tell(key);
       return true;
     } catch (error) {
@@ -120,7 +116,7 @@ export class TrustBucket {
 
   /** Writes a key, whatever it held. @throws TRELLIS_TRUST_STORE */
   async put(key: string, text: string): Promise<void> {
-    await this.#kv.put(key, text).catch((error: unknown) => {
+    await this.#write((kv) => kv.put(key, text)).catch((error: unknown) => {
       throw storeError(`could not write ${key}`, error);
     });
     this.#tell(key);
@@ -129,7 +125,7 @@ export class TrustBucket {
   /** Replaces the entry of exactly this revision; false if there is a newer one. @throws TRELLIS_TRUST_STORE */
   async replace(entry: BucketEntry, text: string): Promise<boolean> {
     try {
-      await this.#kv.update(entry.key, text, entry.revision);
+      await this.#write((kv) => kv.update(entry.key, text, entry.revision));
       this.#tell(entry.key);
       return true;
     } catch (error) {
@@ -140,7 +136,7 @@ export class TrustBucket {
 
   /** Deletes a key; nothing happens when it is not there. @throws TRELLIS_TRUST_STORE */
   async delete(key: string): Promise<void> {
-    await this.#kv.delete(key).catch((error: unknown) => {
+    await this.#write((kv) => kv.delete(key)).catch((error: unknown) => {
       throw storeError(`could not delete ${key}`, error);
     });
   }
@@ -166,9 +162,11 @@ export class TrustBucket {
       {
         info: () => this.#info(),
         read: (kind, from, last) => this.#read(kind, from, last),
-        remake: async () => {
-          this.#kv = await openOrMake(this.#connection, this.#lattice, this.#place);
-        },
+        remake: () =>
+          this.#use(async (view) => {
+            view.kv = openOrMake(view.client, this.#lattice, this.#place);
+            await view.kv;
+          }),
       },
       listener,
     );
@@ -200,7 +198,7 @@ export class TrustBucket {
     const timer = setInterval(() => void watch.check(), checkEveryMs);
     timer.unref();
     const unlisten = this.#connection.onStatus((event) => {
-      if (event.type === 'reconnected') void watch.check();
+      if (event.type === 'reconnected' || event.type === 'moved') void watch.check();
     });
     await watch.check();
     return {
@@ -224,8 +222,31 @@ export class TrustBucket {
     }
   }
 
+  /** Runs `work` with the bucket as the line in use sees it. */
+  #use<T>(work: (view: BucketView) => Promise<T>): Promise<T> {
+    return this.#connection.withClient(async (client) => {
+      if (this.#view.client !== client) {
+        // Not asked whether there is JetStream: there was.
+        const manager = await jetstreamManager(client, { timeout: REQUEST_MS, checkAPI: false, ...inDomain(this.#place) });
+        this.#view = { client, manager, kv: undefined };
+      }
+      return work(this.#view);
+    });
+  }
+
+  #write<T>(work: (kv: KV) => Promise<T>): Promise<T> {
+    return this.#use(async (view) => {
+      view.kv ??= openOrMake(view.client, this.#lattice, this.#place);
+      const kv = await view.kv.catch((error: unknown) => {
+        view.kv = undefined;
+        throw error;
+      });
+      return work(kv);
+    });
+  }
+
   #info(): Promise<StreamInfo> {
-    return this.#manager.streams.info(streamName(this.#lattice));
+    return this.#use(({ manager }) => manager.streams.info(streamName(this.#lattice)));
   }
 
   /** The newest entry of each key below `kind` whose revision is in the range, oldest first. */
@@ -235,13 +256,21 @@ export class TrustBucket {
     for (let at = from; at <= last;) {
       // One request an entry, and no consumer that a deleted bucket would leave behind half alive.
       const query = { seq: at, next_by_subj: subject };
-      const message = await this.#manager.streams.getMessage(streamName(this.#lattice), query);
+      const message = await this.#use(({ manager }) => manager.streams.getMessage(streamName(this.#lattice), query));
       if (message === null || message.seq > last) break;
       entries.push(entryOf(message));
       at = message.seq + 1;
     }
     return entries;
   }
+}
+
+/** The bucket through one client. */
+interface BucketView {
+  readonly client: NatsConnection;
+  readonly manager: JetStreamManager;
+  /** For writing; opened when it is first needed. */
+  kv: Promise<KV> | undefined;
 }
 
 interface WatchedStore {
@@ -335,17 +364,14 @@ const streamName = (lattice: LatticeName): string => `KV_${bucketName(lattice)}`
 const newsSubject = (lattice: LatticeName): string => `wasmbus.ctl.v1.${lattice}.trust.changed`;
 const inDomain = ({ domain }: BucketPlace): { domain: string } | undefined => (domain === undefined ? undefined : { domain });
 
-async function openOrMake(connection: LatticeConnection, lattice: LatticeName, place: BucketPlace): Promise<KV> {
+async function openOrMake(client: NatsConnection, lattice: LatticeName, place: BucketPlace): Promise<KV> {
   // Two hosts that start together may both make it: the server takes the second for the same one.
-  const kv = await new Kvm(jetstream(connection.client, { timeout: REQUEST_MS, ...inDomain(place) })).create(
-    bucketName(lattice),
-    {
-      history: 1,
-      maxValueSize: MAX_VALUE_BYTES,
-      max_bytes: MAX_BUCKET_BYTES,
-      description: 'issuer sets, revocations and delegations of a Trellis lattice',
-    },
-  );
+  const kv = await new Kvm(jetstream(client, { timeout: REQUEST_MS, ...inDomain(place) })).create(bucketName(lattice), {
+    history: 1,
+    maxValueSize: MAX_VALUE_BYTES,
+    max_bytes: MAX_BUCKET_BYTES,
+    description: 'issuer sets, revocations and delegations of a Trellis lattice',
+  });
   return kv;
 }
 

@@ -1,5 +1,6 @@
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { Metric } from 'prom-client';
+import { ALARMS } from './alarms.ts';
 import { DurationHistogram } from './duration-histogram.ts';
 import { LOOP_RESOLUTION_MS } from './metrics.ts';
 import type { Counts, LoopDelay } from './metrics.ts';
@@ -107,9 +108,67 @@ export function createExposition(counts: Counts): () => Promise<string> {
     counts.restarts,
   );
   labelled('trellis_nats_reconnects_total', 'Times a NATS connection was re-established.', 'partition', counts.reconnects);
+  addConnectionMetrics(add, counts);
   addProcessMetrics(add);
   if (counts.loopDelay !== undefined) add(loopDelayMetric(counts.loopDelay));
   return () => registry.metrics();
+}
+
+function addConnectionMetrics(add: (metric: Metric) => void, counts: Counts): void {
+  add(
+    new Counter({
+      name: 'trellis_nats_rotations_total',
+      help: 'Times a NATS connection was moved to new credentials or another server, by whether that worked.',
+      labelNames: ['partition', 'outcome'],
+      registers: [],
+      collect() {
+        this.reset();
+        for (const [outcome, byPartition] of counts.rotations) {
+          for (const [partition, count] of byPartition) this.inc({ partition, outcome }, count);
+        }
+      },
+    }),
+  );
+  add(
+    new Counter({
+      name: 'trellis_nats_shed_total',
+      help: 'Messages dropped because the NATS server did not take what was sent.',
+      labelNames: ['partition'],
+      registers: [],
+      collect() {
+        this.reset();
+        for (const [partition, count] of counts.shed) this.inc({ partition }, count);
+      },
+    }),
+  );
+  add(
+    new Gauge({
+      name: 'trellis_nats_credentials_expire_seconds',
+      help: 'Time until the credentials in use expire, negative once they have; absent if they do not expire.',
+      labelNames: ['partition'],
+      registers: [],
+      collect() {
+        this.reset();
+        for (const [partition, read] of counts.expiries) {
+          const leftMs = read();
+          if (leftMs !== undefined) this.set({ partition }, leftMs / 1_000);
+        }
+      },
+    }),
+  );
+  add(
+    new Gauge({
+      name: 'trellis_alarm',
+      help: 'Alarms that stand now, by code; 0 if none does.',
+      labelNames: ['code'],
+      registers: [],
+      collect() {
+        this.reset();
+        for (const code of Object.keys(ALARMS)) this.set({ code }, 0);
+        for (const { code } of counts.alarms()) this.inc({ code });
+      },
+    }),
+  );
 }
 
 function addProcessMetrics(add: (metric: Metric) => void): void {

@@ -1,6 +1,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 
 import type { ErrorCode } from '../errors.ts';
+import type { Alarm } from './alarms.ts';
 import { DurationHistogram } from './duration-histogram.ts';
 
 /** How an invocation ended. */
@@ -47,6 +48,14 @@ export interface Metrics {
   health(read: () => HealthFacts): void;
   runnerRestarted(component: string): void;
   natsReconnected(partition: 'ctl' | 'rpc'): void;
+  /** A connection moved to new credentials or another server, or could not. */
+  natsRotated(partition: 'ctl' | 'rpc', outcome: 'done' | 'failed'): void;
+  /** A message was dropped because the server does not take what is sent. */
+  natsShed(partition: 'ctl' | 'rpc'): void;
+  /** Has the alarms that stand read at each scrape. */
+  alarms(read: () => readonly Alarm[]): void;
+  /** Has the time until a partition's credentials expire read at each scrape, milliseconds; `undefined` if never. */
+  credentialsExpireIn(partition: 'ctl' | 'rpc', read: () => number | undefined): void;
   /** All metrics in Prometheus text format. */
   text(): Promise<string>;
   /** Content type of {@link Metrics.text}. */
@@ -78,6 +87,13 @@ export interface Counts {
   readonly restarts: ReadonlyMap<string, number>;
   /** By partition. */
   readonly reconnects: ReadonlyMap<string, number>;
+  /** By outcome, then by partition. */
+  readonly rotations: ReadonlyMap<string, ReadonlyMap<string, number>>;
+  /** By partition. */
+  readonly shed: ReadonlyMap<string, number>;
+  /** By partition, what tells how many milliseconds its credentials have left. */
+  readonly expiries: ReadonlyMap<string, () => number | undefined>;
+  alarms(): readonly Alarm[];
   inFlight(): number;
   /** `undefined` before the host has joined its lattice. */
   health(): HealthFacts | undefined;
@@ -123,10 +139,19 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
   ]);
   const unsigned = { in: new Map<string, number>(), out: new Map<string, number>() };
   const restarts = new Map<string, number>();
-  const reconnects = new Map<string, number>([
-    ['ctl', 0],
-    ['rpc', 0],
+  const byPartition = (): Map<string, number> =>
+    new Map([
+      ['ctl', 0],
+      ['rpc', 0],
+    ]);
+  const reconnects = byPartition();
+  const shed = byPartition();
+  const rotations = new Map([
+    ['done', byPartition()],
+    ['failed', byPartition()],
   ]);
+  const expiries = new Map<string, () => number | undefined>();
+  let readAlarms = (): readonly Alarm[] => [];
   let meterCount = 0;
   let readInFlight = (): number => 0;
   let readHealth = (): HealthFacts | undefined => undefined;
@@ -149,6 +174,10 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
     auditLosses,
     restarts,
     reconnects,
+    rotations,
+    shed,
+    expiries,
+    alarms: () => readAlarms(),
     inFlight: () => readInFlight(),
     health: () => readHealth(),
     loopDelay,
@@ -175,6 +204,10 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
     health: (read) => void (readHealth = read),
     runnerRestarted: (component) => count(restarts, component),
     natsReconnected: (partition) => count(reconnects, partition),
+    natsRotated: (partition, outcome) => count(rotations.get(outcome)!, partition),
+    natsShed: (partition) => count(shed, partition),
+    alarms: (read) => void (readAlarms = read),
+    credentialsExpireIn: (partition, read) => void expiries.set(partition, read),
     text: async () => {
       exposition ??= import('./exposition.ts').then(({ createExposition }) => createExposition(counts));
       const write = await exposition;

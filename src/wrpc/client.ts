@@ -1,4 +1,4 @@
-import type { Bus, BusHeaders, BusMessage } from './bus.ts';
+import type { Bus, BusHeaders, BusLine, BusMessage } from './bus.ts';
 import { firstMessageLimit, type FrameSealer, type PathFrame, sendChunks, sendFrames } from './chunks.ts';
 import type { Inbox, InboxReceiver } from './inbox.ts';
 import { REPLY_HEADER, REPLY_UNARY } from './server.ts';
@@ -23,6 +23,8 @@ export interface OutgoingEvents {
   refused(status: number, text: string, header: HeaderLookup): void;
   /** Result bytes of a path (`''` is the root, `0.1` a pending value). An empty payload is the path's end. A view: copy what outlives the turn. */
   result(path: string, payload: Uint8Array, eof: boolean, header: HeaderLookup): void;
+  /** The connection has moved on and can wait no longer: nothing more will come of this call. */
+  lineEnding(): void;
 }
 
 /** What {@link OutgoingCall.send} takes. */
@@ -60,7 +62,8 @@ export function prepareCall(options: { readonly bus: Bus; readonly inbox: Inbox 
 export class OutgoingCall implements InboxReceiver {
   /** The call's own inbox (`Rc`). */
   readonly reply: string;
-  readonly #bus: Bus;
+  /** The line that the call begins on, and stays on. */
+  readonly #bus: BusLine;
   readonly #inbox: Inbox;
   #events: OutgoingEvents | undefined;
   #params: Uint8Array = EMPTY;
@@ -77,7 +80,7 @@ export class OutgoingCall implements InboxReceiver {
   #endHeaders: BusHeaders | undefined;
 
   constructor(bus: Bus, inbox: Inbox) {
-    this.#bus = bus;
+    this.#bus = bus.line;
     this.#inbox = inbox;
     this.reply = inbox.open(this);
   }
@@ -181,6 +184,12 @@ export class OutgoingCall implements InboxReceiver {
     this.#sentBytes = 0;
     if (waiting) this.#inbox.closeLater(this.reply, ABANDONED_MS);
     else this.#inbox.close(this.reply);
+  }
+
+  /** @internal */
+  onLineEnding(): void {
+    if (this.#events === undefined) this.#inbox.close(this.reply);
+    else this.#events.lineEnding();
   }
 
   /** @internal A message on `Rc` or below it. */

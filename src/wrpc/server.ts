@@ -1,4 +1,4 @@
-import type { Bus, BusHeaders, BusMessage, BusSubscription } from './bus.ts';
+import type { Bus, BusHeaders, BusLine, BusMessage, BusSubscription, LineHolder } from './bus.ts';
 import { headerBlockBytes } from './bus.ts';
 import { type FrameSealer, sendChunks, sendFrames } from './chunks.ts';
 import type { Inbox, InboxReceiver } from './inbox.ts';
@@ -33,7 +33,7 @@ export function serveFunction(options: ServeOptions): BusSubscription {
     const { reply } = message;
     if (reply === '') inbox.stats.withoutReply++;
     else if (message.subject !== subject || !isInboxSubject(reply)) inbox.stats.malformed++;
-    else onInvocation(new IncomingInvocation(bus, inbox, subject, reply, message));
+    else onInvocation(new IncomingInvocation(inbox, subject, reply, message));
   });
 }
 
@@ -59,23 +59,27 @@ export class IncomingInvocation implements InboxReceiver {
   readonly reply: string;
   /** Root parameters, or their beginning. A view into the client's buffer: copy what outlives this turn. */
   readonly payload: Uint8Array;
-  readonly #bus: Bus;
   readonly #inbox: Inbox;
   readonly #message: BusMessage;
+  /** The line it came in on, and is answered on. */
+  readonly #line: BusLine;
+  #closed = false;
   #rs: string | undefined;
   #accepted = false;
   #rootEnded = false;
   #sealer: FrameSealer | undefined;
   #onParams: ParamsListener | undefined;
   #onGone: (() => void) | undefined;
+  #onCut: LineHolder | undefined;
 
-  constructor(bus: Bus, inbox: Inbox, subject: string, reply: string, message: BusMessage) {
-    this.#bus = bus;
+  constructor(inbox: Inbox, subject: string, reply: string, message: BusMessage) {
     this.#inbox = inbox;
     this.#message = message;
     this.subject = subject;
     this.reply = reply;
     this.payload = message.payload;
+    this.#line = message.line;
+    this.#line.hold(this);
   }
 
   /** First value of a header of the first message, or `undefined`. Only this message carries headers. */
@@ -122,6 +126,11 @@ export class IncomingInvocation implements InboxReceiver {
     this.#onGone = listener;
   }
 
+  /** Sets who hears that the connection has moved on and can wait no longer for this invocation: answer it now, or not at all. */
+  onCut(listener: LineHolder): void {
+    this.#onCut = listener;
+  }
+
   /**
    * Refuses with a status line, e.g. `401 invocation denied`. Before {@link accept} an unmodified Rust caller fails at
    * once and shows the text; after it only Trellis callers look at it.
@@ -132,12 +141,12 @@ export class IncomingInvocation implements InboxReceiver {
 
   /** The server's current limit for payload plus header block of an answer, bytes. */
   get maxReplyBytes(): number {
-    return this.#bus.maxPayloadBytes;
+    return this.#line.maxPayloadBytes;
   }
 
   /** Answers with the one-message form; false, and nothing sent, if the result with its headers does not fit one message. */
   replyUnary(result: Uint8Array, headers: BusHeaders): boolean {
-    if (result.length + headerBlockBytes(headers) > this.#bus.maxPayloadBytes) return false;
+    if (result.length + headerBlockBytes(headers) > this.#line.maxPayloadBytes) return false;
     this.#publish(this.reply, result, headers);
     return true;
   }
@@ -148,7 +157,7 @@ export class IncomingInvocation implements InboxReceiver {
    */
   sendRoot(bytes: Uint8Array, eofHeaders?: BusHeaders): void {
     const subject = `${this.reply}.results`;
-    sendChunks(bytes, 0, this.#bus.maxPayloadBytes, (piece) => this.#publish(subject, piece));
+    sendChunks(bytes, 0, this.#line.maxPayloadBytes, (piece) => this.#publish(subject, piece));
     this.#publish(subject, EMPTY, eofHeaders);
   }
 
@@ -170,14 +179,24 @@ export class IncomingInvocation implements InboxReceiver {
     const subject = this.reply + suffix;
     const frame = { path, bytes, eof };
     const sealer = path === '' ? undefined : this.#sealer;
-    sendFrames(frame, sealer, this.#bus.maxPayloadBytes, (piece, headers) => this.#publish(subject, piece, headers));
+    sendFrames(frame, sealer, this.#line.maxPayloadBytes, (piece, headers) => this.#publish(subject, piece, headers));
   }
 
   /** Ends the invocation on this side: later parameters are dropped and counted. */
   close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#line.release(this);
     this.#onParams = undefined;
     this.#onGone = undefined;
+    this.#onCut = undefined;
     if (this.#rs !== undefined) this.#inbox.close(this.#rs);
+  }
+
+  /** @internal */
+  onLineEnding(): void {
+    if (this.#onCut === undefined) this.close();
+    else this.#onCut.onLineEnding();
   }
 
   /** @internal A message on `Rs` or below it. */
@@ -199,8 +218,8 @@ export class IncomingInvocation implements InboxReceiver {
 
   #publish(subject: string, payload: Uint8Array, headers?: BusHeaders, reply?: string): void {
     try {
-      if (reply === undefined) this.#bus.publish(subject, payload, headers === undefined ? undefined : { headers });
-      else this.#bus.publish(subject, payload, headers === undefined ? { reply } : { reply, headers });
+      if (reply === undefined) this.#line.publish(subject, payload, headers === undefined ? undefined : { headers });
+      else this.#line.publish(subject, payload, headers === undefined ? { reply } : { reply, headers });
     } catch {
       this.#inbox.stats.undeliverable++;
     }

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ConnectionEvent } from '../../src/nats/connection-events.ts';
 import { connectPartition, type LatticeConnection } from '../../src/nats/connection.ts';
 import { openCredentials } from '../../src/nats/credentials.ts';
+import { Login } from '../../src/nats/login.ts';
 import { createLogger, silentLogger } from '../../src/telemetry/log.ts';
 import type { UserPermissions } from '../support/accounts.ts';
 import { type JwtTestServer, startJwtServer } from '../support/nats-server.ts';
@@ -148,31 +149,35 @@ describe('credentials while the connection lives', () => {
     expect(events.some((event) => event.type === 'closed')).toBe(false);
   });
 
-  it('CRD-04 CRD-05 keep the last good pair when the file is half written, or of another account', () => {
+  it('CRD-04 CRD-05 keep the last good pair when the file is half written, foreign, stale or exposed', async () => {
     const user = jwt.rpc.addUser('kept');
     const same = jwt.rpc.addUser('same-account');
-    const kept: string[] = [];
-    const credentials = openCredentials(
-      { credsFile: user.credsFile },
-      { secret: () => {}, kept: (reason) => kept.push(reason) },
-    )!;
+    const credentials = openCredentials({ credsFile: user.credsFile }, () => {})!;
     const good = readFileSync(user.credsFile, 'utf8');
-    const refused = [
-      good.slice(0, good.length / 2),
-      '',
-      good.replace(user.seed, same.seed),
-      readFileSync(jwt.ctl.addUser('foreign').credsFile, 'utf8'),
+    const refused: [string, RegExp][] = [
+      [good.slice(0, good.length / 2), /holds no user seed/],
+      ['', /holds no user seed/],
+      [good.replace(user.seed, same.seed), /another user than the seed/],
+      [readFileSync(jwt.ctl.addUser('foreign').credsFile, 'utf8'), /another account/],
+      [readFileSync(jwt.rpc.addUser('old', { expiresInMs: -5_000 }).credsFile, 'utf8'), /expired at 20/],
+      [readFileSync(jwt.rpc.addUser('early', { notBeforeInMs: 60_000 }).credsFile, 'utf8'), /not valid before 20/],
     ];
-    for (const text of refused) {
+    for (const [text, why] of refused) {
       replace(user.credsFile, text);
-      const login = credentials.login('nonce');
+      const verdict = await credentials.check(Date.now());
+      expect(verdict).toEqual({ ok: false, alarm: 'TRELLIS_ALARM_CREDENTIALS_KEPT', detail: expect.stringMatching(why) });
+      expect(JSON.stringify(verdict)).not.toContain(same.seed);
+      expect(credentials.current.userKey).toBe(user.publicKey);
+      const login = new Login(credentials.current).answer('nonce');
       expect(login).toMatchObject({ jwt: user.jwt, nkey: user.publicKey });
       expect(Buffer.from(login.sig, 'base64url').length).toBe(64);
     }
-    expect(kept.length).toBe(refused.length);
-    expect(kept.join()).toMatch(/another account/);
     replace(user.credsFile, readFileSync(same.credsFile, 'utf8'));
-    expect(credentials.login('nonce')).toMatchObject({ jwt: same.jwt, nkey: same.publicKey });
+    chmodSync(user.credsFile, 0o644);
+    expect(await credentials.check(Date.now())).toMatchObject({ ok: false, alarm: 'TRELLIS_ALARM_CREDENTIALS_EXPOSED' });
+    chmodSync(user.credsFile, 0o600);
+    expect(await credentials.check(Date.now())).toEqual({ ok: true });
+    expect(credentials.current).toMatchObject({ jwt: same.jwt, userKey: same.publicKey, account: jwt.rpc.publicKey });
   });
 });
 

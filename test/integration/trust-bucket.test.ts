@@ -94,7 +94,7 @@ describe('the trust bucket', () => {
     await writer.create('issuers.2', 'two');
     const { heard, ...hear } = listener();
     const watch = await reader.follow(hear, 100);
-    const streams = (await jetstreamManager(a.client)).streams;
+    const streams = (await a.withClient((client) => jetstreamManager(client))).streams;
     await streams.delete(`KV_LATTICETRUST_${lattice}`);
     await until(() => heard.some((line) => line.startsWith('rolled back')));
     const before = heard.length;

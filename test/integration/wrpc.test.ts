@@ -80,6 +80,9 @@ class Recorder implements OutgoingEvents {
   refused(status: number, text: string): void {
     this.seen.push(`refused ${status} ${text}`);
   }
+  lineEnding(): void {
+    this.seen.push('line ending');
+  }
   result(path: string, payload: Uint8Array, eof: boolean, header: (name: string) => string | undefined): void {
     this.seen.push(
       eof

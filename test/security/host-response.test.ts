@@ -170,6 +170,7 @@ describe('a caller under forged answers', () => {
 function copyOf(message: BusMessage): BusMessage {
   const proof = message.header('Lattice-Result');
   return {
+    line: message.line,
     subject: message.subject,
     reply: message.reply,
     payload: new Uint8Array(message.payload),

@@ -97,13 +97,15 @@ describe('a first message', () => {
   it('that a consumer redirects from a stream is not taken for an invocation', async () => {
     const subject = 'default.plain.wrpc.0.0.1.run';
     let invoked = 0;
-    const subscription = serveFunction({ bus, inbox, subject, onInvocation: () => invoked++ });
+    // A consumer reaches a queue group that it names, and no other.
+    const queue = 'default.plain';
+    const subscription = serveFunction({ bus, inbox, subject, queue, onInvocation: () => invoked++ });
     await settle();
     const before = inbox.stats.malformed;
     const ask = async (to: string, body: object): Promise<string> => (await attacker.request(to, JSON.stringify(body))).string();
     await ask('$JS.API.STREAM.CREATE.KV_B', { name: 'KV_B', subjects: ['_INBOX.b.>'] });
     await attacker.request('_INBOX.b.key', 'forged parameters');
-    const config = { deliver_subject: subject, ack_policy: 'explicit', deliver_policy: 'all' };
+    const config = { deliver_subject: subject, deliver_group: queue, ack_policy: 'explicit', deliver_policy: 'all' };
     expect(await ask('$JS.API.CONSUMER.CREATE.KV_B', { stream_name: 'KV_B', config })).not.toContain('"error"');
     await until(() => inbox.stats.malformed > before);
     expect(invoked).toBe(0);
@@ -162,7 +164,7 @@ describe('frames', () => {
   });
 
   it('addresses of one connection say nothing about the next call’s', () => {
-    const receiver = { onInboxMessage: (): void => {} };
+    const receiver = { onInboxMessage: (): void => {}, onLineEnding: (): void => {} };
     const addresses = Array.from({ length: 20_000 }, () => inbox.open(receiver));
     expect(new Set(addresses).size).toBe(addresses.length);
     const ids = addresses.map((address) => address.slice(-12));
@@ -191,6 +193,7 @@ describe('frames', () => {
           accepted: () => true,
           unary: () => end('result'),
           refused: (status: number) => end(`refused ${status}`),
+          lineEnding: () => end('line ending'),
           result: () => end('result'),
         };
         call.send({ subject, params: EMPTY, headers: [], unary: true }, events);

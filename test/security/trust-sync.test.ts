@@ -176,7 +176,7 @@ describe('following the trust bucket', () => {
     const current = setOf(lattice, 2, B, [B], 2);
     await host.bucket.create('issuers.2', current);
     await until(() => host.state.epoch === 2);
-    await (await jetstreamManager(host.ctl.client)).streams.delete(`KV_LATTICETRUST_${lattice}`);
+    await (await host.ctl.withClient((client) => jetstreamManager(client))).streams.delete(`KV_LATTICETRUST_${lattice}`);
     await until(() => host.alarms() > 0);
     // Whoever holds the retired key A and ctl credentials tries to begin again.
     await host.bucket.put('issuers.1', setOf(lattice, 1, A, [A, C]));
@@ -236,7 +236,7 @@ describe('the trust file', () => {
       await host.bucket.create('issuers.1', setOf(lattice, 1, A, [A, B]));
       await host.bucket.create('issuers.2', setOf(lattice, 2, B, [B], 2));
       await until(() => host.state.epoch === 2);
-      await (await jetstreamManager(host.ctl.client)).streams.delete(`KV_LATTICETRUST_${lattice}`);
+      await (await host.ctl.withClient((client) => jetstreamManager(client))).streams.delete(`KV_LATTICETRUST_${lattice}`);
     }
     expect(statSync(file.path).mode & 0o777).toBe(0o600);
     // The bucket is gone, the configuration still names A: the file knows better.

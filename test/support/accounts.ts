@@ -12,6 +12,7 @@ export interface UserPermissions {
   /** Replies allowed to whoever asked: how many, for how long. */
   readonly responses?: { readonly max: number; readonly ttlMs: number };
   readonly expiresInMs?: number;
+  readonly notBeforeInMs?: number;
   /** Says in the JWT that the user belongs to this account, whoever signs it. */
   readonly claimsAccount?: string;
   /** Kinds of connections it may log in on, such as `LEAFNODE`; any if left out. */
@@ -43,13 +44,13 @@ function base32(bytes: Uint8Array): string {
 }
 
 /** A NATS JWT, version 2: `ed25519-nkey` over `header.claims`, where `jti` is the digest of the claims without it. */
-function encodeJwt(signer: SigningKey, subject: string, name: string, nats: object, expSeconds?: number): string {
+function encodeJwt(signer: SigningKey, subject: string, name: string, nats: object, times: Times = {}): string {
   const claims = {
     iat: Math.floor(Date.now() / 1000),
     iss: signer.publicKey,
     name,
     sub: subject,
-    ...(expSeconds === undefined ? {} : { exp: expSeconds }),
+    ...times,
     nats: { ...nats, version: 2 },
   };
   const jti = base32(createHash('sha256').update(JSON.stringify(claims)).digest());
@@ -94,8 +95,16 @@ export interface ServiceImport {
   readonly token?: string;
 }
 
-const expiryOf = ({ expiresInMs }: UserPermissions): number | undefined =>
-  expiresInMs === undefined ? undefined : Math.ceil((Date.now() + expiresInMs) / 1000);
+interface Times {
+  readonly exp?: number;
+  readonly nbf?: number;
+}
+
+const secondsIn = (ms: number): number => Math.ceil((Date.now() + ms) / 1000);
+const timesOf = ({ expiresInMs, notBeforeInMs }: Pick<UserPermissions, 'expiresInMs' | 'notBeforeInMs'>): Times => ({
+  ...(expiresInMs === undefined ? {} : { exp: secondsIn(expiresInMs) }),
+  ...(notBeforeInMs === undefined ? {} : { nbf: secondsIn(notBeforeInMs) }),
+});
 
 /** An account and the users in it. Changes reach a running server by `server.reload(operator.configText())`. */
 export class TestAccount {
@@ -122,7 +131,13 @@ export class TestAccount {
     const keys = SigningKey.generate('user');
     const claimed = allowed.claimsAccount === undefined ? {} : { issuer_account: allowed.claimsAccount };
     const nats = { type: 'user', ...rights(allowed, keys.publicKey), ...claimed };
-    return this.#write(name, keys, this.#keys, nats, expiryOf(allowed));
+    return this.#write(name, keys, this.#keys, nats, timesOf(allowed));
+  }
+
+  /** Makes another JWT for the key of a user, in files of its own. */
+  renewUser(user: NatsUser, allowed: UserPermissions = {}): NatsUser {
+    const keys = SigningKey.fromSeed(Buffer.from(user.seed), 'user');
+    return this.#write('renewed', keys, this.#keys, { type: 'user', ...rights(allowed, keys.publicKey) }, timesOf(allowed));
   }
 
   /** Makes a signing key whose template these rights are, and a user that it signs: all the user may do stands in the account. */
@@ -134,7 +149,7 @@ export class TestAccount {
       SigningKey.generate('user'),
       signer,
       { type: 'user', issuer_account: this.publicKey },
-      expiryOf(allowed),
+      timesOf(allowed),
     );
   }
 
@@ -143,8 +158,8 @@ export class TestAccount {
     this.#scopes.push(...keys);
   }
 
-  #write(name: string, keys: SigningKey, signer: SigningKey, nats: object, expSeconds: number | undefined): NatsUser {
-    const jwt = encodeJwt(signer, keys.publicKey, name, nats, expSeconds);
+  #write(name: string, keys: SigningKey, signer: SigningKey, nats: object, times: Times): NatsUser {
+    const jwt = encodeJwt(signer, keys.publicKey, name, nats, times);
     const seed = seedOf(keys);
     const base = join(this.#dir, `${this.name}-${name}-${++this.#users}`);
     const files = { credsFile: `${base}.creds`, jwtFile: `${base}.jwt`, seedFile: `${base}.nk` };
@@ -174,8 +189,8 @@ export class TestAccount {
 
   /** Lets another account import `subject`, by this account's word. */
   activate(importer: string, subject: string, expiresInMs?: number): string {
-    const expSeconds = expiresInMs === undefined ? undefined : Math.ceil((Date.now() + expiresInMs) / 1000);
-    return encodeJwt(this.#keys, importer, 'share', { subject, kind: 'service', type: 'activation' }, expSeconds);
+    const times = expiresInMs === undefined ? {} : timesOf({ expiresInMs });
+    return encodeJwt(this.#keys, importer, 'share', { subject, kind: 'service', type: 'activation' }, times);
   }
 
   /** Takes every activation of `subject` for `importer` back that exists now, once the server has read the account again. */

@@ -8,7 +8,7 @@ import { createMetrics, type Metrics } from '../../src/telemetry/metrics.ts';
 import { silentLogger } from '../../src/telemetry/log.ts';
 import { TrustedTime } from '../../src/trust/trusted-time.ts';
 import { createResultVerifier } from '../../src/trust/verify-result.ts';
-import type { Bus, BusHeaders, BusMessage, BusSubscription } from '../../src/wrpc/bus.ts';
+import type { Bus, BusHeaders, BusLine, BusMessage, BusSubscription, LineUser } from '../../src/wrpc/bus.ts';
 import { createInbox } from '../../src/wrpc/inbox.ts';
 import type { TestLattice } from './lattice.ts';
 
@@ -26,7 +26,7 @@ export type Middle = (message: Passing, pass: (message: Passing) => void) => voi
 const NAMES = ['Lattice-Delegation', 'Lattice-Need', 'Lattice-Accept', 'Lattice-Result', 'Lattice-Frame'];
 
 /** Somebody who holds the wire between a caller and NATS, and neither end's key. */
-export class ManInTheMiddle implements Bus {
+export class ManInTheMiddle implements Bus, BusLine {
   readonly #bus: Bus;
   /** What the caller sends. */
   outgoing: Middle = (message, pass) => pass(message);
@@ -44,6 +44,19 @@ export class ManInTheMiddle implements Bus {
   get maxPayloadBytes(): number {
     return this.#bus.maxPayloadBytes;
   }
+
+  get line(): BusLine {
+    return this;
+  }
+
+  eachLine(user: LineUser): () => void {
+    user.prepare(this);
+    return () => {};
+  }
+
+  hold(): void {}
+
+  release(): void {}
 
   flush(): Promise<void> {
     return this.#bus.flush();
@@ -73,6 +86,7 @@ export class ManInTheMiddle implements Bus {
       };
       this.incoming(passing, (changed) =>
         onMessage({
+          line: this,
           ...changed,
           header: (name) => changed.headers.find(([key]) => key === name)?.[1],
           headerCount: changed.headers.length,

@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../../errors.ts';
 import { componentId, latticeName, type LatticeName } from '../../ids.ts';
 import type { SentRequest, TokenSigner } from '../../trust/signer.ts';
-import type { Bus, BusMessage } from '../../wrpc/bus.ts';
+import type { Bus, BusLine, BusMessage } from '../../wrpc/bus.ts';
 import type { HeaderLookup } from '../../wrpc/client.ts';
 import type { Inbox, InboxReceiver } from '../../wrpc/inbox.ts';
 import { REPLY_HEADER, REPLY_UNARY } from '../../wrpc/server.ts';
@@ -54,6 +54,8 @@ export class SharedCall implements InboxReceiver, InvocationHandle {
   readonly #events: InvocationEvents;
   readonly #answers: AnswerJudge;
   readonly #forget: () => void;
+  /** The line that the reply comes on. */
+  readonly #line: BusLine;
   readonly #reply: string;
   readonly #deadline: NodeJS.Timeout;
   readonly #refusal: HeldRefusal;
@@ -75,6 +77,7 @@ export class SharedCall implements InboxReceiver, InvocationHandle {
     this.#invocation = invocation;
     this.#events = events;
     this.#forget = forget;
+    this.#line = options.bus.line;
     this.#reply = options.inbox.open(this);
     this.#refusal = new HeldRefusal(options.refusalGraceMs, (code, detail) => this.fail(code, detail));
     this.#deadline = setTimeout(() => {
@@ -104,12 +107,16 @@ export class SharedCall implements InboxReceiver, InvocationHandle {
     );
   }
 
+  onLineEnding(): void {
+    this.fail('TRELLIS_INVOKE_MOVED', 'the connection has moved on and waits no longer');
+  }
+
   /** Why it cannot be one message, or may not be sent. */
   #unfit(): [ErrorCode, string] | undefined {
     const { asyncResult, pendingParams, params, origin } = this.#invocation;
     if (asyncResult === true || pendingParams === true)
       return ['TRELLIS_SHARED_FORM', 'streams and futures do not pass between accounts'];
-    const limit = maxSharedBytes(this.#o.bus.maxPayloadBytes);
+    const limit = maxSharedBytes(this.#line.maxPayloadBytes);
     if (params.length > limit)
       return ['TRELLIS_SHARED_TOO_LARGE', `${params.length} bytes of parameters, ${limit} pass in one message`];
     if (!this.#o.speaksFor(origin)) return ['TRELLIS_INVOKE_SCOPE', `${origin} is none of the callers of this delegation`];
@@ -129,9 +136,9 @@ export class SharedCall implements InboxReceiver, InvocationHandle {
     ];
     if (depth > 0) entries.push([HEADER.depth, String(depth)]);
     if (traceparent !== undefined) entries.push([HEADER.traceparent, traceparent]);
-    const { bus, lattice } = this.#o;
+    const { lattice } = this.#o;
     try {
-      bus.publish(invocationSubject({ lattice, component, instance, func }), params, {
+      this.#line.publish(invocationSubject({ lattice, component, instance, func }), params, {
         reply: this.#reply,
         headers: { entries },
       });

@@ -7,7 +7,7 @@ import { newWasmbusTokenId, signWasmbusClaims, wasmbusCallText, wasmbusHash } fr
 import { readResponse, type WasmbusEntity, writeInvocation } from '../../wasmbus/messages.ts';
 import { payloadOfParams, resultOfAnswer, type Answer, type ResultShape } from '../../wasmbus/payload.ts';
 import { answerName, MAX_INLINE_BYTES, type PayloadStore } from '../../wasmbus/payload-store.ts';
-import type { Bus, BusMessage } from '../../wrpc/bus.ts';
+import type { Bus, BusLine, BusMessage } from '../../wrpc/bus.ts';
 import type { Inbox, InboxReceiver } from '../../wrpc/inbox.ts';
 import { printableStatus } from '../failure-codes.ts';
 import type { PathObserver } from '../observer.ts';
@@ -81,6 +81,8 @@ class Call implements InboxReceiver {
   readonly #events: WasmbusCallEvents;
   readonly #forget: () => void;
   readonly #id = randomUUID();
+  /** The line that the reply comes on. */
+  readonly #line: BusLine;
   readonly #reply: string;
   readonly #deadline: NodeJS.Timeout;
   #fetching = false;
@@ -91,6 +93,7 @@ class Call implements InboxReceiver {
     this.#request = request;
     this.#events = events;
     this.#forget = forget;
+    this.#line = options.bus.line;
     this.#reply = options.inbox.open(this);
     this.#deadline = setTimeout(() => this.fail('TRELLIS_INVOKE_TIMEOUT', 'no answer came in time'), request.timeoutMs);
   }
@@ -140,7 +143,11 @@ class Call implements InboxReceiver {
       contentLength: payload.length,
       traceparent,
     });
-    this.#o.bus.publish(wasmbusSubject(this.#o.lattice, target).subject, message, { reply: this.#reply });
+    this.#line.publish(wasmbusSubject(this.#o.lattice, target).subject, message, { reply: this.#reply });
+  }
+
+  onLineEnding(): void {
+    this.fail('TRELLIS_INVOKE_MOVED', 'the connection has moved on and waits no longer');
   }
 
   onInboxMessage(tail: string, message: BusMessage): void {

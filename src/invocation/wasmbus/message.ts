@@ -3,7 +3,7 @@ import { isToken } from '../../ids.ts';
 import { answerOfResult, type Answer, type ResultShape } from '../../wasmbus/payload.ts';
 import { answerName, MAX_INLINE_BYTES, type PayloadStore } from '../../wasmbus/payload-store.ts';
 import { type WasmbusInvocation, writeResponse } from '../../wasmbus/messages.ts';
-import type { Bus, BusMessage } from '../../wrpc/bus.ts';
+import type { BusMessage } from '../../wrpc/bus.ts';
 import type { Inbox } from '../../wrpc/inbox.ts';
 import { IncomingInvocation, type ParamsListener, REPLY_HEADER, REPLY_UNARY } from '../../wrpc/server.ts';
 import { HEADER } from '../headers.ts';
@@ -17,7 +17,6 @@ const UNDELIVERED = 'invocation failed';
 
 /** What a {@link WasmbusMessage} is made of. */
 export interface WasmbusMessageOptions {
-  readonly bus: Bus;
   readonly inbox: Inbox;
   readonly store: PayloadStore;
   readonly message: BusMessage;
@@ -38,6 +37,7 @@ function asBusMessage(message: BusMessage, { origin, msg, traceparent }: Wasmbus
     ...(traceparent === undefined ? [] : [[HEADER.traceparent, traceparent] as const]),
   ]);
   return {
+    line: message.line,
     subject: message.subject,
     reply: message.reply,
     payload: msg,
@@ -61,8 +61,8 @@ export class WasmbusMessage extends IncomingInvocation {
   #closed = false;
 
   constructor(options: WasmbusMessageOptions) {
-    const { bus, inbox, message, invocation } = options;
-    super(bus, inbox, message.subject, message.reply, asBusMessage(message, invocation));
+    const { inbox, message, invocation } = options;
+    super(inbox, message.subject, message.reply, asBusMessage(message, invocation));
     this.#o = options;
     this.invocation = invocation;
   }
@@ -134,7 +134,7 @@ export class WasmbusMessage extends IncomingInvocation {
   #publish(msg: Uint8Array, error: string | undefined, contentLength = msg.length): void {
     const bytes = writeResponse({ msg, invocationId: this.invocation.id, error, contentLength });
     try {
-      this.#o.bus.publish(this.reply, bytes);
+      this.#o.message.line.publish(this.reply, bytes);
     } catch (cause) {
       this.#o.inbox.stats.undeliverable++;
       if (msg.length === 0) return;
@@ -146,6 +146,8 @@ export class WasmbusMessage extends IncomingInvocation {
   }
 
   #settle(): void {
-    if (this.#closed && !this.#answering) this.#o.settled();
+    if (!this.#closed || this.#answering) return;
+    super.close();
+    this.#o.settled();
   }
 }

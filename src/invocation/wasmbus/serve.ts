@@ -73,7 +73,7 @@ export function serveWasmbus(options: ServeWasmbusOptions): BusSubscription {
       path.refusals.failed();
       const answer = { msg: new Uint8Array(0), invocationId: id, error: 'invocation denied', contentLength: 0 };
       try {
-        bus.publish(message.reply, writeResponse(answer));
+        message.line.publish(message.reply, writeResponse(answer));
       } catch {
         inbox.stats.undeliverable++;
       }
@@ -119,7 +119,7 @@ export function serveWasmbus(options: ServeWasmbusOptions): BusSubscription {
       return;
     }
     open++;
-    served.handle(new WasmbusMessage({ bus, inbox, store, message, invocation, shape: served.fn.shape, failed, settled }));
+    served.handle(new WasmbusMessage({ inbox, store, message, invocation, shape: served.fn.shape, failed, settled }));
   });
 
   return {

@@ -2,16 +2,17 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { encodeHeaders } from '../../../src/nats/headers.ts';
 import { NatsMessage } from '../../../src/nats/message.ts';
-import { type BusHeaders, headerBlockBytes } from '../../../src/wrpc/bus.ts';
+import { type BusHeaders, type BusLine, headerBlockBytes } from '../../../src/wrpc/bus.ts';
 
 const text = (headers: BusHeaders): string => Buffer.from(encodeHeaders(headers) ?? []).toString('utf8');
 
 /** The message that a block makes on the receiving side. */
 function receive(block: Uint8Array, payload = new Uint8Array(0)): NatsMessage {
-  return new NatsMessage({
+  const raw = {
     _msg: { subject: Buffer.from('s'), hdr: block.length === 0 ? -1 : block.length },
     _rdata: Buffer.concat([block, payload]),
-  });
+  };
+  return new NatsMessage(raw, {} as BusLine);
 }
 
 describe('header blocks', () => {
