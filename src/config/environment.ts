@@ -11,7 +11,7 @@ import { layWasmcloudServers, REFUSED_WASMCLOUD, UNUSED_WASMCLOUD } from './wasm
 /** Environment variables; `process.env` or a test's own. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Names that other parts of Trellis read: set-up, tests, benchmarks and the configuration file's own path. */
+/** Names that other parts of Trellis read: set-up, tests, benchmarks, `trellis auth`, and the configuration file's own path. */
 const FOREIGN = /^TRELLIS_(?:CONFIG$|PARENT_PID$|SETUP_|TEST_|BENCH_)/;
 const LABEL = /^(?:WASMCLOUD|TRELLIS)_LABEL_(.+)$/;
 const ISSUER_FILES = ['TRELLIS_TRUST_CLUSTER_ISSUERS_FILE', 'WASMCLOUD_CLUSTER_ISSUERS_FILE'] as const;

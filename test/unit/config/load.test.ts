@@ -102,6 +102,8 @@ describe('loadConfig', () => {
   it('START-14 refuses a misspelt variable and only mentions a strange one', () => {
     const typo = loadConfig({ env: { TRELLIS_RPC_SERVRES: 'x' } }).problems;
     expect(typo).toMatchObject([{ code: 'START-14', severity: 'refused', fix: 'Did you mean TRELLIS_RPC_SERVERS?' }]);
+    // `trellis auth` reads it, and a host is often started from the same shell.
+    expect(loadConfig({ env: { TRELLIS_AUTH_STORE: '/srv/auth' } }).problems).toEqual([]);
     // What Kubernetes sets for a service called trellis.
     const strange = loadConfig({ env: { TRELLIS_PORT_4222_TCP_ADDR: '10.0.0.1', WASMCLOUD_OCI_REGISTRY: 'r' } }).problems;
     expect(strange.map((problem) => problem.severity)).toEqual(['warning', 'warning']);
