@@ -670,6 +670,13 @@ export const CATALOGUE = {
     'The component cache cannot be used safely.',
     'Give this user a cacheDir of its own that nobody else can write to.',
   ),
+  TRELLIS_COMPONENT_NOT_TRANSLATED: entry(
+    'user',
+    EXIT.config,
+    false,
+    'The component was not translated beforehand, and this installation cannot translate (an image has no translator in it).',
+    'Run `trellis translate --config <file> --cache-dir <folder>` where Trellis is installed whole, with the limits used here, and give that folder as cacheDir; for an image, build it again.',
+  ),
   TRELLIS_COMPONENT_START: entry(
     'user',
     EXIT.componentFailed,

@@ -45,6 +45,11 @@ const COMMANDS: readonly CommandEntry[] = [
     summary: 'print world, types, digest, size and needs of a component file',
     load: () => import('./commands/inspect.ts'),
   },
+  {
+    name: 'translate',
+    summary: 'translate components beforehand, for a host without a translator',
+    load: () => import('./commands/translate.ts'),
+  },
   { name: 'wire', summary: 'encode, decode and check values as wRPC writes them', load: () => import('./commands/wire.ts') },
   { name: 'keys', summary: 'make, show, delegate, rotate and revoke keys', load: () => import('./commands/keys.ts') },
   {

@@ -141,11 +141,11 @@ async function moveIntoPlace(cacheDir: string, partial: string, dir: string, key
   throw unusable(cacheDir, 'is being changed by another process');
 }
 
-/** An entry is code that will run: only this user may be able to write it. */
+/** An entry is code that will run: only this user may be able to write it, and root, who can do anything anyway (an image is root's). */
 function checkOwner(path: string, stat: Stats): void {
   if (!stat.isDirectory()) throw unusable(path, 'is not a folder');
   if (process.getuid === undefined) return;
-  if (stat.uid !== process.getuid()) throw unusable(path, 'belongs to another user');
+  if (stat.uid !== process.getuid() && stat.uid !== 0) throw unusable(path, 'belongs to another user');
   if ((stat.mode & 0o022) !== 0) throw unusable(path, 'can be written by other users');
 }
 

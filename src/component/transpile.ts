@@ -51,7 +51,7 @@ const MAX_STDERR_BYTES = 4_096;
  * Translates a component that has passed `preflight`, or finds it translated already. The generator runs in a process of
  * its own, with an empty environment and the permission model, because it handles hostile input.
  *
- * @throws TRELLIS_COMPONENT_TRANSPILE, _TRANSPILE_TIMEOUT, _LIMIT, _UNSUPPORTED, _PATCH, _CACHE
+ * @throws TRELLIS_COMPONENT_TRANSPILE, _TRANSPILE_TIMEOUT, _LIMIT, _UNSUPPORTED, _PATCH, _CACHE, _NOT_TRANSLATED
  */
 export async function transpileComponent(
   bytes: Uint8Array,
@@ -75,15 +75,22 @@ export async function transpileComponent(
   async function make(): Promise<TranspiledComponent> {
     const known = await readEntry(options.cacheDir, key);
     if (known !== undefined) return describe(known, true);
+    const generator = generatorFile();
+    if (generator === undefined) {
+      throw new TrellisError('TRELLIS_COMPONENT_NOT_TRANSLATED', {
+        message: `nothing in ${options.cacheDir} fits the component (${preflight.digest}) with ${maxMemoryBytes} bytes of memory, and there is no translator here`,
+        details: { cacheDir: options.cacheDir, digest: preflight.digest, maxMemoryBytes },
+      });
+    }
     const asyncStatics = plan.asyncExports.filter((name) => name.includes('[static]')).length;
     const job: TranspileJob = {
       ...plan,
-      generator: pathToFileURL(generatorFile()).href,
+      generator: pathToFileURL(generator).href,
       expected: { asyncFunctions: plan.asyncExports.length > 0 ? 1 : 0, asyncStatics },
       maxMemoryBytes,
       maxMemories: MAX_MEMORIES,
     };
-    const { answer, files } = await withSlot(() => runTranslator(job, bytes, options.timeoutMs));
+    const { answer, files } = await withSlot(() => runTranslator(job, jcoFolder(generator), bytes, options.timeoutMs));
     const entry = await writeEntry(
       options.cacheDir,
       {
@@ -131,36 +138,52 @@ async function withSlot<T>(work: () => Promise<T>): Promise<T> {
  * Own files of the translating process; `.ts` in a source tree, `.js` when built. Real paths, because the permission model
  * judges those and a package may be reached through links.
  */
-function program(): { main: string; readable: string[] } {
+function program(jco: string): { main: string; readable: string[] } {
   const here = realpathSync(import.meta.filename);
   const extension = here.slice(here.lastIndexOf('.'));
   const folder = dirname(here);
   const own = ['transpile-worker', 'patches', 'core-module'].map((name) => join(folder, name + extension));
   const shared = [join(folder, '..', `errors${extension}`), join(folder, '..', '..', 'package.json')];
-  return { main: own[0]!, readable: [...own, ...shared, jcoFolder()] };
+  return { main: own[0]!, readable: [...own, ...shared, jco] };
 }
 
-function generatorFile(): string {
-  return realpathSync(fileURLToPath(import.meta.resolve('@bytecodealliance/jco-transpile/component')));
+/** jco's generator, or `undefined` in an installation that only runs what was translated elsewhere. */
+function generatorFile(): string | undefined {
+  try {
+    return realpathSync(fileURLToPath(import.meta.resolve(`${JCO}/component`)));
+  } catch {
+    return undefined;
+  }
 }
 
-function jcoFolder(): string {
+function jcoFolder(generator: string): string {
   // `…/jco-transpile/vendor/js-component-bindgen-component.js`
-  return dirname(dirname(generatorFile()));
+  return dirname(dirname(generator));
 }
 
+const JCO = '@bytecodealliance/jco-transpile';
 let jcoVersionRead: string | undefined;
 
-/** Returns the version of the installed jco-transpile. */
+/**
+ * Returns the version of the installed jco-transpile. Where none is, the one that this package is made for: what was translated with it
+ * elsewhere is good here.
+ */
 export function jcoVersion(): string {
-  jcoVersionRead ??= (JSON.parse(readFileSync(join(jcoFolder(), 'package.json'), 'utf8')) as { version: string }).version;
+  if (jcoVersionRead === undefined) {
+    const generator = generatorFile();
+    const text = (folder: string): string => readFileSync(join(folder, 'package.json'), 'utf8');
+    jcoVersionRead =
+      generator === undefined
+        ? (JSON.parse(text(join(import.meta.dirname, '..', '..'))) as { dependencies: Record<string, string> }).dependencies[JCO]!
+        : (JSON.parse(text(jcoFolder(generator))) as { version: string }).version;
+  }
   return jcoVersionRead;
 }
 
 type Translated = { answer: Extract<TranspileAnswer, { ok: true }>; files: [name: string, bytes: Uint8Array][] };
 
-async function runTranslator(job: TranspileJob, component: Uint8Array, timeoutMs: number): Promise<Translated> {
-  const { main, readable } = program();
+async function runTranslator(job: TranspileJob, jco: string, component: Uint8Array, timeoutMs: number): Promise<Translated> {
+  const { main, readable } = program(jco);
   const flags = [
     '--permission',
     ...readable.map((path) => `--allow-fs-read=${path}`),

@@ -20,7 +20,7 @@ function versionIn(path: string): string {
   }
 }
 
-/** Reads the versions; a library that cannot be found is `unknown`. */
+/** Reads the versions; a library that cannot be found is `unknown`, as jco is in an image. */
 export function readVersions(): Versions {
   return {
     trellis: versionIn('package.json'),
