@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { check } from './check.mjs';
 import { handOver } from './hand-over.mjs';
+import { makeImage } from './image.mjs';
 import { describe } from './setup-error.mjs';
 import { setUp } from './set-up.mjs';
 import { DIST, MODULES, ROOT } from './tree.mjs';
@@ -36,6 +37,8 @@ const COMMANDS = {
       handOver(node, [join(MODULES, '@stryker-mutator/core/bin/stryker.js'), 'run', 'test/mutation/stryker.config.mjs', ...args]),
   },
   check: { quiet: true, withNatsServer: false, run: check },
+  // For the Dockerfile.
+  image: { quiet: false, withNatsServer: false, run: (_node, [folder, ...configs]) => makeImage(folder, configs) },
 };
 
 /** Runs one command; ends the process with its exit code. */

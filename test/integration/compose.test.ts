@@ -1,0 +1,204 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type ComposeProject, readComposeFile } from '../support/compose-file.ts';
+import { ComposeStack, type StackLevel } from '../support/compose-stack.ts';
+import { type BuiltImage, buildImage, natsImage, repository } from '../support/image.ts';
+import { runProgram } from '../support/program.ts';
+import { sandboxObstacle } from '../support/sandbox.ts';
+
+const file = join(repository, 'docker-compose.yml');
+const obstacle = sandboxObstacle();
+/** Where namespaces are allowed both forms run, so that neither is first tried on the machine that needs it. */
+const levels: readonly StackLevel[] = obstacle === undefined ? ['namespaces', 'plain'] : ['plain'];
+if (obstacle !== undefined)
+  console.warn(`The services of docker-compose.yml run as plain processes here, confined by their user alone: ${obstacle}`);
+
+let dir: string;
+let built: BuiltImage;
+beforeAll(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'trellis-compose-'));
+  built = await buildImage(['config/compose/hello.yaml', 'config/compose/chain.yaml']);
+}, 120_000);
+afterAll(() => {
+  built[Symbol.dispose]();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+const open = (project: ComposeProject, level: StackLevel): ComposeStack =>
+  new ComposeStack(project, { trellis: built.image, nats: natsImage(join(dir, 'nats')) }, level);
+
+/** Every file below a folder with size and time of its last change. */
+function inventory(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => {
+    const { size, mtimeMs, ctimeMs } = statSync(join(folder, name));
+    return `${name} ${size} ${mtimeMs} ${ctimeMs}`;
+  });
+}
+
+describe('the image', () => {
+  it('has no translator, compiler or set-up in it, and stays under 250 MB', () => {
+    const names = readdirSync(built.dir, { recursive: true, encoding: 'utf8' });
+    expect(names.filter((name) => /jco|binaryen|typescript|vitest|\/npm|componentize|\.ts$|\.map$|setup\//.test(name))).toEqual(
+      [],
+    );
+    const bytes = names
+      .map((name) => statSync(join(built.dir, name)))
+      .reduce((sum, stat) => sum + (stat.isFile() ? stat.size : 0), 0);
+    // What `docker image ls` says of the base image, unpacked; the files above are all that is added.
+    const baseBytes = 78_600_000;
+    expect(built.settings.base).toMatch(/^debian:trixie-\d{8}-slim@sha256:[0-9a-f]{64}$/);
+    expect(bytes + baseBytes).toBeLessThan(250_000_000);
+  });
+
+  it('runs as a user of its own, by number, and ends in what the build stage made', () => {
+    expect(built.settings).toMatchObject({
+      user: '10001:10001',
+      stopSignal: 'SIGTERM',
+      entrypoint: ['/usr/local/bin/node', '/app/dist/daemon/main.js'],
+    });
+    expect(built.settings.steps).toEqual([
+      'COPY --from=build /image/ /',
+      'RUN install -d -m 0700 -o 10001 -g 10001 /var/lib/trellis /var/lib/trellis-keys',
+    ]);
+    // Nobody but root may write what is in it.
+    const names = readdirSync(built.dir, { recursive: true, encoding: 'utf8' });
+    expect(names.filter((name) => (statSync(join(built.dir, name)).mode & 0o022) !== 0)).toEqual([]);
+  });
+});
+
+describe('a host without a translator', () => {
+  const image = (...args: string[]) => {
+    const [node, cli] = ['usr/local/bin/node', 'app/dist/cli/main.js'].map((path) => join(built.dir, path));
+    return promisify(execFile)(node!, [cli!, ...args], { env: {} }).then(
+      ({ stdout }) => ({ code: 0, stdout, stderr: '' }),
+      (error: { code: number; stdout: string; stderr: string }) => error,
+    );
+  };
+  const translated = (): string => join(built.dir, 'app/translated');
+
+  it('finds what was translated while the image was built, whoever built it', async () => {
+    const found = await image(
+      'translate',
+      '--config',
+      join(built.dir, 'app/config/compose/chain.yaml'),
+      '--cache-dir',
+      translated(),
+      '--output',
+      'json',
+    );
+    expect(found.code).toBe(0);
+    expect((JSON.parse(found.stdout) as { id: string; cached: boolean }[]).map(({ id, cached }) => [id, cached])).toEqual([
+      ['greeter-chain', true],
+      ['echo', true],
+    ]);
+  });
+
+  it('says what to do about any other component, or one with another limit of memory', async () => {
+    const other = join(dir, 'other.yaml');
+    for (const [file, more] of [
+      ['echo/echo-streams.wasm', ''],
+      ['echo/echo.wasm', '    maxMemoryBytes: 1048576\n'],
+    ] as const) {
+      writeFileSync(other, `components:\n  - id: other\n    file: ${join(built.dir, 'app/components', file)}\n${more}`);
+      const refused = await image('translate', '--config', other, '--cache-dir', translated());
+      expect(refused.code, file).toBe(78);
+      expect(refused.stderr).toContain('TRELLIS_COMPONENT_NOT_TRANSLATED');
+      expect(refused.stderr).toContain('trellis translate --config');
+    }
+  });
+});
+
+describe('docker-compose.yml', () => {
+  it('confines every service', () => {
+    for (const profile of ['plain', 'tools']) {
+      for (const service of Object.values(readComposeFile(file, { profiles: [profile] }).services)) {
+        expect(service, service.name).toMatchObject({
+          readOnlyRoot: true,
+          capDrop: ['ALL'],
+          capAdd: [],
+          securityOpt: ['no-new-privileges:true'],
+          privileged: false,
+          coreLimit: 0,
+        });
+        expect(service.user ?? built.settings.user, service.name).toMatch(/^[1-9]\d{3,}:[1-9]\d{3,}$/);
+        expect(service.image, service.name).toMatch(/^(?:trellis|[a-z]+:[\w.-]+@sha256:[0-9a-f]{64})$/);
+        for (const { hostIp } of service.ports) expect(hostIp).toBe('127.0.0.1');
+        for (const mount of service.mounts.filter(({ kind }) => kind === 'bind')) expect(mount.readOnly, mount.target).toBe(true);
+      }
+    }
+    expect(readFileSync(join(repository, '.env'), 'utf8')).toContain('COMPOSE_PROFILES=plain\n');
+  });
+
+  it('gives hosts longer to stop than they take at most', () => {
+    const { services } = readComposeFile(file, { profiles: ['plain'] });
+    // drainTimeoutMs and what the daemon adds to it.
+    for (const name of ['hello-host', 'chain-host']) expect(services[name]!.stopGracePeriodMs).toBeGreaterThan(15_000);
+  });
+});
+
+describe.each(levels)('docker compose up, as %s processes', (level) => {
+  it('brings up two hosts of which one calls the other, serves calls from inside and outside, and stops in order', async () => {
+    const before = inventory(built.dir);
+    using stack = open(readComposeFile(file, { profiles: ['plain', 'tools'] }), level);
+    await stack.up('plain');
+
+    // docker compose run --rm call …
+    const hello = await stack.run('call', ['hello', 'greeting.greet', '--json', '["Ada"]']);
+    expect(hello).toMatchObject({ code: 0, stdout: '"Hello, Ada!"\n' });
+    const chain = await stack.run('call', ['greeter-chain', 'greeter.greet-all', '--json', '[["Ada", "Grace"]]']);
+    expect(chain).toMatchObject({ code: 0, stdout: '{"ok":["Hello, Ada!","Hello, Grace!"]}\n' });
+
+    // From this computer, with the configuration for it, the key that `docker compose cp` would bring, and the published port.
+    const port = await stack.published('nats', 4222);
+    const seedFile = join(dir, 'compose.seed');
+    writeFileSync(seedFile, readFileSync(join(stack.volume('keys'), 'cluster.seed')), { mode: 0o600 });
+    const outside = join(dir, 'outside.yaml');
+    const text = readFileSync(join(repository, 'config/compose/outside.yaml'), 'utf8');
+    writeFileSync(outside, text.replaceAll(':4222', `:${port}`).replace('../../compose.seed', seedFile));
+    const called = await runProgram('cli', ['call', 'hello', 'greeting.greet', '--json', '["Grace"]', '--config', outside]);
+    expect(called).toMatchObject({ code: 0, stdout: '"Hello, Grace!"\n' });
+
+    // Neither a core file nor a file anywhere but in the declared volumes.
+    const host = stack.service('hello-host');
+    const limits = readFileSync(`/proc/${host.pid}/limits`, 'latin1');
+    expect(/^Max core file size +0 +0 /m.test(limits)).toBe(true);
+    if (level === 'namespaces') {
+      const writable = await host.exec([
+        '/bin/sh',
+        '-c',
+        'for d in / /app /app/translated /etc /usr /tmp /var /var/lib /var/lib/trellis-keys /var/lib/trellis; do touch $d/x 2>/dev/null && echo $d; done; exit 0',
+      ]);
+      expect(writable.stdout.trim().split('\n')).toEqual(['/var/lib/trellis']);
+      const status = await host.exec(['cat', '/proc/1/status']);
+      expect(status.stdout).toMatch(/^Uid:\s10001\s10001\s10001\s10001$/m);
+      expect(status.stdout).toMatch(/^CapEff:\s0+$/m);
+      expect(status.stdout).toMatch(/^NoNewPrivs:\s1$/m);
+      // The loopback of a host is its own: the other one and the server are not there.
+      const alone = await host.exec([
+        '/usr/local/bin/node',
+        '-e',
+        `require('node:net').connect(4222, '127.0.0.1').on('error', ({ code }) => console.log(code)).on('connect', () => console.log('open'))`,
+      ]);
+      expect(alone.stdout).toBe('ECONNREFUSED\n');
+    }
+    // The override is in the log of each start.
+    expect(stack.service('chain-host').stderr).toMatch(/"allowance":"plaintext"|plaintext/);
+
+    // One that dies is started again by its policy, and serves.
+    stack.service('hello-host').kill();
+    await stack.service('hello-host').ended;
+    await stack.restart('hello-host');
+    expect(await stack.run('call', ['hello', 'greeting.greet', '--json', '["Ada"]'])).toMatchObject({ code: 0 });
+
+    const stopped = await stack.stop();
+    const at = Object.fromEntries(stopped.map(({ name }, i) => [name, i]));
+    expect(at['hello-host']).toBeLessThan(at['nats']!);
+    expect(at['chain-host']).toBeLessThan(at['nats']!);
+    expect(stopped.filter(({ code }) => code !== 0)).toEqual([]);
+    expect(inventory(built.dir)).toEqual(before);
+  }, 120_000);
+});
