@@ -140,7 +140,7 @@ function describeUser(
   const credsFile = store.credsFile(accountName, name);
   return {
     name,
-    state: stateOf(user.claims, account, nowMs),
+    state: userState(user.claims, account, nowMs),
     publicKey: sub,
     ...(member === undefined ? {} : { kind: member.kind, member: member.name }),
     ...(role === undefined ? {} : { role }),
@@ -150,7 +150,8 @@ function describeUser(
   };
 }
 
-function stateOf({ sub, iat, exp = 0 }: UserClaims, { nats }: AccountClaims, nowMs: number): UserState {
+/** Whether a user counts at a time. */
+export function userState({ sub, iat, exp = 0 }: UserClaims, { nats }: AccountClaims, nowMs: number): UserState {
   const { revocations = {} } = nats;
   if (iat <= Math.max(revocations[sub] ?? 0, revocations['*'] ?? 0)) return 'revoked';
   if (isOver(exp, nowMs)) return 'expired';

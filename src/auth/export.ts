@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, realpathSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { TrellisError } from '../errors.ts';
 import { replaceFile } from '../replace-file.ts';
+import { userState } from './describe-store.ts';
 import { serverConfig, type ServerConfigOptions, soundAccounts } from './server-config.ts';
 import { type AuthStore, SYSTEM_ACCOUNT } from './store.ts';
 
@@ -10,10 +11,11 @@ export interface ExportOptions {
   /** Folder for the files; made if missing, mode 0700. */
   readonly out: string;
   readonly server: ServerConfigOptions;
-  /** Whether creds files of hosts, providers and the others are copied. */
+  /** Whether creds files of hosts, providers and the others are copied; those that have ended never are. */
   readonly creds?: boolean | undefined;
   /** Whether files that are there already are replaced. */
   readonly force?: boolean | undefined;
+  readonly nowMs: number;
 }
 
 /** Files that were written. */
@@ -35,7 +37,7 @@ export function exportStore(store: AuthStore, options: ExportOptions): ExportedF
   const { out, server, force = false } = options;
   refuseInside(store.dir, out);
   const config = { file: join(out, 'nats-server.conf'), text: serverConfig(store, server) };
-  const creds = options.creds === false ? [] : credsIn(store, join(out, 'creds'));
+  const creds = options.creds === false ? [] : credsIn(store, join(out, 'creds'), options.nowMs);
   const accounts =
     server.resolver.kind === 'url'
       ? soundAccounts(store).map(({ key, jwt }) => ({ file: join(out, 'accounts', key), text: jwt }))
@@ -63,7 +65,7 @@ export function exportStore(store: AuthStore, options: ExportOptions): ExportedF
   return { serverConfig: config.file, creds: names(creds), accounts: names(accounts) };
 }
 
-function credsIn(store: AuthStore, dir: string): { file: string; text: string }[] {
+function credsIn(store: AuthStore, dir: string, nowMs: number): { file: string; text: string }[] {
   const found: { file: string; text: string }[] = [];
   for (const account of store.accounts()) {
     // Whoever administers the servers uses the store itself.
@@ -71,6 +73,7 @@ function credsIn(store: AuthStore, dir: string): { file: string; text: string }[
     for (const user of store.users(account.name)) {
       const from = store.credsFile(account.name, user.name);
       if (!user.ok || !existsSync(from)) continue;
+      if (['expired', 'revoked'].includes(userState(user.claims, account.claims, nowMs))) continue;
       found.push({ file: join(dir, account.name, `${user.name}.creds`), text: readFileSync(from, 'utf8') });
     }
   }

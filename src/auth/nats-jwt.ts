@@ -37,7 +37,8 @@ function outerClaims(claims: Unsigned<NatsClaims>, iss: string, jti: string | un
 
 /**
  * Signs claims as a NATS JWT of version 2. `iss` becomes the key's public form, and `jti` what `nsc` writes: base32 of the
- * SHA-512/256 of the outer claims without it. (No server checks it.)
+ * SHA-512/256 of the outer claims without it. A resolver takes two account JWTs of one `jti` for the same one, so a changed account
+ * needs a later `iat`.
  *
  * @throws TRELLIS_AUTH_CLAIMS if this kind of key cannot sign such claims, or they are not sound
  */

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { TrellisError } from '../errors.ts';
 import { isToken, latticeName, quote, type LatticeName } from '../ids.ts';
 import type { Partition } from '../nats/partition.ts';
@@ -109,14 +110,21 @@ export function addTenant(store: AuthStore, options: NewTenant): Tenant {
     values: options.values ?? {},
   };
   checkExtensions(tenant);
+  const isWhole = listTenants(store).some((each) => each.name === name);
   const names = new Set(Object.values(tenant.accounts));
+  const partitionsOf = (account: string): Partition[] =>
+    (['ctl', 'rpc'] as const).filter((partition) => tenant.accounts[partition] === account);
+  // An account of a tenant that was left half made is kept; anything else under these names is somebody's.
+  const isOurs = (account: string): boolean =>
+    !isWhole && isDeepStrictEqual(store.account(account).nats.tags, tagsOf(tenant, partitionsOf(account)));
   for (const account of names) {
-    if (!store.hasAccount(account)) continue;
+    if (!store.hasAccount(account) || isOurs(account)) continue;
     throw new TrellisError('TRELLIS_AUTH_EXISTS', { message: `There is an account ${quote(account)} already` });
   }
   for (const account of names) {
+    if (store.hasAccount(account)) continue;
+    const partitions = partitionsOf(account);
     const key = SigningKey.generate('account');
-    const partitions = (['ctl', 'rpc'] as const).filter((partition) => tenant.accounts[partition] === account);
     const claims = accountClaims({
       account: key.publicKey,
       name: account,

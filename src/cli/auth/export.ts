@@ -75,6 +75,7 @@ export function registerExport(auth: Command): void {
         server: serverOptions(flags, out),
         creds: flags.creds,
         force: flags.force,
+        nowMs: Date.now(),
       });
       outputOf(command).result(files, (print) => {
         for (const line of fieldLines([

@@ -1,0 +1,93 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { exportStore } from '../../../src/auth/export.ts';
+import { scopedKeysOf } from '../../../src/auth/roles.ts';
+import { listTenants } from '../../../src/auth/tenant.ts';
+import { makeAuthLattice } from '../../support/auth-lattice.ts';
+
+describe('a tenant', () => {
+  it('is two accounts, JetStream in the one for control, with a scoped key for each kind that members share', async () => {
+    await using lattice = await makeAuthLattice();
+    const tenant = await lattice.addTenant('acme', { lattice: 'Lab' });
+    expect(listTenants(lattice.store)).toEqual([tenant]);
+    const [ctl, rpc] = [lattice.store.account('acme-ctl'), lattice.store.account('acme-rpc')];
+    expect([ctl, rpc].map(({ nats }) => [nats.limits?.mem_storage, nats.limits?.disk_storage])).toEqual([
+      [-1, -1],
+      [undefined, undefined],
+    ]);
+    expect(scopedKeysOf(ctl).map(({ role }) => role)).toEqual([
+      'host-ctl',
+      'host-ctl-leaf',
+      'operator-ctl',
+      'issuer-ctl',
+      'caller-ctl',
+      'provisioning',
+    ]);
+    expect(scopedKeysOf(rpc).map(({ role }) => role)).toEqual(['host-rpc', 'host-rpc-leaf', 'caller-rpc']);
+    for (const { template, role } of [...scopedKeysOf(ctl), ...scopedKeysOf(rpc)]) {
+      const type = role.endsWith('-leaf') ? 'LEAFNODE' : 'STANDARD';
+      expect([role, template.allowed_connection_types]).toEqual([role, [type]]);
+      const subjects = [...template.pub!.allow!, ...template.sub!.allow!];
+      // Literal names and the user's own key: nothing that the holder of a key could choose.
+      for (const subject of subjects) expect(subject.replaceAll('{{subject()}}', '')).not.toContain('{{');
+      expect(subjects.some((subject) => subject.split('.').includes('Lab'))).toBe(true);
+    }
+  });
+
+  it('that was left half made is finished, and keeps the account it has', async () => {
+    await using lattice = await makeAuthLattice();
+    await lattice.addTenant('acme');
+    const { sub } = lattice.store.account('acme-ctl');
+    rmSync(join(lattice.store.dir, 'example/accounts/acme-rpc'), { recursive: true });
+    expect(listTenants(lattice.store)).toEqual([]);
+    await lattice.addTenant('acme');
+    expect(lattice.store.account('acme-ctl').sub).toBe(sub);
+    expect(listTenants(lattice.store)).toHaveLength(1);
+    rmSync(join(lattice.store.dir, 'example/accounts/acme-rpc'), { recursive: true });
+    await expect(lattice.addTenant('acme', { lattice: 'another' })).rejects.toMatchObject({ code: 'TRELLIS_AUTH_EXISTS' });
+  });
+
+  it('has the extensions it was made with in every role that knows them', async () => {
+    await using lattice = await makeAuthLattice();
+    const extensions = ['wasmbus', 'jetstream-domain', 'wasmbus-payloads'];
+    await lattice.addTenant('acme', { lattice: 'lab', extensions, values: { domain: 'hub' } });
+    const { store } = lattice;
+    const allow = (account: string, role: string) =>
+      scopedKeysOf(store.account(account)).find((key) => key.role === role)!.template.pub!.allow!;
+    expect(allow('acme-rpc', 'host-rpc')).toContain('wasmbus.rpc.lab.>');
+    expect(allow('acme-ctl', 'host-ctl')).toContain('$JS.hub.API.INFO');
+    expect(allow('acme-ctl', 'host-ctl')).not.toContain('$JS.API.STREAM.CREATE.KV_LATTICETRUST_lab');
+    // Those go through a stream of the account for calls.
+    expect(store.account('acme-rpc').nats.limits).toMatchObject({ disk_storage: -1 });
+    const host = await lattice.addMember('host', 'narrow', { components: ['a'] });
+    expect(allow('acme-rpc', host.users[1]!.role)).toContain('wasmbus.rpc.lab.>');
+  });
+
+  it('lists nothing of accounts that another tool made', async () => {
+    await using lattice = await makeAuthLattice();
+    expect(listTenants(lattice.store)).toEqual([]);
+    await expect(lattice.addMember('host', 'h', { tenant: 'SYS' })).rejects.toMatchObject({ code: 'TRELLIS_AUTH_UNKNOWN' });
+  });
+});
+
+describe('an export', () => {
+  it('copies no credentials that have ended', async () => {
+    await using lattice = await makeAuthLattice();
+    const { store } = lattice;
+    await lattice.addTenant('acme');
+    const nowMs = Date.now();
+    await lattice.addMember('provider', 'ended', { expiresMs: nowMs - 1_000 });
+    const revoked = await lattice.addMember('provider', 'revoked');
+    await lattice.addMember('provider', 'sound', { expiresMs: nowMs + 60_000 });
+    await store.change(() => {
+      const account = store.account('acme-rpc');
+      const revocations = { [revoked.users[0]!.publicKey]: Math.floor(nowMs / 1_000) + 1 };
+      store.writeAccount({ ...account, nats: { ...account.nats, revocations } });
+    });
+    const out = join(lattice.dir, 'out');
+    const server = { resolver: { kind: 'memory' }, listen: '127.0.0.1:4222' } as const;
+    const { creds } = exportStore(store, { out, server, nowMs });
+    expect(creds).toEqual([join(out, 'creds/acme-rpc/sound.creds')]);
+  });
+});
