@@ -12,7 +12,7 @@ import { layWasmcloudServers, REFUSED_WASMCLOUD, UNUSED_WASMCLOUD } from './wasm
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Names that other parts of Trellis read: set-up, tests, benchmarks, `trellis auth`, and the configuration file's own path. */
-const FOREIGN = /^TRELLIS_(?:CONFIG$|PARENT_PID$|SETUP_|TEST_|BENCH_)/;
+const FOREIGN = /^TRELLIS_(?:CONFIG$|AUTH_STORE$|PARENT_PID$|SETUP_|TEST_|BENCH_)/;
 const LABEL = /^(?:WASMCLOUD|TRELLIS)_LABEL_(.+)$/;
 const ISSUER_FILES = ['TRELLIS_TRUST_CLUSTER_ISSUERS_FILE', 'WASMCLOUD_CLUSTER_ISSUERS_FILE'] as const;
 
