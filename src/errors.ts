@@ -932,6 +932,13 @@ export const CATALOGUE = {
     'A JWT would say what no server accepts, or more than was meant.',
     'Correct the value that the message names.',
   ),
+  TRELLIS_AUTH_SHARE: entry(
+    'user',
+    EXIT.usage,
+    false,
+    'A share cannot be accepted: it is damaged, over, for another account, or not signed by the account that shares.',
+    'Ask the tenant that shares for a new one: trellis auth share',
+  ),
   TRELLIS_REFUSAL_UNKNOWN: entry(
     'user',
     EXIT.notFound,

@@ -3,7 +3,8 @@ import type { Partition } from '../nats/partition.ts';
 import { memberOf } from './members.ts';
 import { scopedKeysOf } from './roles.ts';
 import { type AuthStore, signersOf, type StoreEntry } from './store.ts';
-import type { AccountClaims, AccountLimits, UserClaims } from './claims-shape.ts';
+import type { AccountClaims, AccountImport, AccountLimits, UserClaims } from './claims-shape.ts';
+import { readNatsJwt } from './nats-jwt.ts';
 import { listTenants, type Tenant } from './tenant.ts';
 
 /** A key, and whether its private half is in the store. */
@@ -32,6 +33,28 @@ export interface UserFacts {
   readonly credsFile?: string;
 }
 
+/** What an account offers to others. */
+export interface ExportFacts {
+  readonly type: 'service' | 'stream';
+  readonly subject: string;
+  /** True if only accounts that were given an activation may import it. */
+  readonly isPrivate: boolean;
+  /** Account, or `*` → until when activations for it do not count. */
+  readonly revocations: readonly { readonly account: string; readonly atMs: number }[];
+}
+
+/** What an account takes from another one. */
+export interface ImportFacts {
+  readonly type: 'service' | 'stream';
+  readonly subject: string;
+  /** Public key of the exporting account. */
+  readonly from: string;
+  /** Under which subject it appears here. */
+  readonly localSubject: string;
+  /** When its activation ends; a service import that runs goes on all the same. */
+  readonly expiresMs?: number;
+}
+
 /** An account, as `trellis auth show` has it. */
 export interface AccountFacts {
   readonly name: string;
@@ -49,8 +72,8 @@ export interface AccountFacts {
   readonly signingKeys?: readonly KeyFacts[];
   /** User, or `*` → until when JWTs of it do not count. */
   readonly revocations?: readonly { readonly user: string; readonly atMs: number }[];
-  readonly exports?: readonly string[];
-  readonly imports?: readonly string[];
+  readonly exports?: readonly ExportFacts[];
+  readonly imports?: readonly ImportFacts[];
   readonly users: readonly UserFacts[];
 }
 
@@ -119,10 +142,21 @@ function describeAccount(
       .filter((key) => !scoped.has(key))
       .map(keyFacts),
     revocations: Object.entries(nats.revocations ?? {}).map(([user, at]) => ({ user, atMs: at * 1_000 })),
-    exports: (nats.exports ?? []).map(({ type, subject }) => `${type} ${subject}`),
-    imports: (nats.imports ?? []).map(({ type, subject, account: from }) => `${type} ${subject} from ${from}`),
+    exports: (nats.exports ?? []).map(({ type, subject, token_req: isPrivate = false, revocations = {} }) => ({
+      type,
+      subject,
+      isPrivate,
+      revocations: Object.entries(revocations).map(([importer, at]) => ({ account: importer, atMs: at * 1_000 })),
+    })),
+    imports: (nats.imports ?? []).map(describeImport),
     users,
   };
+}
+
+function describeImport({ type, subject, account: from, local_subject: localSubject, token }: AccountImport): ImportFacts {
+  const read = token === undefined ? undefined : readNatsJwt(token, 'activation');
+  const exp = read?.ok === true ? read.claims.exp : undefined;
+  return { type, subject, from, localSubject: localSubject ?? subject, ...expiry(exp) };
 }
 
 function describeUser(

@@ -6,7 +6,7 @@ import type { SharedTarget } from '../../src/invocation/link-table.ts';
 import { signRevocation } from '../../src/trust/revocation.ts';
 import { BYTES, callShared, failing, importAs, share, type SharedTestCall } from '../support/sharing.ts';
 import { startTenantServer, type Tenant } from '../support/tenants.ts';
-import { callTiny, TINY, type TrustHost, until } from '../support/trust-lattice.ts';
+import { acrossReconnect, callTiny, TINY, type TrustHost, until } from '../support/trust-lattice.ts';
 
 const PARAMS = Uint8Array.of(3, 1, 2, 3);
 const SUBJECT = `default.tiny.wrpc.0.0.1.${BYTES}.echo-bytes`;
@@ -68,8 +68,8 @@ describe('what NATS lets through', () => {
     expect(deniedBy(host)).toEqual([]);
 
     a.rpc.revokeActivation(b.rpc.publicKey, subject);
-    await tenants.reload();
-    await until(() => [callerB.member.rpc, host.host.member!.rpc].every(({ state }) => state === 'connected'));
+    const connections = [callerB.member.rpc, host.host.member!.rpc];
+    await acrossReconnect(connections, () => tenants.reload());
     await expect(call({ caller: callerB })).rejects.toEqual(nothing);
     expect(runsOf(host)).toBe(1);
 

@@ -5,6 +5,7 @@ import { connectCaller, type Caller } from '../../src/caller.ts';
 import { parseConfig, type HostConfig, type HostConfigInput } from '../../src/config/schema.ts';
 import { sampleFile } from '../../src/development.ts';
 import { startHost, type Host } from '../../src/host.ts';
+import type { LatticeConnection } from '../../src/nats/connection.ts';
 import { silentLogger } from '../../src/telemetry/log.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import type { SigningKey } from '../../src/trust/nkey.ts';
@@ -67,6 +68,14 @@ export const callTiny = (caller: Caller, timeoutMs = 5_000): Promise<Uint8Array>
     params: Uint8Array.of(3, 1, 2, 3),
     timeoutMs,
   });
+
+/** Does what ends these connections, and resolves when all of them are back. */
+export async function acrossReconnect(connections: readonly LatticeConnection[], change: () => Promise<void>): Promise<void> {
+  const before = connections.map(({ stats }) => stats.reconnects);
+  await change();
+  await until(() => connections.every(({ stats }, at) => stats.reconnects > before[at]!));
+  await Promise.all(connections.map((connection) => connection.flush()));
+}
 
 /** Ends when `ready`, or throws. */
 export async function until(ready: () => boolean | Promise<boolean>, withinMs = 20_000): Promise<void> {

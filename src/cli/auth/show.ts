@@ -33,7 +33,12 @@ function storeLines({ store, operator, accounts }: StoreFacts): string[] {
       '',
       'The identity key may sign as well: trellis wants signing keys only (nsc edit operator --require-signing-keys).',
     );
-  const rows = accounts.flatMap((account) => [accountRow(account), ...account.users.map(userRow), ...revocationRows(account)]);
+  const rows = accounts.flatMap((account) => [
+    accountRow(account),
+    ...account.users.map(userRow),
+    ...revocationRows(account),
+    ...sharingRows(account),
+  ]);
   return [...lines, '', ...tableLines(['ACCOUNT AND USERS', 'KIND', 'PUBLIC KEY', 'ENDS', 'STATE'], rows)];
 }
 
@@ -68,6 +73,31 @@ function revocationRows({ revocations = [], users }: AccountFacts): string[][] {
     '',
     `JWTs until ${new Date(atMs).toISOString()}`,
   ]);
+}
+
+/** What the account shares with others, and takes from them. Everybody's exports of the system account are no news. */
+function sharingRows({ exports = [], imports = [] }: AccountFacts): string[][] {
+  return [
+    ...exports
+      .filter(({ subject }) => !subject.startsWith('$SYS.'))
+      .map(({ subject, isPrivate, revocations }) => {
+        const taken = revocations.map(({ account, atMs }) => `${account}: until ${new Date(atMs).toISOString()}`);
+        return [
+          '  (shares)',
+          isPrivate ? 'private' : 'with everybody',
+          subject,
+          '',
+          taken.length === 0 ? '' : `taken back from ${taken.join(', ')}`,
+        ];
+      }),
+    ...imports.map(({ localSubject, subject, from, expiresMs }) => [
+      '  (takes)',
+      `from ${from}`,
+      localSubject === subject ? subject : `${localSubject} = ${subject}`,
+      day(expiresMs),
+      '',
+    ]),
+  ];
 }
 
 const day = (ms: number | undefined): string => (ms === undefined ? '' : new Date(ms).toISOString().slice(0, 16) + 'Z');

@@ -1,12 +1,15 @@
 import type { Command } from 'commander';
+import { registerAccept } from '../auth/accept.ts';
 import { registerCheck } from '../auth/check.ts';
 import { registerComponent } from '../auth/component.ts';
 import { registerExport } from '../auth/export.ts';
 import { registerHost } from '../auth/host.ts';
 import { registerInit } from '../auth/init.ts';
 import { registerProvider } from '../auth/provider.ts';
+import { registerShare } from '../auth/share.ts';
 import { registerShow } from '../auth/show.ts';
 import { registerTenant } from '../auth/tenant.ts';
+import { registerUnshare } from '../auth/unshare.ts';
 import { registerUser } from '../auth/user.ts';
 import { examples } from '../program.ts';
 
@@ -33,6 +36,9 @@ export function register(program: Command): void {
   registerProvider(auth);
   registerUser(auth);
   registerComponent(auth);
+  registerShare(auth);
+  registerAccept(auth);
+  registerUnshare(auth);
   registerShow(auth);
   registerExport(auth);
   registerCheck(auth);

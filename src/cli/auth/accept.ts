@@ -1,0 +1,68 @@
+import { readFileSync } from 'node:fs';
+import type { Command } from 'commander';
+import { stringify } from 'yaml';
+import { readShare } from '../../auth/share-file.ts';
+import { linkSettings } from '../../auth/share-settings.ts';
+import { acceptShare } from '../../auth/sharing.ts';
+import { TrellisError } from '../../errors.ts';
+import { fieldLines } from '../output.ts';
+import { examples, outputOf } from '../program.ts';
+import { openStore, type StoreFlags, withStore } from './store-option.ts';
+
+interface AcceptFlags extends StoreFlags {
+  readonly tenant: string;
+  readonly as?: string;
+}
+
+/** `trellis auth accept`: the import of what another tenant shares. */
+export function registerAccept(auth: Command): void {
+  withStore(auth.command('accept'))
+    .description('Import what another tenant shares, as a component of this one.')
+    .argument('<file>', 'what trellis auth share wrote')
+    .requiredOption('--tenant <name>', 'tenant that is to call')
+    .option('--as <id>', "id for the component in this tenant's lattice; its own if left out")
+    .addHelpText('after', examples('trellis auth accept hello.share --tenant globex --as acme-hello'))
+    .action(async (file: string, flags: AcceptFlags, command: Command) => {
+      const store = openStore(flags);
+      const read = readShare(readText(file), Date.now());
+      const { share } = read;
+      const accepted = await store.change(() => acceptShare(store, { ...read, tenant: flags.tenant, as: flags.as }));
+      const { account, as, localSubjects, changed } = accepted;
+      const settings = { links: linkSettings(share, as) };
+      const { lattice } = accepted.tenant;
+      const facts = { account, changed, as, lattice, localSubjects, until: share.until ?? null, settings };
+      outputOf(command).result(facts, (print) => {
+        for (const line of fieldLines([
+          ['imported', `${share.interface} of ${share.component}, lattice ${share.lattice}`],
+          ['from', share.exporter],
+          ['as', `${as}, lattice ${lattice}`],
+          ['until', share.until ?? 'it is taken back'],
+        ]))
+          print(line);
+        print('');
+        print(
+          changed
+            ? `Changed: account ${account}. A running server has to be told: trellis auth push`
+            : `Account ${account} had it already; nothing changed.`,
+        );
+        print(
+          `Hosts with a list of calls of their own: trellis auth component grant ${as} --tenant ${flags.tenant} --to HOST --right call`,
+        );
+        print('');
+        print('On the hosts that run the callers:');
+        print('');
+        print(stringify(settings).trimEnd());
+      });
+    });
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw new TrellisError('TRELLIS_CLI_FILE', {
+      message: `${file} cannot be read (${String((cause as NodeJS.ErrnoException).code)})`,
+      cause,
+    });
+  }
+}
