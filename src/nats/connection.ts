@@ -25,7 +25,7 @@ const SETTLE_MS = 300;
 /** How long calls may take to end on the line they began on. */
 const RETIRE_MS = 60_000;
 /** Lines that wait for their calls at a time; with one more the oldest is ended. */
-const MAX_RETIRING = 4;
+const MAX_RETIRING = 8;
 
 /**
  * Opens one of a host's two connections. Once it is open it stays: interruptions, expired credentials and refused logins are

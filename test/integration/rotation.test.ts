@@ -1,11 +1,13 @@
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ConnectionEvent } from '../../src/nats/connection-events.ts';
 import { connectPartition, type LatticeConnection } from '../../src/nats/connection.ts';
 import { Alarms } from '../../src/telemetry/alarms.ts';
 import { silentLogger } from '../../src/telemetry/log.ts';
-import { type JwtTestServer, startJwtServer } from '../support/nats-server.ts';
+import { type JwtTestServer, startJwtServer, startServer } from '../support/nats-server.ts';
+import { replaceFile } from '../support/rotating-files.ts';
 import { until } from '../support/trust-lattice.ts';
 
 const bytes = (text: string): Uint8Array => Buffer.from(text);
@@ -45,12 +47,6 @@ async function open(text: string, more: Options = {}) {
 }
 
 const newUser = (allowed = {}): string => readFileSync(jwt.rpc.addUser('user', allowed).credsFile, 'utf8');
-
-/** Replaces a file as an operator should: written beside it, then renamed. */
-function replace(file: string, text: string): void {
-  writeFileSync(`${file}.new`, text, { mode: 0o600 });
-  renameSync(`${file}.new`, file);
-}
 
 /** Asks `service` over `from`, 64 at a time, until stopped; each answer is for its own question. */
 function load(from: LatticeConnection, service: string) {
@@ -106,7 +102,7 @@ describe('a connection that moves', () => {
     const prefixes = new Set<string>();
     for (let round = 1; round <= 10; round++) {
       for (const { connection, credsFile, moves } of [client, server]) {
-        replace(credsFile, newUser());
+        replaceFile(credsFile, newUser());
         await until(() => moves() === round);
         prefixes.add(connection.inboxPrefix);
       }
@@ -119,5 +115,216 @@ describe('a connection that moves', () => {
     expect(prefixes.size).toBe(20);
     expect(client.events.filter(({ type }) => type !== 'moved')).toEqual([]);
     expect(client.connection.stats.messagesIn).toBeGreaterThanOrEqual(seen.asked);
+  }, 30_000);
+});
+
+describe('files that are replaced', () => {
+  it('CRD-02 are used however they are replaced: written in place, by a link, in two halves, or without an event', async () => {
+    const user = jwt.rpc.addUser('halves');
+    await using test = await open(readFileSync(user.credsFile, 'utf8'));
+    replaceFile(test.credsFile, newUser(), 'in place');
+    await until(() => test.moves() === 1);
+    replaceFile(test.credsFile, newUser(), 'link');
+    await until(() => test.moves() === 2);
+    replaceFile(test.credsFile, newUser(), 'link');
+    await until(() => test.moves() === 3);
+
+    // JWT and seed apart: between the two writes they do not fit, which is nothing to be alarmed about.
+    const [jwtFile, seedFile] = [join(jwt.server.dir, 'half.jwt'), join(jwt.server.dir, 'half.nk')];
+    writeFileSync(jwtFile, user.jwt, { mode: 0o600 });
+    writeFileSync(seedFile, user.seed, { mode: 0o600 });
+    await using halves = await open('', { credsFile: undefined, jwtFile, seedFile });
+    const next = jwt.rpc.addUser('next');
+    replaceFile(seedFile, next.seed);
+    await sleep(300);
+    expect(halves.connection.userKey).toBe(user.publicKey);
+    replaceFile(jwtFile, next.jwt);
+    await until(() => halves.moves() === 1);
+    expect([halves.connection.userKey, halves.alarms.list()]).toEqual([next.publicKey, []]);
+
+    // The folder that is watched does not change when the target of a link elsewhere does.
+    const elsewhere = join(jwt.server.dir, 'elsewhere');
+    mkdirSync(elsewhere);
+    const [target, link] = [join(elsewhere, 'target.creds'), join(jwt.server.dir, 'link.creds')];
+    writeFileSync(target, newUser(), { mode: 0o600 });
+    symlinkSync(target, link);
+    await using far = await open('', { credsFile: link, filesPollMs: 200 });
+    replaceFile(target, newUser());
+    await until(() => far.moves() === 1, 2_000);
+  });
+
+  it('CRD-02 keep the inboxes below the key of the same user, and use those of the next', async () => {
+    const user = jwt.rpc.addUser('same', { expiresInMs: 3_600_000 });
+    await using test = await open(readFileSync(user.credsFile, 'utf8'));
+    const renewed = jwt.rpc.renewUser(user, { expiresInMs: 7_200_000 });
+    replaceFile(test.credsFile, readFileSync(renewed.credsFile, 'utf8'));
+    await until(() => test.moves() === 1);
+    const { connection } = test;
+    expect(connection.userKey).toBe(user.publicKey);
+    expect(connection.inboxPrefix.startsWith(`_INBOX_RPC.default.${user.publicKey}.`)).toBe(true);
+    expect(connection.credentialsExpireMs).toBeGreaterThan(Date.now() + 7_000_000);
+    expect(connection.signAsUser(bytes('x'))?.length).toBe(64);
+  });
+
+  it('CRD-04 CRD-05 CRD-06 that cannot be used raise an alarm and nothing else, until they are right', async () => {
+    await using test = await open(newUser());
+    await using peer = await open(newUser());
+    serve(test.connection, 'kept');
+    await test.connection.flush();
+    const running = load(peer.connection, 'kept');
+    const good = readFileSync(test.credsFile, 'utf8');
+    const { userKey } = test.connection;
+    const wrong: [string, string, string][] = [
+      ['half written', good.slice(0, good.length / 2), 'CREDENTIALS_KEPT'],
+      ['empty', '', 'CREDENTIALS_KEPT'],
+      ['of another account', readFileSync(jwt.ctl.addUser('foreign').credsFile, 'utf8'), 'CREDENTIALS_KEPT'],
+      ['expired', newUser({ expiresInMs: -5_000 }), 'CREDENTIALS_KEPT'],
+      ['not valid yet', newUser({ notBeforeInMs: 60_000 }), 'CREDENTIALS_KEPT'],
+    ];
+    for (const [what, text, alarm] of wrong) {
+      replaceFile(test.credsFile, text);
+      await until(() => test.standing().includes(alarm), 5_000).catch(() => expect.fail(`no alarm: ${what}`));
+      expect(test.alarms.list()[0]).toMatchObject({ scope: 'rpc', detail: expect.stringContaining(test.credsFile) });
+      replaceFile(test.credsFile, good);
+      await until(() => test.standing().length === 0, 5_000);
+    }
+    chmodSync(test.credsFile, 0o644);
+    await until(() => test.standing().includes('CREDENTIALS_EXPOSED'), 5_000);
+    chmodSync(test.credsFile, 0o600);
+    await until(() => test.standing().length === 0, 5_000);
+    const seen = await running.stop();
+    expect([seen.lost, seen.wrong, test.events, test.connection.userKey]).toEqual([[], 0, [], userKey]);
+  }, 30_000);
+
+  it('that the server refuses are tried again, and the old ones stay in use', async () => {
+    await using own = await startJwtServer();
+    const [first, revoked] = [own.rpc.addUser('first'), own.rpc.addUser('revoked')];
+    own.rpc.revoke(revoked);
+    await own.reload();
+    await using test = await open(readFileSync(first.credsFile, 'utf8'), { servers: [own.url] });
+    replaceFile(test.credsFile, readFileSync(revoked.credsFile, 'utf8'));
+    await until(() => test.standing().includes('ROTATION_FAILED'));
+    expect(test.alarms.list()[0]?.detail).toMatch(/cannot move \(new credentials\).*the server refused the login/);
+    expect([test.connection.state, test.connection.userKey, test.moves()]).toEqual(['connected', first.publicKey, 0]);
+    // Not after the pause between two tries: the file is another one.
+    replaceFile(test.credsFile, readFileSync(own.rpc.addUser('good').credsFile, 'utf8'));
+    await until(() => test.moves() === 1 && test.standing().length === 0, 3_000);
+    await expect(test.connection.rotate('by hand')).resolves.toBeUndefined();
+    expect(test.moves()).toBe(2);
+  });
+
+  it('are not moved to when they may do less than the old ones', async () => {
+    await using test = await open(newUser());
+    let heard = 0;
+    test.connection.subscribe('needed', {}, () => heard++);
+    await test.connection.flush();
+    replaceFile(test.credsFile, newUser({ subscribe: ['_INBOX_RPC.>'] }));
+    await until(() => test.standing().includes('ROTATION_FAILED'));
+    expect(test.alarms.list().find(({ code }) => code.endsWith('ROTATION_FAILED'))?.detail).toMatch(
+      /may not subscribe to needed, the old ones may/,
+    );
+    replaceFile(test.credsFile, newUser({ subscribe: ['needed'] }));
+    await until(() => test.alarms.list().some(({ detail }) => /their own inbox/.test(detail)) || test.moves() > 0);
+    test.connection.publish('needed', bytes('x'));
+    await test.connection.flush();
+    await until(() => heard === 1);
+  });
+});
+
+describe('credentials that end', () => {
+  it('CRD-01 by their date: an alarm, tries for ever, and the next file is taken', async () => {
+    await using test = await open(newUser({ expiresInMs: 1_500 }));
+    let heard = 0;
+    test.connection.subscribe('after', {}, () => heard++);
+    await until(() => test.standing().includes('CREDENTIALS_EXPIRED') && test.standing().includes('LOGIN_REFUSED'), 8_000);
+    expect(test.connection.state).toBe('disconnected');
+    await until(() => test.standing().includes('NATS_DISCONNECTED'), 5_000);
+    replaceFile(test.credsFile, newUser());
+    await until(() => test.connection.state === 'connected', 3_000);
+    await until(() => test.standing().length === 0, 3_000);
+    test.connection.publish('after', bytes('x'));
+    await test.connection.flush();
+    await until(() => heard === 1);
+    expect(test.events.some(({ type }) => type === 'closed')).toBe(false);
+  }, 30_000);
+
+  it('CRD-03 by revocation: an alarm within 5 s, and the way back is open, by a new file or by taking it back', async () => {
+    await using own = await startJwtServer();
+    const user = own.rpc.addUser('revoked');
+    await using test = await open(readFileSync(user.credsFile, 'utf8'), { servers: [own.url] });
+    own.rpc.revoke(user);
+    const start = performance.now();
+    await own.reload();
+    await until(() => test.standing().includes('LOGIN_REFUSED'), 5_000);
+    expect(performance.now() - start).toBeLessThan(5_000);
+    // A newer JWT of the same user: the revocation is of those of that second and before.
+    await sleep(2_100);
+    replaceFile(test.credsFile, readFileSync(own.rpc.renewUser(user).credsFile, 'utf8'));
+    await until(() => test.connection.state === 'connected' && test.standing().length === 0, 8_000);
+
+    const another = own.rpc.addUser('another');
+    replaceFile(test.credsFile, readFileSync(another.credsFile, 'utf8'));
+    await until(() => test.connection.userKey === another.publicKey);
+    own.rpc.revoke(another);
+    await own.reload();
+    await until(() => test.standing().includes('LOGIN_REFUSED'), 5_000);
+    own.rpc.reinstate(another);
+    await own.reload();
+    await until(() => test.connection.state === 'connected' && test.standing().length === 0, 8_000);
+    await test.connection.flush();
+  }, 40_000);
+
+  it('are warned of when two thirds of their life are over', async () => {
+    let aheadMs = 0;
+    const clock = { wallMs: () => Date.now() + aheadMs, monotonicMs: () => performance.now() };
+    await using test = await open(newUser({ expiresInMs: 90 * 60_000 }), { clock, filesPollMs: 50 });
+    await sleep(200);
+    expect(test.standing()).toEqual([]);
+    aheadMs = 61 * 60_000;
+    await until(() => test.standing().includes('CREDENTIALS_EXPIRE'));
+    replaceFile(test.credsFile, newUser({ expiresInMs: 24 * 3_600_000 }));
+    await until(() => test.standing().length === 0);
+  });
+});
+
+describe('a connection whose server goes', () => {
+  /** Two servers of one cluster, without accounts. */
+  async function cluster() {
+    const first = await startServer({ configText: 'server_name: one\ncluster { name: c, listen: "127.0.0.1:-1" }\n' });
+    const route = /Listening for route connections on 127\.0\.0\.1:(\d+)/.exec(first.log())?.[1];
+    const second = await startServer({
+      configText: `server_name: two\ncluster { name: c, listen: "127.0.0.1:-1", routes: ["nats://127.0.0.1:${route}"] }\n`,
+    });
+    await until(() => /Route connection created/.test(second.log()));
+    return { first, second };
+  }
+
+  it('NAT-15 lame duck: moves to another configured server early, and loses nothing', async () => {
+    const { first, second } = await cluster();
+    await using _first = first;
+    await using _second = second;
+    /** The client takes the servers in any order. */
+    const openOnFirst = async (): ReturnType<typeof open> => {
+      for (;;) {
+        const opened = await open('', { credsFile: undefined, servers: [first.url, second.url] });
+        if (opened.connection.server.endsWith(`:${first.port}`)) return opened;
+        await opened.connection.close();
+      }
+    };
+    await using asking = await openOnFirst();
+    await using serving = await openOnFirst();
+    const answered = serve(serving.connection, 'lame');
+    await serving.connection.flush();
+    const running = load(asking.connection, 'lame');
+    await sleep(300);
+    first.signal('SIGUSR2');
+    const moving = [asking, serving];
+    await until(() => moving.every(({ moves }) => moves() === 1));
+    for (const { connection } of moving) expect(connection.server).toBe(`127.0.0.1:${second.port}`);
+    await sleep(300);
+    const seen = await running.stop();
+    expect([seen.lost, seen.wrong]).toEqual([[], 0]);
+    expect([...answered.values()].filter((times) => times !== 1)).toEqual([]);
+    expect(moving.flatMap(({ events }) => events.filter(({ type }) => type === 'disconnected'))).toEqual([]);
   }, 30_000);
 });

@@ -177,6 +177,11 @@ export class TestAccount {
     this.#revocations[user.publicKey] = Math.floor(Date.now() / 1000) + 1;
   }
 
+  /** Takes back {@link revoke}. */
+  reinstate(user: NatsUser): void {
+    delete this.#revocations[user.publicKey];
+  }
+
   /** Offers a service. */
   addExport(service: ServiceExport): void {
     this.#exports.push({ ...service, revoked: {} });
