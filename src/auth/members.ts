@@ -24,8 +24,8 @@ export interface NewMember {
   readonly components?: readonly string[] | undefined;
   /** A host or caller: ids it may call, any when left out. A provider: the components it is linked to, none when left out. */
   readonly calls?: readonly string[] | undefined;
-  /** A host: its users are for the leaf node beside it. */
-  readonly leaf?: boolean | undefined;
+  /** A host: its users are for the leaf node beside it; with `and-host` the host logs in at the leaf node as the same users. */
+  readonly leaf?: boolean | 'and-host' | undefined;
   /** A provider: public curve key for which secrets in its links are sealed. */
   readonly xkey?: string | undefined;
 }
@@ -131,16 +131,18 @@ function rolesOf(tenant: Tenant, { kind, name, components, calls, leaf, xkey }: 
   const own = Object.keys(values).length > 0 ? { member: name, values } : {};
   switch (kind) {
     case 'host': {
-      if (one && leaf === true) {
+      const isLeaf = leaf === true || leaf === 'and-host';
+      if (one && isLeaf) {
         throw new TrellisError('TRELLIS_USAGE', {
           message: `Tenant ${tenant.name} has one account, and leaf nodes need one for each partition`,
           remedy: 'Make a tenant with two accounts: trellis auth tenant add NAME --lattice LATTICE',
         });
       }
-      const end = leaf === true ? '-leaf' : '';
+      const end = isLeaf ? '-leaf' : '';
+      const alone = leaf === 'and-host' ? { member: name, alsoClients: true } : {};
       return [
-        { template: one ? 'one-account-ctl' : `host-ctl${end}`, partition: 'ctl' },
-        { template: one ? 'one-account-rpc' : `host-rpc${end}`, partition: 'rpc', ...own },
+        { template: one ? 'one-account-ctl' : `host-ctl${end}`, partition: 'ctl', ...alone },
+        { template: one ? 'one-account-rpc' : `host-rpc${end}`, partition: 'rpc', ...alone, ...own },
       ];
     }
     case 'provider': {

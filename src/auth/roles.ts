@@ -17,6 +17,8 @@ export interface Role {
   readonly member?: string | undefined;
   /** Values for the template beside the lattice's and the tenant's. */
   readonly values?: TemplateValues | undefined;
+  /** For users of leaf nodes: clients may log in as them, too. */
+  readonly alsoClients?: boolean | undefined;
   /** Extensions beside the tenant's. */
   readonly extensions?: readonly string[] | undefined;
 }
@@ -74,7 +76,8 @@ export function scopedKeyFor(tenant: Tenant, role: Role, key: string): ScopedKey
   const ofTenant = Object.entries({ ...tenant.values, lattice: tenant.lattice }).filter(([name]) => parameters.has(name));
   const values = { ...Object.fromEntries(ofTenant), ...role.values };
   const permissions = fillTemplate(role.template, values, extensions);
-  const connectionTypes = [template?.leaf === true ? 'LEAFNODE' : 'STANDARD'] as const;
+  const leaf = role.alsoClients === true ? (['LEAFNODE', 'STANDARD'] as const) : (['LEAFNODE'] as const);
+  const connectionTypes = template?.leaf === true ? leaf : (['STANDARD'] as const);
   return scopedKey(key, roleName(role), { ...permissions, connectionTypes }, template?.description);
 }
 

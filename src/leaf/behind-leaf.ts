@@ -14,7 +14,10 @@ export interface BehindLeaf {
 
 type ConnectionSettings = Pick<HostConfigInput, 'lattice' | 'ctl' | 'rpc' | 'trust'>;
 
-/** The settings of a host behind the sidecar: addresses, logins, and inboxes below the keys of the leaf's own users. */
+/**
+ * The settings of a host behind the sidecar: addresses, logins, and inboxes below the keys of the leaf's own users. Who logs in
+ * with a JWT has inboxes below its own key.
+ */
 export function settingsBehindLeaf(spec: SidecarSpec, behind: BehindLeaf): ConnectionSettings {
   const { lattice, ctl, rpc } = spec;
   const { users, ctlSeedFile, credsFiles } = behind;
@@ -25,13 +28,13 @@ export function settingsBehindLeaf(spec: SidecarSpec, behind: BehindLeaf): Conne
       servers: [`nats://${addressText(ctl.listen)}`],
       ...(ctlSeedFile === undefined ? {} : { seedFile: ctlSeedFile }),
       ...(credsFiles === undefined ? {} : { credsFile: credsFiles.ctl }),
-      inboxPrefix: inbox('CTL', users.ctl),
+      ...(credsFiles === undefined ? { inboxPrefix: inbox('CTL', users.ctl) } : {}),
       viaLeaf: true,
     },
     rpc: {
       servers: [`nats://${addressText(rpc.listen)}`],
       ...(credsFiles === undefined ? {} : { credsFile: credsFiles.rpc }),
-      inboxPrefix: inbox('RPC', users.rpc),
+      ...(credsFiles === undefined ? { inboxPrefix: inbox('RPC', users.rpc) } : {}),
       viaLeaf: true,
     },
     // The other forms map the default API to the domain; a JWT account has no mappings of the sidecar's own.
@@ -43,8 +46,13 @@ export function settingsBehindLeaf(spec: SidecarSpec, behind: BehindLeaf): Conne
 export function hostConfigText(spec: SidecarSpec, behind: BehindLeaf): string {
   const head = [
     `# The connections of a host behind the leaf node "${spec.name}". Written by \`trellis leaf config\`.`,
-    '# The sidecar has the credentials and the TLS of the hub. Requests are answered below the keys of its users there, so a new',
-    '# user key (not a new JWT for the same key) needs a new inboxPrefix here.',
+    '# The sidecar has the credentials and the TLS of the hub.',
+    ...(behind.credsFiles === undefined
+      ? [
+          '# Requests are answered below the keys of its users there, so a new user key (not a new JWT for the same key) needs a new',
+          '# inboxPrefix here.',
+        ]
+      : []),
     '# Add trust, components and links: docs/config.md has every setting.',
     '',
   ];

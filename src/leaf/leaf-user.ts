@@ -9,6 +9,10 @@ export interface LeafUser {
   readonly account: string;
   /** Milliseconds since the epoch; `undefined` if its JWT does not expire. */
   readonly expiresMs: number | undefined;
+  /** Key that signed its JWT: the account, or one of its signing keys. */
+  readonly issuer: string;
+  /** Kinds of connections that its JWT names; `undefined` if none, which may mean all, or what its signing key says. */
+  readonly connectionTypes: unknown;
 }
 
 const USER = /^U[A-Z2-7]{55}$/;
@@ -37,17 +41,34 @@ export function readLeafUser(what: string, text: string): LeafUser {
     throw refuse(`the JWT in ${what} is not one of a user`);
   }
   const kinds = nats['allowed_connection_types'];
-  if (
-    Array.isArray(kinds) &&
-    kinds.length > 0 &&
-    !kinds.some((kind) => typeof kind === 'string' && kind.toUpperCase() === 'LEAFNODE')
-  ) {
+  if (!admits(kinds, 'LEAFNODE')) {
     throw new TrellisError('TRELLIS_LEAF_INPUT', {
       message: `the user in ${what} may not log in as a leaf node`,
-      remedy: 'Make a user of its own for the leaf: trellis auth host add NAME --leaf.',
+      remedy: 'Make a user of its own for the leaf: trellis auth host add NAME --tenant TENANT --leaf.',
     });
   }
-  return { publicKey: sub, account, expiresMs: typeof exp === 'number' && exp > 0 ? exp * 1_000 : undefined };
+  return {
+    publicKey: sub,
+    account,
+    expiresMs: typeof exp === 'number' && exp > 0 ? exp * 1_000 : undefined,
+    issuer: String(claims?.['iss']),
+    connectionTypes: kinds,
+  };
+}
+
+/** Whether a user may log in on a kind of connection (`STANDARD`, `LEAFNODE`), by its JWT and by that of its account. */
+export function mayLogIn(user: LeafUser, accountJwt: string, kind: string): boolean {
+  const nats = claimsOf(accountJwt)?.['nats'] as Record<string, unknown> | undefined;
+  const keys = Array.isArray(nats?.['signing_keys']) ? (nats['signing_keys'] as unknown[]) : [];
+  const scope = keys.find((key) => (key as { key?: unknown } | null)?.key === user.issuer) as { template?: unknown } | undefined;
+  const template = scope?.template as Record<string, unknown> | null | undefined;
+  return admits(user.connectionTypes, kind) && admits(template?.['allowed_connection_types'], kind);
+}
+
+/** Whether a list of kinds of connections admits one; no list admits all. */
+function admits(kinds: unknown, kind: string): boolean {
+  if (!Array.isArray(kinds) || kinds.length === 0) return true;
+  return kinds.some((each) => typeof each === 'string' && each.toUpperCase() === kind);
 }
 
 /** The public key and kind that a JWT is about (`O…`, `A…`); `undefined` if it is none. */

@@ -135,4 +135,37 @@ describe('trellis leaf config', () => {
     expect(stdout).toContain('in one account');
     expect(stdout).toContain('expires at');
   });
+
+  it('takes what trellis auth made: users for a leaf node, and for one in operator mode the JWTs of the store', async () => {
+    const store = ['--store', join(dir, 'auth')];
+    const auth = async (...args: readonly string[]) => {
+      const { code, stdout, stderr } = await runProgram('cli', ['auth', ...args, ...store, '--output', 'json']);
+      expect({ code, stderr }).toMatchObject({ code: 0 });
+      return JSON.parse(stdout) as { users?: { credsFile: string }[] };
+    };
+    await auth('init');
+    await auth('tenant', 'add', 'acme', '--lattice', 'lab', '--with', 'make-buckets,jetstream-domain', '--value', 'domain=hub');
+    const creds = ({ users: made }: Awaited<ReturnType<typeof auth>>): string[] => {
+      const [ctl, rpc] = made!.map(({ credsFile }) => credsFile);
+      return ['--ctl-creds', ctl!, '--rpc-creds', rpc!];
+    };
+    const leaf = creds(await auth('host', 'add', 'pod-1', '--tenant', 'acme', '--leaf'));
+    expect((await run(...leaf)).code).toBe(0);
+    const refused = await run('--force', '--form', 'operator', ...store, ...leaf);
+    expect(refused.stderr).toContain('is for leaf nodes only');
+    expect(refused.stderr).toContain('--leaf-and-host');
+    const both = creds(await auth('host', 'add', 'pod-2', '--tenant', 'acme', '--leaf-and-host'));
+    const { code, stdout } = await run(
+      '--force',
+      '--form',
+      'operator',
+      ...store,
+      ...both,
+      '--host-config',
+      join(dir, 'host.yaml'),
+    );
+    expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringContaining('with nats-server') as string });
+    expect(readIn('leaf.conf')).toContain('system_account: "A');
+    expect(readIn('host.yaml')).toContain('storeDomain: hub');
+  });
 });

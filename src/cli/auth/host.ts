@@ -11,6 +11,7 @@ export function registerHost(auth: Command): void {
     .option('--components <ids>', 'components it may serve, separated by commas; any if left out')
     .option('--calls <ids>', 'components and providers it may call; any if left out')
     .option('--leaf', 'the users are for the leaf node beside the host: only a leaf node can log in with them')
+    .option('--leaf-and-host', 'as --leaf, and the host logs in at it with the same users (a leaf node in operator mode)')
     .addHelpText(
       'after',
       examples(

@@ -12,6 +12,7 @@ export interface MemberFlags extends StoreFlags {
   readonly components?: string;
   readonly calls?: string;
   readonly leaf?: true;
+  readonly leafAndHost?: true;
   readonly xkey?: string;
 }
 
@@ -28,14 +29,14 @@ export async function runAddMember(kind: MemberKind, name: string, flags: Member
   const lifetimeMs = parseLifetime(flags.expires);
   const nowMs = Date.now();
   const expiresMs = lifetimeMs === undefined ? undefined : nowMs + lifetimeMs;
-  const { tenant, leaf, xkey } = flags;
+  const { tenant, xkey } = flags;
   const wanted: NewMember = {
     tenant,
     kind,
     name,
     nowMs,
     expiresMs,
-    leaf,
+    leaf: flags.leafAndHost === true ? 'and-host' : flags.leaf,
     xkey,
     components: idsOf(flags.components),
     calls: idsOf(flags.calls),

@@ -66,10 +66,7 @@ function hostConfigOf(flags: ConfigFlags, { there, users, local }: LeafParts): s
   const { hostFilesIn } = flags;
   const path = (file: string): string =>
     hostFilesIn === undefined ? resolve(file) : `${hostFilesIn.replace(/\/+$/, '')}/${basename(file)}`;
-  const own = {
-    ctl: path(flags.hostCtlCreds ?? flags.ctlCreds),
-    rpc: path(flags.hostRpcCreds ?? flags.rpcCreds),
-  };
+  const own = { ctl: path(flags.ctlCreds), rpc: path(flags.rpcCreds) };
   return hostConfigText(there, {
     users: { ctl: users.ctl.publicKey, rpc: users.rpc.publicKey },
     ...(local === undefined ? { credsFiles: own } : { ctlSeedFile: path(local.file) }),

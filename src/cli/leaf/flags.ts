@@ -20,10 +20,10 @@ export interface ConfigFlags {
   readonly monitor: string;
   readonly maxPayload?: string;
   readonly ctlSeed: string;
+  readonly store?: string;
+  readonly operator?: string;
   readonly operatorJwt?: string;
   readonly accountJwt?: readonly string[];
-  readonly hostCtlCreds?: string;
-  readonly hostRpcCreds?: string;
   readonly filesIn?: string;
   readonly hostFilesIn?: string;
   readonly out: string;
@@ -66,10 +66,10 @@ export function addLeafConfig(leaf: Command): Command {
     )
     .option('--max-payload <bytes>', 'max_payload of the hub, where it is not 1048576')
     .option('--ctl-seed <file>', 'seed of the local ctl user (both, pair); made if there is none', 'leaf-ctl.seed')
-    .option('--operator-jwt <file>', 'JWT of the operator, with --form operator')
-    .option('--account-jwt <files...>', 'JWTs of the ctl, rpc and system accounts, with --form operator')
-    .option('--host-ctl-creds <file>', "the host's own ctl credentials, with --form operator; those of the leaf if left out")
-    .option('--host-rpc-creds <file>', "the host's own rpc credentials, with --form operator; those of the leaf if left out")
+    .option('--store <dir>', 'store of trellis auth or nsc with the JWTs for --form operator; TRELLIS_AUTH_STORE')
+    .option('--operator <name>', 'which operator, if the store has several')
+    .option('--operator-jwt <file>', 'JWT of the operator, instead of a store')
+    .option('--account-jwt <files...>', 'JWTs of the ctl, rpc and system accounts, instead of a store')
     .option('--files-in <folder>', 'where the sidecar will find its files, if not where they are now (containers)')
     .option('--host-files-in <folder>', 'where the host will find its files, if not where they are now')
     .option('--out <folder>', 'folder for leaf.conf, or leaf-ctl.conf and leaf-rpc.conf', '.')
@@ -80,7 +80,7 @@ export function addLeafConfig(leaf: Command): Command {
       examples(
         'trellis leaf config --hub tls://hub.example:7422 --ca ca.pem --ctl-creds h1-ctl.creds --rpc-creds h1-rpc.creds --host-config host.yaml',
         'trellis leaf config --form pair --listen 127.0.0.1:4222 --rpc-listen 127.0.0.1:4223 --hub … --ctl-creds … --rpc-creds …',
-        'trellis leaf config --form operator --operator-jwt op.jwt --account-jwt ctl.jwt rpc.jwt sys.jwt --hub … --ctl-creds … --rpc-creds …',
+        'trellis leaf config --form operator --store /srv/trellis/auth --hub … --ctl-creds … --rpc-creds …',
         '# for containers, which find their files elsewhere:',
         'trellis leaf config --files-in /run/leaf --host-files-in /run/host --hub … --ctl-creds … --rpc-creds …',
       ),

@@ -1,12 +1,13 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { isExposedMode, readSecretFile } from '../../config/secret-files.ts';
 import { TrellisError } from '../../errors.ts';
 import { latticeName } from '../../ids.ts';
-import { type LeafUser, readJwtSubject, readLeafUser, readSystemAccount } from '../../leaf/leaf-user.ts';
-import { type OperatorParts, type SidecarAccount, type SidecarSpec, sidecarSpec } from '../../leaf/sidecar-spec.ts';
+import { type LeafUser, readLeafUser } from '../../leaf/leaf-user.ts';
+import { type SidecarSpec, sidecarSpec } from '../../leaf/sidecar-spec.ts';
 import { SigningKey } from '../../trust/nkey.ts';
 import type { ConfigFlags } from './flags.ts';
+import { operatorParts } from './operator-parts.ts';
 
 /** What the flags of `trellis leaf config` name, read and checked. Nothing has been written yet. */
 export interface LeafParts {
@@ -92,49 +93,6 @@ function localUser(file: string): LocalUser {
   const read = readSecretFile(file);
   if (!read.ok) throw new TrellisError('TRELLIS_CLI_FILE', { message: `${file} ${read.reason}` });
   return { file, key: SigningKey.fromSeed(read.text.trim(), 'user'), isNew: false };
-}
-
-function operatorParts(flags: ConfigFlags, users: LeafParts['users']): OperatorParts {
-  const { operatorJwt, accountJwt = [] } = flags;
-  if (operatorJwt === undefined || accountJwt.length === 0) {
-    throw refuse(
-      '--form operator needs --operator-jwt and --account-jwt',
-      'Name the JWT files of the operator and its accounts.',
-    );
-  }
-  const jwt = readText(operatorJwt);
-  if (readJwtSubject(jwt)?.startsWith('O') !== true) throw refuse(`${operatorJwt} holds no operator JWT`, 'Name another file.');
-  const accounts = new Map(
-    accountJwt.map((file): [string, SidecarAccount] => {
-      const text = readText(file);
-      const publicKey = readJwtSubject(text);
-      if (publicKey?.startsWith('A') !== true) throw refuse(`${file} holds no account JWT`, 'Name another file.');
-      return [publicKey, { publicKey, jwt: text }];
-    }),
-  );
-  const find = (publicKey: string, whose: string): SidecarAccount => {
-    const found = accounts.get(publicKey);
-    if (found === undefined)
-      throw refuse(`the JWT of the account ${publicKey} (${whose}) is missing`, 'Add its file to --account-jwt.');
-    return found;
-  };
-  const system = readSystemAccount(jwt);
-  return {
-    jwt,
-    ctl: find(users.ctl.account, 'of the ctl user'),
-    rpc: find(users.rpc.account, 'of the rpc user'),
-    system: system === undefined ? undefined : find(system, 'the system account of the operator'),
-  };
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8').trim();
-  } catch (error) {
-    throw new TrellisError('TRELLIS_CLI_FILE', {
-      message: `${file} cannot be read (${String((error as NodeJS.ErrnoException).code)})`,
-    });
-  }
 }
 
 function refuse(message: string, remedy: string): TrellisError {

@@ -1,0 +1,182 @@
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Caller } from '../../src/caller.ts';
+import { addLeafUsers, type LeafHub, startLeafHub, templateRights } from '../support/leaf.ts';
+import { callTiny, LeafLattice, tiny } from '../support/leaf-lattice.ts';
+import type { NatsUser } from '../support/accounts.ts';
+import { type TrustHost, until } from '../support/trust-lattice.ts';
+
+let root: string;
+let hub: LeafHub;
+let lattice: LeafLattice;
+let behind: TrustHost;
+let near: Caller;
+let far: Caller;
+beforeAll(async () => {
+  root = mkdtempSync(join(tmpdir(), 'trellis-test-'));
+  hub = await startLeafHub(root);
+  lattice = await LeafLattice.start(hub, 'both', 'faults');
+  await lattice.host(lattice.direct(), [tiny('far')]);
+  behind = await lattice.host(lattice.behind(), [tiny('near')]);
+  near = await lattice.caller(lattice.behind());
+  far = await lattice.caller(lattice.direct());
+});
+afterAll(async () => {
+  await lattice[Symbol.asyncDispose]();
+  await hub[Symbol.asyncDispose]();
+  rmSync(root, { recursive: true, force: true });
+});
+
+const CALL_MS = 1_000;
+const isThrough = (caller: Caller, target: string): Promise<boolean> =>
+  callTiny(caller, target, 250).then(
+    () => true,
+    () => false,
+  );
+/** Time until a call passes again, milliseconds. */
+async function untilThrough(caller: Caller, target: string, withinMs: number): Promise<number> {
+  const start = performance.now();
+  await until(() => isThrough(caller, target), withinMs);
+  return performance.now() - start;
+}
+
+/** Calls without a pause, until told to stop; counts what was lost, and the longest time without an answer. */
+class Load {
+  calls = 0;
+  lost = 0;
+  longestGapMs = 0;
+  readonly #over = new AbortController();
+  readonly #done: Promise<unknown>;
+
+  constructor(caller: Caller, target: string, inFlight: number) {
+    let lastMs = performance.now();
+    const work = async (): Promise<void> => {
+      while (!this.#over.signal.aborted) {
+        this.calls++;
+        await callTiny(caller, target, CALL_MS).then(
+          () => {
+            const nowMs = performance.now();
+            this.longestGapMs = Math.max(this.longestGapMs, nowMs - lastMs);
+            lastMs = nowMs;
+          },
+          async () => {
+            this.lost++;
+            await sleep(5);
+          },
+        );
+      }
+    };
+    this.#done = Promise.all(Array.from({ length: inFlight }, work));
+  }
+
+  async stop(): Promise<this> {
+    this.#over.abort();
+    await this.#done;
+    return this;
+  }
+}
+
+const reconnects = (caller: Caller): number[] => [caller.member.ctl.stats.reconnects, caller.member.rpc.stats.reconnects];
+const leaf = () => lattice.sidecar[0]!;
+
+describe('a leaf node', () => {
+  beforeEach(async () => {
+    await untilThrough(far, 'near', 20_000);
+    await untilThrough(near, 'far', 20_000);
+  });
+
+  it('NAT-10 whose hub is lost loses no call between those behind it, and reaches the hub again within 2 s of its return', async () => {
+    const local = new Load(near, 'near', 8);
+    await sleep(300);
+    await hub.server.kill();
+    await sleep(2_000);
+    // Beyond the leaf nothing answers, and that is said at once rather than after a timeout.
+    const start = performance.now();
+    await expect(callTiny(near, 'far', 5_000)).rejects.toMatchObject({ code: 'TRELLIS_INVOKE_NO_RESPONDERS' });
+    expect(performance.now() - start).toBeLessThan(2_500);
+    const withoutHub = local.calls;
+    await hub.server.restart();
+    const backMs = await untilThrough(near, 'far', 10_000);
+    expect(backMs).toBeLessThan(2_000 + 250);
+    const { calls, lost } = await local.stop();
+    expect({ lost, enough: withoutHub > 200 && calls > withoutHub }).toEqual({ lost: 0, enough: true });
+    expect(behind.host.status().ready).toBe(true);
+  });
+
+  it('NAT-09 that restarts is used again within 2 s, by those behind it and across the hub', async () => {
+    const before = reconnects(near);
+    await leaf().restart();
+    const [localMs, acrossMs, backMs] = await Promise.all([
+      untilThrough(near, 'near', 10_000),
+      untilThrough(near, 'far', 10_000),
+      untilThrough(far, 'near', 10_000),
+    ]);
+    // The time of one failed call, 250 ms, is how exactly this can be told.
+    for (const ms of [localMs, acrossMs, backMs]) expect(ms).toBeLessThan(2_000 + 250);
+    expect(reconnects(near)).toEqual(before.map((count) => count + 1));
+  });
+
+  /** New credentials for the rpc user with the same rights, below the same inbox. */
+  const renewed = (expiresInMs?: number): NatsUser => {
+    const rights = templateRights('host-rpc-leaf', lattice.name);
+    const own = (subject: string): string => subject.replace('{user}', lattice.users.rpc.publicKey);
+    return addLeafUsers(hub, lattice.name, {
+      rpc: {
+        publish: rights.publish!.map(own),
+        subscribe: rights.subscribe!.map(own),
+        ...(expiresInMs === undefined ? {} : { expiresInMs }),
+      },
+    }).rpc;
+  };
+
+  it('CRD-11 whose credentials end takes the file that is there by then, and nobody behind it notices', async () => {
+    const file = lattice.users.rpc.credsFile;
+    copyFileSync(renewed(3_000).credsFile, file);
+    await leaf().restart();
+    for (const target of ['near', 'far']) await untilThrough(near, target, 10_000);
+    const before = reconnects(near);
+    const local = new Load(near, 'near', 8);
+    const across = new Load(near, 'far', 8);
+    copyFileSync(renewed().credsFile, file);
+    // The hub ends the connection when the old JWT has ended; the leaf comes back with the new one.
+    await until(() => /expired/i.test(hub.server.log().slice(-200_000)) || across.lost > 0, 15_000);
+    await sleep(2_500);
+    await until(() => isThrough(near, 'far'));
+    const [l, a] = await Promise.all([local.stop(), across.stop()]);
+    expect(l.lost).toBe(0);
+    expect(a.longestGapMs).toBeLessThan(2_500);
+    expect(reconnects(near)).toEqual(before);
+    expect(l.calls).toBeGreaterThan(500);
+  });
+
+  it('CRD-12 that is told to take other credentials (SIGHUP) does so in well under a second, and nobody behind it notices', async () => {
+    const { file } = lattice.written.files[0]!;
+    const text = readFileSync(file, 'utf8');
+    const other = renewed();
+    const replaced = text.replace(lattice.users.rpc.credsFile, other.credsFile);
+    expect(replaced).not.toBe(text);
+    const before = reconnects(near);
+    const local = new Load(near, 'near', 8);
+    const across = new Load(near, 'far', 8);
+    await sleep(300);
+    const [major, minor] = leaf().version.split('.').map(Number) as [number, number];
+    if (major === 2 && minor < 14) {
+      // Older servers change nothing about remotes while they run: there the file's content is replaced.
+      await expect(leaf().reload(replaced)).rejects.toMatchObject({ code: 'TRELLIS_NATS_SERVER_FAILED' });
+    } else {
+      await leaf().reload(replaced);
+      await until(() => leaf().log().includes(other.credsFile));
+    }
+    await sleep(700);
+    await until(() => isThrough(near, 'far'));
+    const [l, a] = await Promise.all([local.stop(), across.stop()]);
+    expect(l.lost).toBe(0);
+    expect(reconnects(near)).toEqual(before);
+    expect(a.longestGapMs).toBeLessThan(CALL_MS + 500);
+    // What was under way at that moment is all that can be lost.
+    expect(a.lost).toBeLessThanOrEqual(8 * 2);
+  });
+});
