@@ -22,7 +22,7 @@ export interface AuthLattice extends AsyncDisposable {
 }
 
 /** Makes a store with an operator and nothing else. */
-export async function makeAuthLattice(): Promise<AuthLattice> {
+export async function makeAuthLattice({ jetstream = true } = {}): Promise<AuthLattice> {
   const dir = mkdtempSync(join(tmpdir(), 'trellis-test-'));
   const store = await AuthStore.create(join(dir, 'store'), { operator: 'example' });
   let server: TestServer | undefined;
@@ -35,7 +35,7 @@ export async function makeAuthLattice(): Promise<AuthLattice> {
     addTenant: (name, more = {}) => store.change(() => addTenant(store, { name, lattice: name, nowMs: Date.now(), ...more })),
     addMember: (kind, name, more = {}) =>
       store.change(() => addMember(store, { tenant: 'acme', kind, name, nowMs: Date.now(), ...more })),
-    server: async () => (server ??= await startServer({ jetstream: true, configText: configText() })),
+    server: async () => (server ??= await startServer({ jetstream, configText: configText() })),
     reload: async () => await server?.reload(configText()),
     async [Symbol.asyncDispose]() {
       await server?.[Symbol.asyncDispose]();

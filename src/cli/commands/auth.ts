@@ -6,6 +6,7 @@ import { registerExport } from '../auth/export.ts';
 import { registerHost } from '../auth/host.ts';
 import { registerInit } from '../auth/init.ts';
 import { registerProvider } from '../auth/provider.ts';
+import { registerProvision } from '../auth/provision.ts';
 import { registerShare } from '../auth/share.ts';
 import { registerShow } from '../auth/show.ts';
 import { registerTenant } from '../auth/tenant.ts';
@@ -41,5 +42,6 @@ export function register(program: Command): void {
   registerUnshare(auth);
   registerShow(auth);
   registerExport(auth);
+  registerProvision(auth);
   registerCheck(auth);
 }

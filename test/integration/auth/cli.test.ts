@@ -108,7 +108,17 @@ describe('trellis auth', () => {
   });
 
   it('has help with examples for every verb', async () => {
-    const verbs = ['init', 'tenant add', 'host add', 'provider add', 'user add', 'component grant', 'show', 'export'];
+    const verbs = [
+      'init',
+      'tenant add',
+      'host add',
+      'provider add',
+      'user add',
+      'component grant',
+      'show',
+      'export',
+      'provision',
+    ];
     for (const verb of verbs) {
       const help = await auth(...verb.split(' '), '--help');
       expect(help.code).toBe(0);
