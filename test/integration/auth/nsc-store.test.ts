@@ -53,8 +53,13 @@ describe('a store that nsc made', () => {
     ]);
     const later = describeStore(AuthStore.open(copyOf('side-by-side')), Date.parse('2026-12-01T00:00:00Z'));
     expect(later.accounts[1]!.users[0]).toMatchObject({ name: 'byhand', state: 'expired' });
-    expect(acme).toMatchObject({ exports: ['service share.greeting.>'], roles: [{ role: 'host', users: 2, inStore: true }] });
-    expect(beta).toMatchObject({ imports: [`service share.greeting.> from ${acme!.publicKey}`] });
+    expect(acme).toMatchObject({
+      exports: [{ type: 'service', subject: 'share.greeting.>', isPrivate: true }],
+      roles: [{ role: 'host', users: 2, inStore: true }],
+    });
+    expect(beta).toMatchObject({
+      imports: [{ type: 'service', subject: 'share.greeting.>', localSubject: 'greeting.>', from: acme!.publicKey }],
+    });
   });
 
   it('in its data folder is read, once it is said which operator', () => {
