@@ -854,6 +854,27 @@ export const CATALOGUE = {
     'A connection to the lattice ended for good.',
     'Check the NATS server and the credentials, then start the host again; a supervisor does so by itself.',
   ),
+  TRELLIS_HOST_BUSY: entry(
+    'system',
+    EXIT.unexpected,
+    true,
+    'The host is starting or stopping, and takes no new configuration.',
+    'Send it again once /readyz is 200; a stopping host reads it at its next start anyway.',
+  ),
+  TRELLIS_RELOAD_REFUSED: entry(
+    'user',
+    EXIT.config,
+    false,
+    'A configuration that was read again has errors; each has a line of its own, and the one before stays in force.',
+    'Correct them (node host.js --check-config lists them too), then send HUP again.',
+  ),
+  TRELLIS_RELOAD_RESTART: entry(
+    'user',
+    EXIT.config,
+    false,
+    'Settings have changed that a running host does not take over.',
+    'Restart the host when it suits; all other changes are in force.',
+  ),
   TRELLIS_HOST_DEGRADED: entry(
     'system',
     EXIT.unexpected,

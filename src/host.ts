@@ -14,7 +14,9 @@ import { TrellisError } from './errors.ts';
 import { Admission } from './invocation/admit.ts';
 import { LinkTable } from './invocation/link-table.ts';
 import { joinLattice, type Member } from './member.ts';
-import { serveComponent, type ServedComponent, type ServeOptions } from './served-component.ts';
+import { ComponentSet, toDrain } from './component-set.ts';
+import { reloadHost, type ReloadOutcome } from './host-reload.ts';
+import type { ServeOptions } from './served-component.ts';
 import { createObserver } from './invocation/observer.ts';
 import { Health } from './telemetry/health.ts';
 import { Alarms, type Alarm } from './telemetry/alarms.ts';
@@ -134,7 +136,10 @@ export class Host implements AsyncDisposable {
   readonly #links: LinkTable;
   readonly #admission: Admission;
   readonly #health: Health;
-  readonly #served: ServedComponent[] = [];
+  readonly #components = new ComponentSet();
+  #config: HostConfig;
+  #serving: ServeOptions | undefined;
+  #reloading: Promise<unknown> = Promise.resolve();
   #member: Member | undefined;
   #audit: Audit | undefined;
   #ready = false;
@@ -147,6 +152,7 @@ export class Host implements AsyncDisposable {
 
   constructor(options: HostOptions, key: SigningKey) {
     this.#options = options;
+    this.#config = options.config;
     this.#key = key;
     this.id = key.publicKey;
     this.#links = new LinkTable(options.config.links);
@@ -235,8 +241,6 @@ export class Host implements AsyncDisposable {
     for (const { lattice, origins, target, interface: wit, functions, until } of config.trust.foreign)
       log.info({ lattice, origins, target, interface: wit, functions, until }, 'shared with another lattice');
 
-    // Two at a time: transpiling is CPU, and a host that starts must still answer its connections.
-    const queue = [...config.components];
     const serving: ServeOptions = {
       config,
       member,
@@ -248,23 +252,18 @@ export class Host implements AsyncDisposable {
       metrics,
       stopping: () => this.#draining !== undefined,
     };
-    const worker = async (): Promise<void> => {
-      for (let next = queue.shift(); next !== undefined && this.#draining === undefined; next = queue.shift()) {
-        const served = await serveComponent(next, serving);
-        if (served !== undefined) this.#served.push(served);
-      }
-    };
-    await Promise.all([worker(), worker()]);
+    this.#serving = serving;
+    await this.#components.start(serving);
     if (this.#draining !== undefined) throw new TrellisError('TRELLIS_HOST_START', { message: 'the start was given up' });
     await Promise.all([member.rpc.flush(), member.ctl.flush()]);
     await this.#tellOfTrust(member);
     this.#ready = true;
-    log.info({ host: this.id, lattice: member.lattice, components: this.#served.map((served) => served.id) }, 'ready');
+    log.info({ host: this.id, lattice: member.lattice, components: this.#components.served.map(({ id }) => id) }, 'ready');
     void sayWhoTalks({ ctl: member.ctl, lattice: member.lattice, host: this.id, own: this.#ownTrust(member), log });
   }
 
   #ownTrust(member: Member): OwnTrust {
-    const { trust, components } = this.#options.config;
+    const { trust, components } = this.#config;
     const wasmbus = trust.wasmbus.seedFile !== undefined || components.some((component) => component.wasmbus !== undefined);
     return {
       delegatedBy: member.delegation.held.claims.iss,
@@ -326,10 +325,10 @@ export class Host implements AsyncDisposable {
       ready: state === 'serving',
       state,
       degraded,
-      lattice: this.#options.config.lattice,
+      lattice: this.#config.lattice,
       issuer: member?.delegation.held.claims.iss ?? '',
       inFlight: this.#admission.inFlight,
-      components: this.#served.map(({ id, digest, component }) => ({
+      components: this.#components.served.map(({ id, digest, component }) => ({
         id,
         digest,
         inFlight: component.inFlight,
@@ -340,6 +339,27 @@ export class Host implements AsyncDisposable {
       allowed: allowed(this.#options.config.allow),
       alarms: this.alarms.list(),
     };
+  }
+
+  /**
+   * Takes over a configuration while it runs: what can be taken over counts from now on, the rest is named and waits for a restart.
+   * Everything that could fail is tried first; with an error nothing has changed. Resolves when replaced components have ended.
+   * Reloads come one after the other. Never throws.
+   */
+  reload(next: HostConfig): Promise<ReloadOutcome> {
+    const reloading = this.#reloading.then(() => this.#reload(next));
+    this.#reloading = reloading;
+    return reloading;
+  }
+
+  async #reload(next: HostConfig): Promise<ReloadOutcome> {
+    const serving = this.#serving;
+    if (!this.#ready || serving === undefined || serving.stopping()) return { errors: [new TrellisError('TRELLIS_HOST_BUSY')] };
+    const outcome = await reloadHost({ before: this.#config, next, serving, components: this.#components });
+    if ('errors' in outcome) return outcome;
+    this.#config = outcome.config;
+    this.#serving = { ...serving, config: outcome.config };
+    return outcome;
   }
 
   #state(isDegraded: boolean): HostState {
@@ -354,7 +374,7 @@ export class Host implements AsyncDisposable {
    * `drainTimeoutMs`); then the replies are flushed; then runners and connections end. Later calls can only shorten the time.
    */
   drain(): Promise<void> {
-    return this.#drainWithin(this.#options.config.drainTimeoutMs);
+    return this.#drainWithin(this.#config.drainTimeoutMs);
   }
 
   /**
@@ -363,7 +383,7 @@ export class Host implements AsyncDisposable {
    */
   lameDuck(): Promise<void> {
     this.#lameDuck = this.#draining === undefined;
-    return this.#drainWithin(this.#options.config.lameDuckMs);
+    return this.#drainWithin(this.#config.lameDuckMs);
   }
 
   /** Stops at once, in a second at most; what is in flight is given up, and its callers are told. */
@@ -383,11 +403,7 @@ export class Host implements AsyncDisposable {
     const { log } = this.#options;
     const { inFlight: begun } = this.#admission;
     if (this.#ready) log.info({ inFlight: begun, limitMs, ...(this.#lameDuck ? { lameDuck: true } : {}) }, 'draining');
-    const draining = this.#served.map(({ id, revision, subscriptions }) => ({
-      id,
-      quiet: () => Promise.allSettled(subscriptions.map((subscription) => subscription.drain())),
-      idle: () => this.#admission.idle(revision),
-    }));
+    const draining = this.#components.served.map((served) => toDrain(served, { admission: this.#admission }));
     // One limit for all of it: a server that has stopped answering confirms no subscription's end.
     await Promise.race([this.#deadline.over, drainInOrder(draining, this.#links.list(), this.#deadline)]);
     this.#deadline.clear();
@@ -395,7 +411,7 @@ export class Host implements AsyncDisposable {
     if (inFlight > 0) {
       log.warn({ inFlight }, 'the drain time is over; what is in flight is given up');
       // The path answers what its component gives up, so the callers hear of it instead of waiting.
-      await within(FLUSH_MS, Promise.allSettled(this.#served.map((served) => served.component.stop())));
+      await within(FLUSH_MS, Promise.allSettled(this.#components.served.map(({ component }) => component.stop())));
     }
     const { rpc, ctl, sync } = this.#member ?? {};
     await within(FLUSH_MS, Promise.all([rpc?.flush(), sync?.withdraw(), this.#audit?.close().then(() => ctl?.flush())]));
@@ -404,7 +420,7 @@ export class Host implements AsyncDisposable {
 
   async #end(): Promise<void> {
     this.#endLeafCheck();
-    await Promise.allSettled(this.#served.map((served) => served.component.stop()));
+    await Promise.allSettled(this.#components.served.map(({ component }) => component.stop()));
     if (this.#audit !== undefined) await within(FLUSH_MS, this.#audit.close());
     await this.#member?.close();
     this.#ended = true;

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { systemClock, type Clock } from './clock.ts';
 import { connectionAllowances } from './config/allowances.ts';
 import type { HostConfig, PartitionConfig } from './config/schema.ts';
@@ -72,6 +73,10 @@ export interface Member {
   readonly foreign: ForeignGates;
   /** What peers of wasmCloud 0.82 need. */
   readonly wasmbus: WasmbusMember;
+  /** Takes over what may change while it runs. @throws TRELLIS_TRUST_ISSUER_INVALID, TRELLIS_KEY_INVALID; then nothing has changed */
+  reconfigure(config: HostConfig): Promise<void>;
+  /** What the next delegation is to name. */
+  wants(scope: WantedScope): void;
   /** Closes both connections; calls in flight end with TRELLIS_INVOKE_CANCELLED. */
   close(): Promise<void>;
 }
@@ -110,14 +115,16 @@ const REFUSALS_PER_SECOND = 1_000;
  * @throws TRELLIS_NATS_*, TRELLIS_KEY_INVALID, TRELLIS_TRUST_ISSUER_INVALID, TRELLIS_DELEGATION_INVALID
  */
 export async function joinLattice(options: JoinOptions): Promise<Member> {
-  const { config, log, observer, key, scope } = options;
+  const { config, log, observer, key } = options;
   const clock = options.clock ?? systemClock;
   const lattice = latticeName(config.lattice);
-  const { skewMs, bind, tokenLifetimeMs, batch, unlinkedOrigins, replayMaxEntries, verify, failedChecksPerSecond } = config.trust;
+  const { skewMs, bind, tokenLifetimeMs, batch, replayMaxEntries, verify, failedChecksPerSecond } = config.trust;
+  let { scope } = options;
+  const unlinkedOrigins = new Set(config.trust.unlinkedOrigins);
   const time = new TrustedTime(clock);
   const { delegationFile, issuerService } = config.trust;
   const seeds = delegationFile === undefined && !issuerService ? clusterSeeds(config) : undefined;
-  const issuers = await believedIssuers(config, seeds);
+  let issuers = await believedIssuers(config.trust.clusterIssuers, seeds);
   const freshState = (): TrustState => new TrustState({ lattice, issuers, time, skewMs });
   const trust = freshState();
 
@@ -143,7 +150,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     ...(options.trustFile === undefined ? {} : { file: options.trustFile }),
   });
   joining.defer(() => sync.close());
-  const source = delegationSource(config, seeds, { state: trust, lattice, scope, clock, log }, { ctl, key });
+  const source = delegationSource(config, seeds, { state: trust, lattice, scope: () => scope, clock, log }, { ctl, key });
   const delegation = await DelegationKeeper.start({ key, source, state: trust, clock, log });
   joining.defer(() => delegation.close());
   const inbox = createInbox(rpc);
@@ -253,6 +260,14 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     shared,
     foreign,
     wasmbus,
+    async reconfigure({ trust: next }) {
+      const believed = await believedIssuers(next.clusterIssuers, seeds);
+      if (!isDeepStrictEqual(believed, issuers) && trust.configure(believed)) issuers = believed;
+      unlinkedOrigins.clear();
+      for (const origin of next.unlinkedOrigins) unlinkedOrigins.add(origin);
+      unsigned.replace(next.unsigned);
+    },
+    wants: (next) => void (scope = next),
     async close() {
       leavePassExchange();
       delegation.close();
@@ -266,8 +281,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
 }
 
 /** The issuers of epoch 0: the list as it stands, also when this member's own is not on it; without a list the own ones. */
-async function believedIssuers(config: HostConfig, seeds: ClusterSeeds | undefined): Promise<readonly string[]> {
-  const { clusterIssuers } = config.trust;
+async function believedIssuers(clusterIssuers: readonly string[], seeds: ClusterSeeds | undefined): Promise<readonly string[]> {
   if (clusterIssuers.length > 0 || seeds === undefined) return [...new Set(clusterIssuers)];
   return (await seeds.read()).map(({ publicKey }) => publicKey);
 }
@@ -281,10 +295,10 @@ function delegationSource(
   const { delegationFile, delegationLifetimeMs, issuerService } = config.trust;
   if (issuerService) {
     const { lattice, scope, clock } = parts;
-    const scopes = { org: scopeOf(scope.origins), tgt: scopeOf(scope.targets) };
+    const scopes = () => ({ org: scopeOf(scope().origins), tgt: scopeOf(scope().targets) });
     const { ctl, key: host } = asking;
     return {
-      obtain: () => requestDelegation({ ctl, lattice, host, ...scopes, nowMs: clock.wallMs(), timeoutMs: ISSUER_SERVICE_MS }),
+      obtain: () => requestDelegation({ ctl, lattice, host, ...scopes(), nowMs: clock.wallMs(), timeoutMs: ISSUER_SERVICE_MS }),
     };
   }
   if (seeds !== undefined) return new SeedSource({ ...parts, seeds, lifetimeMs: delegationLifetimeMs });

@@ -51,13 +51,21 @@ export interface ServeOptions {
   readonly stopping: () => boolean;
 }
 
+/** A component that runs and that nobody can reach yet. */
+export interface PreparedComponent {
+  readonly id: string;
+  readonly component: RunningComponent;
+  /** Subscribes it. Flush both connections before calling it served. */
+  serve(): ServedComponent;
+}
+
 /**
- * From a file to subjects: load, check, translate, run, subscribe. `undefined` if the host began to end meanwhile.
+ * From a file to a runner: load, check, translate, run. `undefined` if the host began to end meanwhile.
  * @throws TRELLIS_COMPONENT_*, TRELLIS_WIT_*, TRELLIS_RUNNER_START; the message names the component
  */
-export async function serveComponent(settings: ComponentConfig, options: ServeOptions): Promise<ServedComponent | undefined> {
+export async function prepareComponent(settings: ComponentConfig, options: ServeOptions): Promise<PreparedComponent | undefined> {
   try {
-    return await serve(settings, options);
+    return await prepare(settings, options);
   } catch (error) {
     throw ofComponent(settings.id, error);
   }
@@ -98,7 +106,7 @@ function legacyOf(
   return { entity, operations: operationsOf({ id, entity, types }) };
 }
 
-async function serve(settings: ComponentConfig, options: ServeOptions): Promise<ServedComponent | undefined> {
+async function prepare(settings: ComponentConfig, options: ServeOptions): Promise<PreparedComponent | undefined> {
   const { config, log, member } = options;
   const id = componentId(settings.id);
   const maxMemoryBytes = settings.maxMemoryBytes ?? config.limits.maxLinearMemoryBytes;
@@ -172,43 +180,46 @@ async function serve(settings: ComponentConfig, options: ServeOptions): Promise<
     clock: member.clock,
     refusals: member.refusals,
   };
-  const subscriptions = subscribeComponent({
-    bus: member.rpc,
-    inbox: member.inbox,
-    lattice: member.lattice,
-    id,
-    component,
-    ...(settings.world === undefined ? {} : { worldName: settings.world }),
-    handler: createPath(path),
-  });
-  subscriptions.push(
-    serveDescription(member.ctl, member.lattice, id, { id, digest: artifact.digest, types: offered(checked.types) }, () =>
-      options.audit.record({ kind: 'control', code: 'ok', component: id, operation: 'component.describe' }),
-    ),
-  );
-  if (legacy !== undefined) {
+  const serve = (): ServedComponent => {
+    const subscriptions = subscribeComponent({
+      bus: member.rpc,
+      inbox: member.inbox,
+      lattice: member.lattice,
+      id,
+      component,
+      ...(settings.world === undefined ? {} : { worldName: settings.world }),
+      handler: createPath(path),
+    });
     subscriptions.push(
-      serveWasmbus({
-        bus: member.rpc,
-        inbox: member.inbox,
-        lattice: member.lattice,
-        ...legacy,
-        verifier: member.wasmbus.verifier,
-        store: member.wasmbus.store,
-        path,
-        failed: (code, detail) => log.warn({ code, detail, component: id }, 'a payload of wasmCloud 0.82 was lost'),
-      }),
+      serveDescription(member.ctl, member.lattice, id, { id, digest: artifact.digest, types: offered(checked.types) }, () =>
+        options.audit.record({ kind: 'control', code: 'ok', component: id, operation: 'component.describe' }),
+      ),
     );
+    if (legacy !== undefined) {
+      subscriptions.push(
+        serveWasmbus({
+          bus: member.rpc,
+          inbox: member.inbox,
+          lattice: member.lattice,
+          ...legacy,
+          verifier: member.wasmbus.verifier,
+          store: member.wasmbus.store,
+          path,
+          failed: (code, detail) => log.warn({ code, detail, component: id }, 'a payload of wasmCloud 0.82 was lost'),
+        }),
+      );
+      log.info(
+        { component: id, key: legacy.entity.publicKey, operations: [...legacy.operations.keys()] },
+        'served to wasmCloud 0.82 peers',
+      );
+    }
     log.info(
-      { component: id, key: legacy.entity.publicKey, operations: [...legacy.operations.keys()] },
-      'served to wasmCloud 0.82 peers',
+      { component: id, digest: artifact.digest, functions: component.exports.length, policy: settings.policy },
+      'component served',
     );
-  }
-  log.info(
-    { component: id, digest: artifact.digest, functions: component.exports.length, policy: settings.policy },
-    'component served',
-  );
-  return { id, digest: artifact.digest, revision, component, subscriptions };
+    return { id, digest: artifact.digest, revision, component, subscriptions };
+  };
+  return { id, component, serve };
 }
 
 /** What a component's runner may ask of this host: outbound calls along links, and the log. */

@@ -43,7 +43,8 @@ Examples:
 Settings: flags win over the environment (TRELLIS_<SETTING>, WASMCLOUD_* as in wasmCloud 1.x), that over the file, that over
 the defaults. All of them, with their units: docs/config.md. A seed is never a flag: other users can read those.
 
-Signals: TERM and INT drain, a second one stops at once, USR2 drains with all patience (lameDuckMs). docs/lifecycle.md
+Signals: TERM and INT drain, a second one stops at once, USR2 drains with all patience (lameDuckMs),
+HUP reads the configuration again. docs/lifecycle.md
 Exit codes: 0 stopped as asked, 1 unexpected, 2 usage, 5 NATS not reachable, 69 lattice lost for good, 78 configuration,
 130 and 143 on a second signal.
 `;

@@ -7,24 +7,20 @@ import { startingIsOver } from './starting.ts';
 import { writeFileSync } from 'node:fs';
 import { CommanderError } from 'commander';
 import { ALLOWANCES, allowed } from '../config/allowances.ts';
-import type { CheckContext } from '../config/check-context.ts';
-import { loadConfig } from '../config/load.ts';
-import type { LoadedConfig } from '../config/load.ts';
 import { formatProblems } from '../config/problems.ts';
 import type { Problem } from '../config/problems.ts';
 import type { HostConfig } from '../config/schema.ts';
 import { readSecretFile } from '../config/secret-files.ts';
-import { checkStart } from '../config/start-checks.ts';
 import { listSettings } from '../config/settings.ts';
 import { readVersions } from '../config/version.ts';
 import { EXIT, TrellisError } from '../errors.ts';
 import { createLogger } from '../telemetry/log.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { Scrubber } from '../telemetry/scrub.ts';
+import { checkedConfig } from './checked-config.ts';
+import type { CheckedConfig } from './checked-config.ts';
 import { readFlags } from './flags.ts';
 import type { DaemonFlags } from './flags.ts';
-import { keyFacts } from './key-facts.ts';
-import { processFacts } from './process-facts.ts';
 
 /** Runs the daemon's command line and returns its exit code. */
 async function main(argv: readonly string[]): Promise<number> {
@@ -38,33 +34,38 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   if (flags.version) return printVersions(flags.output);
 
-  const loaded = loadConfig({ ...flags.load, env: process.env });
-  const problems = [...loaded.problems, ...startProblems(loaded)];
-  const refused = problems.filter((problem) => problem.severity === 'refused');
+  const loaded = checkedConfig({ ...flags.load, env: process.env });
+  const { problems } = loaded;
   if (flags.checkOnly) return printCheck(problems, flags.output);
-  if (refused.length > 0 || loaded.config === undefined) {
+  if (loaded.refused || loaded.config === undefined) {
     if (flags.output === 'json') printCheck(problems, 'json');
     else process.stderr.write(formatProblems(problems));
     return EXIT.config;
   }
   const log = createLogger({ ...loaded.config.log, scrubber: scrubberOf(loaded.config) });
-  forgetSecrets();
+  const hadSecrets = forgetSecrets();
+  const readAgain = (): CheckedConfig | undefined => {
+    if (hadSecrets) return undefined;
+    const again = checkedConfig({ ...flags.load, env: process.env });
+    if (again.readable !== undefined) registerSecrets(log.scrubber, again.readable);
+    return again;
+  };
   for (const { code, setting, source, summary, fix } of problems) log.warn({ code, setting, source, fix }, summary);
   for (const name of allowed(loaded.config.allow)) {
     const { code, danger } = ALLOWANCES[name];
     log.warn({ code, allow: name }, `${name} is allowed: ${danger}`);
   }
   onCrash(log);
-  return run(loaded.config, log);
+  return run(loaded.config, log, readAgain);
 }
 
-async function run(config: HostConfig, log: Logger): Promise<number> {
+async function run(config: HostConfig, log: Logger, readAgain: () => CheckedConfig | undefined): Promise<number> {
   const { trellis, node } = readVersions();
   log.info({ version: trellis, node, lattice: config.lattice, verify: config.trust.verify, pid: process.pid }, 'starting');
   try {
     // Loaded only now: --help, --version and --check-config need neither NATS nor a component.
     const { runHost } = await import('./run.ts');
-    const code = await runHost(config, log, startingIsOver);
+    const code = await runHost({ config, log, readAgain, onServing: startingIsOver });
     log.info({ code: undefined, exitCode: code }, 'stopped');
     return code;
   } catch (err) {
@@ -75,20 +76,14 @@ async function run(config: HostConfig, log: Logger): Promise<number> {
   }
 }
 
-function startProblems(loaded: LoadedConfig): Problem[] {
-  if (loaded.readable === undefined) return [];
-  const context: CheckContext = {
-    config: loaded.readable,
-    sourceOf: (setting) => loaded.sourceOf(setting),
-    keys: keyFacts,
-    process: processFacts(),
-  };
-  return checkStart(context);
-}
-
 /** Everything secret that the configuration names, so that no log line shows it. */
 function scrubberOf(config: HostConfig): Scrubber {
   const scrubber = new Scrubber();
+  registerSecrets(scrubber, config);
+  return scrubber;
+}
+
+function registerSecrets(scrubber: Scrubber, config: HostConfig): void {
   const { ctl, rpc } = config;
   for (const seed of [config.trust.clusterSeed, ctl.seed, rpc.seed]) if (seed !== undefined) scrubber.register(seed);
   const files = [
@@ -104,15 +99,23 @@ function scrubberOf(config: HostConfig): Scrubber {
     const file = path === undefined ? undefined : readSecretFile(path);
     if (file?.ok === true) scrubber.register(file.text);
   }
-  return scrubber;
 }
 
-/** Takes seeds out of the environment, so that no child process inherits them and no diagnostic report shows them. */
-function forgetSecrets(): void {
+/**
+ * Takes seeds out of the environment, so that no child process inherits them and no diagnostic report shows them. Returns true if
+ * there were any.
+ */
+function forgetSecrets(): boolean {
+  let found = false;
   for (const setting of listSettings()) {
-    if (setting.secret) for (const name of setting.env) delete process.env[name];
+    if (!setting.secret) continue;
+    for (const name of setting.env) {
+      found ||= Boolean(process.env[name]);
+      delete process.env[name];
+    }
   }
   if (process.report !== undefined) process.report.excludeEnv = true;
+  return found;
 }
 
 /**

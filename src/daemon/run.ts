@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty';
 import { EXIT, TrellisError } from '../errors.ts';
 import type { HostConfig } from '../config/schema.ts';
 import { startHost } from '../host.ts';
@@ -5,21 +6,37 @@ import type { Host } from '../host.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { startAdmin } from './admin.ts';
+import type { CheckedConfig } from './checked-config.ts';
+import { Reloading } from './reloading.ts';
 import { serviceManager } from './service-manager.ts';
 import { Stopping } from './stopping.ts';
 
-/**
- * Runs a host until it is told to stop, and returns the exit code. What each signal does is in `docs/lifecycle.md`.
- *
- * @param onServing Called once the host is ready.
- */
-export async function runHost(config: HostConfig, log: Logger, onServing: () => void): Promise<number> {
+/** What {@link runHost} takes. */
+export interface RunOptions {
+  readonly config: HostConfig;
+  readonly log: Logger;
+  /** Reads the configuration again, for a reload; `undefined` if it cannot be. */
+  readonly readAgain: () => CheckedConfig | undefined;
+  /** Called once the host is ready. */
+  readonly onServing: () => void;
+}
+
+/** Runs a host until it is told to stop, and returns the exit code. What each signal does is in `docs/lifecycle.md`. */
+export async function runHost({ config, log, readAgain, onServing }: RunOptions): Promise<number> {
   const metrics = createMetrics();
   const manager = serviceManager(process.env, log);
   const starting = new AbortController();
   let host: Host | undefined;
   const stopping = new Stopping({ log, config, host: () => host, giveUpStart: () => starting.abort(), manager });
-  const onSignal = (signal: NodeJS.Signals): void => stopping.onSignal(signal);
+  const reloading = new Reloading({ log, metrics, host: () => host, read: readAgain, manager });
+  const hadTerminal = isatty(0);
+  const onSignal = (signal: NodeJS.Signals): void => {
+    // A terminal that was closed says HUP as well, and whoever started the host there does not mean a reload.
+    const isReload = signal === 'SIGHUP' && !(hadTerminal && !isatty(0));
+    if (!isReload) stopping.onSignal(signal);
+    else if (stopping.begun) log.info({ signal }, 'already stopping');
+    else reloading.request();
+  };
   const signals = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR2'] as const;
   for (const signal of signals) process.on(signal, onSignal);
   // Node would open a debugger port on this signal.

@@ -13,7 +13,8 @@ export interface SeedSourceOptions {
   readonly seeds: ClusterSeeds;
   readonly state: Pick<TrustState, 'active' | 'issuers'>;
   readonly lattice: LatticeName;
-  readonly scope: WantedScope;
+  /** What to ask for; asked anew each time. */
+  readonly scope: () => WantedScope;
   readonly lifetimeMs: number;
   readonly clock: Clock;
   readonly log: Logger;
@@ -28,7 +29,8 @@ export class SeedSource implements DelegationSource {
   }
 
   async obtain(subject: string, epoch: number): Promise<string> {
-    const { seeds, state, lattice, scope, lifetimeMs, clock, log } = this.#options;
+    const { seeds, state, lattice, lifetimeMs, clock, log } = this.#options;
+    const scope = this.#options.scope();
     const keys = await seeds.read();
     const key =
       keys.find(({ publicKey }) => publicKey === state.active) ??

@@ -23,7 +23,11 @@ export class Deadline {
     if (atMs >= this.#atMs) return;
     this.#atMs = atMs;
     this.clear();
-    this.#timers = [setTimeout(this.#endHalf, withinMs / 2), setTimeout(this.#endOver, withinMs)];
+    const end = (): void => {
+      this.#atMs = Number.NEGATIVE_INFINITY;
+      this.#endOver();
+    };
+    this.#timers = [setTimeout(this.#endHalf, withinMs / 2), setTimeout(end, withinMs)];
   }
 
   /** Milliseconds that are left, 0 at the least; without end before {@link shorten}. */

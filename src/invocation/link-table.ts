@@ -42,63 +42,83 @@ export function withoutVersion(instance: string): string {
  * host refuses, before any cryptography, an origin that no link names.
  */
 export class LinkTable {
-  readonly #targets = new Map<string, ComponentId>();
-  /** Links that lead out of this lattice's wRPC: to peers of wasmCloud 0.82, or to other accounts. */
-  readonly #abroad = new Map<string, Link>();
-  /** What peers of wasmCloud 0.82 may call: they choose their targets by key, so one link of theirs can have several. */
-  readonly #peers = new Set<string>();
-  readonly #links: readonly Link[];
+  #routes: Routes;
 
   /** @throws TRELLIS_ID_INVALID for a name that could not be one, TRELLIS_LINK_CONFLICT for two targets of one link. */
   constructor(links: readonly Link[]) {
-    this.#links = links;
-    for (const link of links) {
-      const source = componentId(link.source);
-      const target = componentId(link.target);
-      const name = linkName(link.name);
-      for (const wit of link.interfaces) {
-        const instance = instanceName(`${link.namespace}:${link.package}/${wit}`);
-        const key = `${source} ${name} ${instance}`;
-        if (isPeerKey(source)) {
-          this.#peers.add(`${key} ${target}`);
-          continue;
-        }
-        const known = this.#targets.get(key);
-        if (known !== undefined && known !== target) {
-          throw new TrellisError('TRELLIS_LINK_CONFLICT', {
-            message: `link ${name} of ${source} for ${instance} names two targets, ${known} and ${target}`,
-          });
-        }
-        this.#targets.set(key, target);
-        if (link.wasmbus !== undefined || link.shared !== undefined) this.#abroad.set(key, link);
-      }
-    }
+    this.#routes = routesOf(links);
+  }
+
+  /**
+   * Takes these links in place of all before. Those of `kept` count as well, where none of `links` says otherwise: for components that
+   * still finish what they began. @throws as the constructor; then nothing has changed
+   */
+  replace(links: readonly Link[], kept: readonly Link[] = []): void {
+    this.#routes = routesOf(links, kept);
   }
 
   /** The target of a component's import, or `undefined` when no link serves it. `instance` may carry a version. */
   resolve(source: string, name: string, instance: string): ComponentId | undefined {
-    return this.#targets.get(`${source} ${name} ${withoutVersion(instance)}`);
+    return this.#routes.targets.get(`${source} ${name} ${withoutVersion(instance)}`);
   }
 
   /** The link of a component's import to a peer of wasmCloud 0.82, or `undefined` when it leads elsewhere. */
   legacy(source: string, name: string, instance: string): Link | undefined {
-    const link = this.#abroad.get(`${source} ${name} ${withoutVersion(instance)}`);
+    const link = this.#routes.abroad.get(`${source} ${name} ${withoutVersion(instance)}`);
     return link?.wasmbus === undefined ? undefined : link;
   }
 
   /** Where the link of a component's import leads in another account, or `undefined` when it stays in this one. */
   shared(source: string, name: string, instance: string): SharedTarget | undefined {
-    return this.#abroad.get(`${source} ${name} ${withoutVersion(instance)}`)?.shared;
+    return this.#routes.abroad.get(`${source} ${name} ${withoutVersion(instance)}`)?.shared;
   }
 
   /** True if a link lets `origin` call `instance` of `target`. Never throws. */
   allows(origin: string, link: string, instance: string, target: string): boolean {
-    if (isPeerKey(origin)) return this.#peers.has(`${origin} ${link} ${withoutVersion(instance)} ${target}`);
+    if (isPeerKey(origin)) return this.#routes.peers.has(`${origin} ${link} ${withoutVersion(instance)} ${target}`);
     return this.resolve(origin, link, instance) === target;
   }
 
   /** The links as given. */
   list(): readonly Link[] {
-    return this.#links;
+    return this.#routes.links;
   }
+}
+
+interface Routes {
+  readonly targets: ReadonlyMap<string, ComponentId>;
+  /** Links that lead out of this lattice's wRPC: to peers of wasmCloud 0.82, or to other accounts. */
+  readonly abroad: ReadonlyMap<string, Link>;
+  /** What peers of wasmCloud 0.82 may call: they choose their targets by key, so one link of theirs can have several. */
+  readonly peers: ReadonlySet<string>;
+  readonly links: readonly Link[];
+}
+
+function routesOf(links: readonly Link[], kept: readonly Link[] = []): Routes {
+  const targets = new Map<string, ComponentId>();
+  const abroad = new Map<string, Link>();
+  const peers = new Set<string>();
+  for (const link of [...links, ...kept]) {
+    const source = componentId(link.source);
+    const target = componentId(link.target);
+    const name = linkName(link.name);
+    for (const wit of link.interfaces) {
+      const instance = instanceName(`${link.namespace}:${link.package}/${wit}`);
+      const key = `${source} ${name} ${instance}`;
+      if (isPeerKey(source)) {
+        peers.add(`${key} ${target}`);
+        continue;
+      }
+      const known = targets.get(key);
+      if (known !== undefined && kept.includes(link)) continue;
+      if (known !== undefined && known !== target) {
+        throw new TrellisError('TRELLIS_LINK_CONFLICT', {
+          message: `link ${name} of ${source} for ${instance} names two targets, ${known} and ${target}`,
+        });
+      }
+      targets.set(key, target);
+      if (link.wasmbus !== undefined || link.shared !== undefined) abroad.set(key, link);
+    }
+  }
+  return { targets, abroad, peers, links };
 }

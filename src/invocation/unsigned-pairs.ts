@@ -18,19 +18,24 @@ type Role = 'caller' | 'server';
  * signs, what claims to be it without a signature is a downgrade, in that role and for as long as the process lives.
  */
 export class UnsignedPairs {
-  readonly #pairs: ReadonlyMap<string, UnsignedPair>;
-  readonly #listed: Readonly<Record<Role, ReadonlySet<string>>>;
+  #pairs: ReadonlyMap<string, UnsignedPair> = new Map();
+  #listed: Readonly<Record<Role, ReadonlySet<string>>> = { caller: new Set(), server: new Set() };
   readonly #signing: Readonly<Record<Role, Set<string>>> = { caller: new Set(), server: new Set() };
   readonly #onSigning: (id: string, role: Role) => void;
 
   /** @param onSigning told once for each listed id that has begun to sign in a role */
   constructor(pairs: readonly UnsignedPair[], onSigning: (id: string, role: Role) => void) {
+    this.replace(pairs);
+    this.#onSigning = onSigning;
+  }
+
+  /** Takes these pairs in place of all before. What has been seen to sign still must. */
+  replace(pairs: readonly UnsignedPair[]): void {
     this.#pairs = new Map(pairs.map((pair) => [keyOf(pair.source, pair.target, pair.interface), pair]));
     this.#listed = {
       caller: new Set(pairs.map(({ source }) => source)),
       server: new Set(pairs.map(({ target }) => target)),
     };
-    this.#onSigning = onSigning;
   }
 
   /** True if this call by `source` may come unsigned. */

@@ -109,6 +109,12 @@ export function createExposition(counts: Counts): () => Promise<string> {
   );
   labelled('trellis_nats_reconnects_total', 'Times a NATS connection was re-established.', 'partition', counts.reconnects);
   addConnectionMetrics(add, counts);
+  labelled(
+    'trellis_config_reloads_total',
+    'Times the configuration was read again, by what came of it.',
+    'result',
+    counts.reloads,
+  );
   addProcessMetrics(add);
   if (counts.loopDelay !== undefined) add(loopDelayMetric(counts.loopDelay));
   return () => registry.metrics();

@@ -7,8 +7,10 @@ import { prettyLine } from './pretty.ts';
 import { LineLimiter } from './line-limiter.ts';
 import { REDACTED, Scrubber } from './scrub.ts';
 
+const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
+
 /** Least level that is logged. */
-export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal';
+export type LogLevel = (typeof LEVELS)[number];
 
 /** Facts beside a message. Names, counts, sizes, codes; never a secret or a payload. */
 export interface LogFields {
@@ -37,6 +39,8 @@ export interface Logger {
   child(bindings: Readonly<Record<string, unknown>>): Logger;
   /** Whether a line of this level would be written; ask before building costly fields. */
   enabled(level: LogLevel): boolean;
+  /** Changes the least level, of this log and of all that came from the same {@link createLogger}. */
+  setLevel(level: LogLevel): void;
   /** Secrets this log must not show; register each one where it is read. */
   readonly scrubber: Scrubber;
   /** Hands everything to the operating system now; for the last moment before an exit. */
@@ -86,7 +90,8 @@ export function createLogger(options: LoggerOptions = {}): Logger {
   const stream = options.destination ?? ownStream!;
   const root = pino(
     {
-      level: options.level ?? 'info',
+      // Children keep the level they were made with; the one that counts is shared, see `wrap`.
+      level: 'trace',
       base: null,
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
@@ -114,7 +119,7 @@ export function createLogger(options: LoggerOptions = {}): Logger {
       // The reader of standard error has gone; there is nowhere left to say so.
     }
   };
-  return wrap(root, limiter, scrubber, flush);
+  return wrap(root, { level: options.level ?? 'info' }, limiter, scrubber, flush);
 }
 
 /** A log that writes nothing. */
@@ -129,11 +134,12 @@ function standardError(): ReturnType<typeof fileDestination> {
   return stream;
 }
 
-function wrap(log: Pino, limiter: LineLimiter, scrubber: Scrubber, flush: () => void): Logger {
+function wrap(log: Pino, least: { level: LogLevel }, limiter: LineLimiter, scrubber: Scrubber, flush: () => void): Logger {
+  const enabled = (level: LogLevel): boolean => LEVELS.indexOf(level) >= LEVELS.indexOf(least.level);
   const write =
     (level: LogLevel): LogWrite =>
     (first: LogFields | string, message?: string) => {
-      if (!log.isLevelEnabled(level)) return;
+      if (!enabled(level)) return;
       if (typeof first === 'string') {
         log[level](first);
         return;
@@ -149,8 +155,9 @@ function wrap(log: Pino, limiter: LineLimiter, scrubber: Scrubber, flush: () => 
     warn: write('warn'),
     error: write('error'),
     fatal: write('fatal'),
-    child: (bindings) => wrap(log.child(bindings), limiter, scrubber, flush),
-    enabled: (level) => log.isLevelEnabled(level),
+    child: (bindings) => wrap(log.child(bindings), least, limiter, scrubber, flush),
+    enabled,
+    setLevel: (level) => void (least.level = level),
     scrubber,
     flush,
   };

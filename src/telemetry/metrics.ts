@@ -56,6 +56,8 @@ export interface Metrics {
   alarms(read: () => readonly Alarm[]): void;
   /** Has the time until a partition's credentials expire read at each scrape, milliseconds; `undefined` if never. */
   credentialsExpireIn(partition: 'ctl' | 'rpc', read: () => number | undefined): void;
+  /** The configuration was read again. */
+  reloaded(result: 'applied' | 'refused'): void;
   /** All metrics in Prometheus text format. */
   text(): Promise<string>;
   /** Content type of {@link Metrics.text}. */
@@ -94,6 +96,8 @@ export interface Counts {
   /** By partition, what tells how many milliseconds its credentials have left. */
   readonly expiries: ReadonlyMap<string, () => number | undefined>;
   alarms(): readonly Alarm[];
+  /** By result. */
+  readonly reloads: ReadonlyMap<string, number>;
   inFlight(): number;
   /** `undefined` before the host has joined its lattice. */
   health(): HealthFacts | undefined;
@@ -152,6 +156,10 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
   ]);
   const expiries = new Map<string, () => number | undefined>();
   let readAlarms = (): readonly Alarm[] => [];
+  const reloads = new Map<string, number>([
+    ['applied', 0],
+    ['refused', 0],
+  ]);
   let meterCount = 0;
   let readInFlight = (): number => 0;
   let readHealth = (): HealthFacts | undefined => undefined;
@@ -178,6 +186,7 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
     shed,
     expiries,
     alarms: () => readAlarms(),
+    reloads,
     inFlight: () => readInFlight(),
     health: () => readHealth(),
     loopDelay,
@@ -208,6 +217,7 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
     natsShed: (partition) => count(shed, partition),
     alarms: (read) => void (readAlarms = read),
     credentialsExpireIn: (partition, read) => void expiries.set(partition, read),
+    reloaded: (result) => count(reloads, result),
     text: async () => {
       exposition ??= import('./exposition.ts').then(({ createExposition }) => createExposition(counts));
       const write = await exposition;

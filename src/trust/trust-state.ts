@@ -124,6 +124,20 @@ export class TrustState implements SignerDirectory {
     return this.#delegations.size;
   }
 
+  /**
+   * Takes other configured issuers, as after a restart: of those that left only what they revoked before counts. False, and nothing
+   * changed, once an issuer set has come: the configured ones are then only where a newcomer begins. @throws TRELLIS_TRUST_ISSUER_INVALID
+   */
+  configure(publicKeys: readonly string[]): boolean {
+    if (this.epoch > 0) return false;
+    const issuers = new IssuerSet(publicKeys);
+    for (const key of this.issuers) if (!issuers.has(key)) this.#signatories.get(key)!.reachMs = this.#time.nowMs();
+    this.#current = { ...this.#current, active: issuers.list()[0] ?? '', issuers };
+    this.#count(issuers);
+    this.#changed();
+    return true;
+  }
+
   /** Takes a later issuer set, signed by a member of the current one. An epoch never goes down. */
   takeIssuerSet(text: string): 'taken' | 'known' | Denial {
     if (this.#sets.includes(text)) return 'known';

@@ -98,8 +98,8 @@ export interface RequestVerifierOptions {
   readonly time: TrustedTime;
   readonly replay: ReplayWindow;
   readonly links: LinkTable;
-  /** Origins that may call without a link, such as an operator's command line. */
-  readonly unlinkedOrigins: readonly string[];
+  /** Origins that may call without a link, such as an operator's command line. A set is asked anew each time. */
+  readonly unlinkedOrigins: readonly string[] | ReadonlySet<string>;
   /**
    * `strict` also compares the NATS subject and reply subject. `logical` compares neither, for subject mappings; the answer is then
    * bound to its request by the signed result alone. `shared` is for what comes through another account's import: the server
@@ -136,7 +136,7 @@ export function createRequestVerifier(options: RequestVerifierOptions): RequestV
   const { lattice, signers, time, replay, links, bind, passes, budget } = options;
   const { skewMs = DEFAULT_SKEW_MS, maxLifetimeMs = MAX_LIFETIME_MS } = options;
   const fence = options.fence ?? new RestartFence(time, skewMs);
-  const unlinked = new Set(options.unlinkedOrigins);
+  const unlinked = options.unlinkedOrigins instanceof Set ? options.unlinkedOrigins : new Set(options.unlinkedOrigins);
   const signatures = options.signatures ?? new SignatureChecker(maxLifetimeMs + 2 * skewMs);
   const seal = {};
 

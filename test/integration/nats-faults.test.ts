@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Caller } from '../../src/caller.ts';
-import { callEcho, startDaemonLattice, startLoad, type DaemonLattice, type RunningDaemon } from '../support/daemon-lattice.ts';
+import { describe, expect, it } from 'vitest';
+import { callEcho, latticeOfFile, startLoad, type RunningDaemon } from '../support/daemon-lattice.ts';
 import { FaultProxy } from '../support/fault-proxy.ts';
 import { TINY, until } from '../support/trust-lattice.ts';
 
@@ -13,27 +12,17 @@ interface FaultyHost extends AsyncDisposable {
   readonly rpc: FaultProxy;
 }
 
-let lattice: DaemonLattice;
-/** Reaches the server straight. */
-let caller: Caller;
-beforeAll(async () => {
-  lattice = await startDaemonLattice();
-  caller = await lattice.caller();
-});
-afterAll(async () => {
-  await caller[Symbol.asyncDispose]();
-  await lattice[Symbol.asyncDispose]();
-});
+const own = latticeOfFile();
 
 async function startFaulty(name: string): Promise<FaultyHost> {
   await using starting = new AsyncDisposableStack();
   const [ctl, rpc] = [
-    starting.use(await FaultProxy.start(lattice.jwt.server.port)),
-    starting.use(await FaultProxy.start(lattice.jwt.server.port)),
+    starting.use(await FaultProxy.start(own.lattice.jwt.server.port)),
+    starting.use(await FaultProxy.start(own.lattice.jwt.server.port)),
   ];
-  const settings = lattice.config(name, { components: [{ ...TINY, id: name }] });
+  const settings = own.lattice.config(name, { components: [{ ...TINY, id: name }] });
   const daemon = starting.use(
-    await lattice.start(name, {
+    await own.lattice.start(name, {
       ...settings,
       ctl: { ...settings.ctl, servers: [ctl.url] },
       rpc: { ...settings.rpc, servers: [rpc.url] },
@@ -61,18 +50,18 @@ const show = (what: string, ms: number): void => console.log(`${what}: ${Math.ro
 describe('a host behind a network with faults', () => {
   it('NAT-01 is back within 2 s of its server, which was killed and listens again', async () => {
     await using host = await startFaulty('killed');
-    await callEcho(caller, host.target, 10_000);
-    await lattice.jwt.server.kill();
+    await callEcho(own.caller, host.target, 10_000);
+    await own.lattice.jwt.server.kill();
     await said(host.daemon, 'the host is degraded', Date.now() - 5_000);
     await delay(500);
     const startedMs = Date.now();
-    await lattice.jwt.server.restart();
+    await own.lattice.jwt.server.restart();
     const listeningMs = Date.now();
     const backMs = startedMs + (await said(host.daemon, 'the host is well again', startedMs)) - listeningMs;
     show('both connections back after the server listened', backMs);
     expect(backMs).toBeLessThanOrEqual(2_000);
-    await until(() => caller.member.rpc.state === 'connected' && caller.member.ctl.state === 'connected');
-    await callEcho(caller, host.target, 10_000);
+    await until(() => own.caller.member.rpc.state === 'connected' && own.caller.member.ctl.state === 'connected');
+    await callEcho(own.caller, host.target, 10_000);
   });
 
   it('NAT-02 NAT-03 shows at once which connection is gone, and goes on with the other', async () => {
@@ -90,16 +79,16 @@ describe('a host behind a network with faults', () => {
     expect(timesOf(daemon, 'the host is degraded').at(-1)! - cutMs).toBeLessThanOrEqual(1_000);
     expect(await daemon.metric('trellis_nats_connected{partition="rpc"}')).toBe(0);
     expect(await daemon.metric('trellis_degraded')).toBe(1);
-    expect((await caller.describe(target, 5_000)).id).toBe(target);
+    expect((await own.caller.describe(target, 5_000)).id).toBe(target);
     let healedMs = Date.now();
     await rpc.heal();
     show('NAT-02 well again after rpc was healed', await said(daemon, 'the host is well again', healedMs));
-    await callEcho(caller, target, 10_000);
+    await callEcho(own.caller, target, 10_000);
     expect((await daemon.readyz()).status).toBe(200);
     expect(await daemon.metric('trellis_ready')).toBe(1);
 
     // NAT-03
-    const load = startLoad(caller, 200, { target });
+    const load = startLoad(own.caller, 200, { target });
     await until(() => load.ok > 50);
     cutMs = Date.now();
     await ctl.cut();
@@ -130,7 +119,7 @@ describe('a host behind a network with faults', () => {
       const backMs = await said(daemon, 'the host is well again', healedMs);
       show(`${what} well again after the network was`, backMs);
       expect(backMs).toBeLessThanOrEqual(5_000);
-      await callEcho(caller, target, 10_000);
+      await callEcho(own.caller, target, 10_000);
       expect(daemon.program.logLines().filter(({ msg }) => msg === 'starting')).toHaveLength(1);
     };
     const silent = async (host: FaultyHost, what: string, ...directions: ('up' | 'down')[]): Promise<void> => {
@@ -156,7 +145,7 @@ describe('a host behind a network with faults', () => {
         await recovered(cut, 'NAT-04 both cut');
       })(),
       (async () => {
-        const load = startLoad(caller, 50, { target: stormy.target, timeoutMs: 3_000 });
+        const load = startLoad(own.caller, 50, { target: stormy.target, timeoutMs: 3_000 });
         const faults = await Promise.all([stormy.ctl.storm(8_000), stormy.rpc.storm(8_000)]);
         const overMs = performance.now();
         await until(async () => (await stormy.daemon.readyz()).status === 200);
@@ -164,7 +153,7 @@ describe('a host behind a network with faults', () => {
         show(`ready after a storm of ${faults.map((each) => each.length).join(' and ')} faults`, backMs);
         expect(backMs).toBeLessThanOrEqual(5_000);
         await load.stop();
-        await callEcho(caller, stormy.target, 10_000);
+        await callEcho(own.caller, stormy.target, 10_000);
         console.log(`${load.ok} of ${load.sent} calls answered in the storm`);
         // What was on its way when a connection broke is lost, and its caller learns it in time. Nothing else may happen.
         expect(
@@ -182,7 +171,7 @@ describe('a host behind a network with faults', () => {
     await using host = await startFaulty('far');
     const { daemon, target, ctl, rpc } = host;
     const phase = async (what: string, calls: number): Promise<void> => {
-      const load = startLoad(caller, 40, { target });
+      const load = startLoad(own.caller, 40, { target });
       await until(() => load.ok + load.failures.size >= calls, 40_000);
       await load.stop();
       console.log(`${what}: ${load.ok} of ${load.sent} calls answered, the slowest in ${Math.round(load.worstMs)} ms`);

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterAll, beforeAll } from 'vitest';
 import type { Caller } from '../../src/caller.ts';
 import { parseConfig, type HostConfigInput } from '../../src/config/schema.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
@@ -37,6 +38,28 @@ export interface DaemonLattice extends AsyncDisposable {
 /** Writes a configuration as the file of a daemon (JSON is YAML). */
 export function writeConfig(file: string, config: HostConfigInput): void {
   writeFileSync(file, JSON.stringify(config, undefined, 2));
+}
+
+/** One lattice and one caller for all tests of a file. */
+export function latticeOfFile(): { readonly lattice: DaemonLattice; readonly caller: Caller } {
+  let lattice: DaemonLattice;
+  let caller: Caller;
+  beforeAll(async () => {
+    lattice = await startDaemonLattice();
+    caller = await lattice.caller();
+  });
+  afterAll(async () => {
+    await caller[Symbol.asyncDispose]();
+    await lattice[Symbol.asyncDispose]();
+  });
+  return {
+    get lattice() {
+      return lattice;
+    },
+    get caller() {
+      return caller;
+    },
+  };
 }
 
 /** Starts the server; hosts come later. */

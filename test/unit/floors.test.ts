@@ -12,6 +12,8 @@ const FLOORS: readonly (readonly string[])[] = [
   ['daemon', 'demo', 'bench'],
   ['development'],
   ['host', 'caller'],
+  ['host-reload'],
+  ['component-set'],
   ['served-component'],
   ['member', 'state-dir', 'audit-trail'],
   ['invocation', 'control', 'identity', 'auth'],

@@ -2,15 +2,6 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { callersFirst, Deadline, drainInOrder, type Draining } from '../../../src/invocation/drain.ts';
 
-const link = (source: string, target: string) => ({
-  source,
-  target,
-  name: 'default',
-  namespace: 'a',
-  package: 'b',
-  interfaces: ['c'],
-});
-
 /** Things that stop, and the order in which they did. */
 function things(ids: readonly string[], stays: readonly string[] = []) {
   const order: string[] = [];
@@ -21,6 +12,7 @@ function things(ids: readonly string[], stays: readonly string[] = []) {
   }));
   return { all, order };
 }
+import { link } from '../../support/links.ts';
 
 describe('the order of a drain', () => {
   it('ends callers before those they call', async () => {

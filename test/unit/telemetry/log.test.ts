@@ -27,6 +27,20 @@ describe('createLogger', () => {
     expect(new Date(String(parsed()[0]!['time'])).getTime()).not.toBeNaN();
   });
 
+  it('changes its least level for all its children, older ones too', () => {
+    const { log, parsed } = capture({ level: 'info' });
+    const child = log.child({ part: 'one' });
+    child.debug('not yet');
+    expect(child.enabled('debug')).toBe(false);
+    log.setLevel('debug');
+    child.child({}).debug('now');
+    expect(child.enabled('debug')).toBe(true);
+    child.setLevel('error');
+    log.warn('no more');
+    log.fatal('always');
+    expect(parsed().map(({ msg }) => msg)).toEqual(['now', 'always']);
+  });
+
   it('LEK-01 shows no secret, by field name, by shape or by registration', () => {
     const { log, lines } = capture();
     log.scrubber.register('correct horse battery');

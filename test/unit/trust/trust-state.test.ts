@@ -344,3 +344,75 @@ describe('what issuers say after a rotation', () => {
     expect(said(state.takeDelegation(child, 'anything'))).toBe('DELEGATION the delegation of the delegating host is not known');
   });
 });
+
+describe('configured issuers', () => {
+  const delegation = (state: TrustState, by: SigningKey, iat: number): { readonly kid: string } | { readonly ok: false } =>
+    state.takeDelegation(
+      signDelegation(by, {
+        v: 2,
+        jti: newTokenId(),
+        iat,
+        nbf: iat,
+        exp: iat + HOUR_MS,
+        lat: LATTICE,
+        iss: by.publicKey,
+        sub: host.publicKey,
+        epc: 0,
+        org: '*',
+        tgt: '*',
+      }),
+    );
+
+  it('count at once when they change, in their order, and those that left do not', () => {
+    const { state, startMs } = setUp();
+    const heard: string[] = [];
+    state.onChange(() => void heard.push(state.active));
+    const byA = delegation(state, a, startMs) as { kid: string };
+    expect(said(state.find(host.publicKey, byA.kid))).toBe('taken');
+    expect(said(delegation(state, b, startMs))).toMatch(/^ISSUER/);
+    expect(state.configure([b.publicKey, a.publicKey])).toBe(true);
+    expect(said(state.find(host.publicKey, byA.kid))).toBe('taken');
+    expect(said(delegation(state, b, startMs))).toBe('taken');
+    expect(state.configure([b.publicKey])).toBe(true);
+    expect(said(state.find(host.publicKey, byA.kid))).toMatch(/^ISSUER/);
+    expect(state.issuers).toEqual([b.publicKey]);
+    expect([state.epoch, state.minEpoch]).toEqual([0, 0]);
+    expect(heard).toEqual([b.publicKey, b.publicKey]);
+    expect(state.configure([])).toBe(true);
+    expect([state.active, state.issuers]).toEqual(['', []]);
+  });
+
+  it('that left still ban what there was before, and nothing later', () => {
+    const { state, startMs, clock } = setUp({ issuers: [a.publicKey, b.publicKey] });
+    clock.pass(60_000);
+    state.configure([b.publicKey]);
+    const frm = startMs + HOUR_MS;
+    const ban = signRevocation(a, { v: 2, iat: startMs, lat: LATTICE, iss: a.publicKey, sub: host.publicKey, frm });
+    expect(state.takeRevocation(ban)).toBe('taken');
+    expect(said(delegation(state, b, startMs))).toMatch(/^REVOKED/);
+    expect(said(delegation(state, b, startMs + 60_001))).toBe('taken');
+  });
+
+  it('mean nothing any more once an issuer set has come', () => {
+    const { state, startMs } = setUp();
+    const set: IssuerSetClaims = {
+      v: 2,
+      iat: startMs,
+      lat: LATTICE,
+      iss: a.publicKey,
+      epc: 1,
+      min: 0,
+      act: a.publicKey,
+      set: a.publicKey,
+    };
+    expect(state.takeIssuerSet(signIssuerSet(a, set))).toBe('taken');
+    expect(state.configure([b.publicKey])).toBe(false);
+    expect(state.issuers).toEqual([a.publicKey]);
+  });
+
+  it('that are none change nothing', () => {
+    const { state } = setUp();
+    expect(() => state.configure(['nonsense'])).toThrow('Cluster issuer number 1');
+    expect(state.issuers).toEqual([a.publicKey]);
+  });
+});
