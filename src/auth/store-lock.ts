@@ -1,9 +1,12 @@
-import { existsSync, linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TrellisError } from '../errors.ts';
 
 const RETRY_MS = 50;
+
+/** Locks of this process: in a container the process that left one had the same number as the next. */
+const held = new Set<string>();
 
 /**
  * Takes a store for this process alone until the returned function is called. Waits up to `waitMs` for another process; a lock
@@ -12,11 +15,17 @@ const RETRY_MS = 50;
  * @throws TRELLIS_AUTH_STORE_BUSY, TRELLIS_AUTH_STORE
  */
 export async function lockStore(dir: string, waitMs = 5_000): Promise<() => void> {
-  const file = join(dir, '.lock');
+  const file = join(realpathSync(dir), '.lock');
   for (let waitedMs = 0; ; waitedMs += RETRY_MS) {
-    if (claim(file)) return () => rmSync(file, { force: true });
+    if (!held.has(file) && claim(file)) {
+      held.add(file);
+      return () => {
+        rmSync(file, { force: true });
+        held.delete(file);
+      };
+    }
     const owner = ownerOf(file);
-    if (owner !== undefined && !isAlive(owner)) removeStale(file, owner);
+    if (owner !== undefined && !holds(file, owner)) removeStale(file, owner);
     if (waitedMs >= waitMs) {
       throw new TrellisError('TRELLIS_AUTH_STORE_BUSY', {
         message: `Process ${owner ?? 'unknown'} changes the store ${dir}`,
@@ -60,8 +69,8 @@ function removeStale(file: string, owner: number): void {
   const remover = `${file}.stale`;
   if (!claim(remover)) {
     const other = ownerOf(remover);
-    // It died while it removed.
-    if (other !== undefined && !isAlive(other)) rmSync(remover, { force: true });
+    // It died while it removed; this process removes in one go, so of its own there is none.
+    if (other !== undefined && (other === process.pid || !isAlive(other))) rmSync(remover, { force: true });
     return;
   }
   try {
@@ -70,6 +79,8 @@ function removeStale(file: string, owner: number): void {
     rmSync(remover, { force: true });
   }
 }
+
+const holds = (file: string, owner: number): boolean => (owner === process.pid ? held.has(file) : isAlive(owner));
 
 function isAlive(pid: number): boolean {
   try {

@@ -8,8 +8,8 @@ export function registerHost(auth: Command): void {
   withMemberFlags(host.command('add'))
     .description('Make a control user and a calling user for a host, each with a creds file and an inbox of its own.')
     .argument('<name>', 'name of the host, for people')
-    .option('--components <ids>', 'components it may serve, separated by commas; any if left out')
-    .option('--calls <ids>', 'components and providers it may call; any if left out')
+    .option('--components <ids>', 'components it may serve, separated by commas; any if left out, none if empty')
+    .option('--calls <ids>', 'components and providers it may call; any if left out, none if empty')
     .option('--leaf', 'the users are for the leaf node beside the host: only a leaf node can log in with them')
     .option('--leaf-and-host', 'as --leaf, and the host logs in at it with the same users (a leaf node in operator mode)')
     .addHelpText(

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { DEFAULT_LIFETIME, parseLifetime } from '../../auth/lifetime.ts';
 import { addMember, type AddedMember, type MemberKind, type NewMember } from '../../auth/members.ts';
+import { loadPermissionTemplates } from '../../auth/permission-templates.ts';
 import { tableLines } from '../output.ts';
 import { outputOf } from '../program.ts';
 import { idsOf, openStore, type StoreFlags, withStore } from './store-option.ts';
@@ -63,6 +64,8 @@ function memberLines(
   { tenant, users, changedAccounts }: AddedMember,
   expiresMs?: number,
 ): string[] {
+  const templates = loadPermissionTemplates();
+  const weaknesses = users.map(({ role }) => templates.get(role.split('@')[0]!)?.weakness);
   const until = expiresMs === undefined ? 'never: replace them by hand' : new Date(expiresMs).toISOString();
   return [
     `${kind} ${name} of tenant ${tenant.name}, lattice ${tenant.lattice}; its credentials end ${until}`,
@@ -72,6 +75,7 @@ function memberLines(
       users.map(({ partition, role, publicKey, credsFile }) => [partition, role, publicKey, credsFile]),
     ),
     '',
+    ...[...new Set(weaknesses)].flatMap((weakness) => (weakness === undefined ? [] : [`Weakness: ${weakness.trim()}`])),
     ...(changedAccounts.length === 0
       ? []
       : [`Changed: account ${changedAccounts.join(', ')}. A running server has to be told: trellis auth push`]),

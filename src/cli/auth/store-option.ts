@@ -27,7 +27,7 @@ export function openStore(flags: StoreFlags): AuthStore {
   return AuthStore.open(storeDir(flags), { operator: flags.operator });
 }
 
-/** The ids of a flag such as `a,b`; `undefined` if it was not given. */
+/** The ids of a flag such as `a,b`; none for an empty one, `undefined` if it was not given. */
 export function idsOf(text: string | undefined): string[] | undefined {
-  return text?.split(',').map((id) => id.trim());
+  return text?.trim() === '' ? [] : text?.split(',').map((id) => id.trim());
 }

@@ -27,7 +27,7 @@ export function registerTenant(auth: Command): void {
     )
     .option(
       '--with <extensions>',
-      'extensions of the permission templates, separated by commas; make-buckets if left out, but nothing with one account',
+      'extensions of the permission templates, separated by commas; make-buckets if left out, but none with one account; "" for none',
     )
     .option('--value <name=value>', 'value for a parameter of an extension; may be repeated', collect, [])
     .addHelpText(
@@ -41,7 +41,7 @@ export function registerTenant(auth: Command): void {
     )
     .action(async (name: string, flags: TenantFlags, command: Command) => {
       const store = openStore(flags);
-      const extensions = idsOf(flags.with)?.filter((extension) => extension !== '');
+      const extensions = idsOf(flags.with);
       const added = await store.change(() => {
         const { lattice, layout } = flags;
         return addTenant(store, { name, lattice, layout, extensions, values: valuesOf(flags.value), nowMs: Date.now() });

@@ -24,7 +24,7 @@ export function registerUser(auth: Command): void {
         .choices(KINDS)
         .makeOptionMandatory(),
     )
-    .option('--calls <ids>', 'caller, operator: components and providers it may call; any if left out')
+    .option('--calls <ids>', 'caller, operator: components and providers it may call; any if left out, none if empty')
     .addHelpText(
       'after',
       examples(

