@@ -67,6 +67,13 @@ export const CATALOGUE = {
     'The configuration has problems; each is reported with its START code.',
     'Run node host.js --check-config and follow the fix of each problem.',
   ),
+  TRELLIS_START_REFUSED: entry(
+    'denied',
+    EXIT.config,
+    false,
+    'The host does not serve with these NATS servers and credentials; each reason is reported with its START code.',
+    'Run trellis doctor, which shows every check, and follow the fix of each.',
+  ),
   TRELLIS_ADMIN_LISTEN: entry(
     'user',
     EXIT.config,

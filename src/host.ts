@@ -13,6 +13,7 @@ import { sayWhoTalks, type OwnTrust } from './control/trust-summary.ts';
 import { TrellisError } from './errors.ts';
 import { Admission } from './invocation/admit.ts';
 import { LinkTable } from './invocation/link-table.ts';
+import { latticeName } from './ids.ts';
 import { joinLattice, type Member } from './member.ts';
 import { ComponentSet, toDrain } from './component-set.ts';
 import { reloadHost, type ReloadOutcome } from './host-reload.ts';
@@ -25,6 +26,7 @@ import type { Logger } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 import { memberKey } from './identity/member-key.ts';
 import type { SigningKey } from './trust/nkey.ts';
+import { openStartGate, type StartGate } from './startup/start-gate.ts';
 import { scopeTest } from './trust/scope.ts';
 
 /** What starting a host takes. */
@@ -70,7 +72,7 @@ export interface HostStatus {
   readonly alarms: readonly Alarm[];
 }
 
-/** Starts a host and resolves when every configured component is served. @throws TRELLIS_NATS_*, TRELLIS_COMPONENT_*, TRELLIS_TRUST_* */
+/** Starts a host and resolves when every configured component is served. @throws TRELLIS_START_REFUSED, TRELLIS_NATS_*, TRELLIS_COMPONENT_*, TRELLIS_TRUST_* */
 export async function startHost(options: HostOptions): Promise<Host> {
   const host = new Host(options, await memberKey(options.config));
   const { signal } = options;
@@ -142,6 +144,9 @@ export class Host implements AsyncDisposable {
   #reloading: Promise<unknown> = Promise.resolve();
   #member: Member | undefined;
   #audit: Audit | undefined;
+  #gate: StartGate | undefined;
+  /** Why it ends by itself, if it does. */
+  #reason: TrellisError | undefined;
   #ready = false;
   #draining: Promise<void> | undefined;
   #lameDuck = false;
@@ -181,6 +186,14 @@ export class Host implements AsyncDisposable {
       name: `trellis ${this.id.slice(0, 8)}`,
       connected: async (connections) => {
         this.#endLeafCheck = await startLeafCheck({ ...connections, config, log });
+        this.#gate = await openStartGate({
+          ...connections,
+          lattice: latticeName(config.lattice),
+          config,
+          wallMs: () => (clock ?? systemClock).wallMs(),
+          log,
+          onRefused: (error) => this.#giveUp(error),
+        });
       },
       ahead: openAheadFile(config.stateDir, config.lattice),
       trustFile: openTrustFileIn(config.stateDir, config.lattice),
@@ -391,6 +404,13 @@ export class Host implements AsyncDisposable {
     await this.#drainWithin(STOP_NOW_MS);
   }
 
+  /** What would have refused the start has come true while it serves: it ends what it has begun, and then itself. */
+  #giveUp(error: TrellisError): void {
+    this.#options.log.fatal({ err: error }, 'the host stops serving');
+    this.#reason = error;
+    void this.drain();
+  }
+
   #drainWithin(limitMs: number): Promise<void> {
     const isShorter = limitMs < this.#deadline.leftMs;
     if (this.#draining !== undefined && isShorter) this.#lameDuck = false;
@@ -421,10 +441,11 @@ export class Host implements AsyncDisposable {
   async #end(): Promise<void> {
     this.#endLeafCheck();
     await Promise.allSettled(this.#components.served.map(({ component }) => component.stop()));
+    this.#gate?.close();
     if (this.#audit !== undefined) await within(FLUSH_MS, this.#audit.close());
     await this.#member?.close();
     this.#ended = true;
-    this.#over(undefined);
+    this.#over(this.#reason);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -52,7 +52,9 @@ export async function runHost({ config, log, readAgain, onServing }: RunOptions)
       manager.ready(`serving in lattice ${config.lattice}, components: ${config.components.length}`);
       const error = await host.closed;
       if (stopping.begun) return await stopping.ended;
-      log.fatal({ err: error ?? new TrellisError('TRELLIS_INTERNAL') }, 'the lattice is lost');
+      const reason = error ?? new TrellisError('TRELLIS_INTERNAL');
+      if (reason.code === 'TRELLIS_START_REFUSED') return reason.exitCode;
+      log.fatal({ err: reason }, 'the lattice is lost');
       return EXIT.latticeLost;
     })();
     // A start that was given up fails; how the process ends is then the signal's matter.

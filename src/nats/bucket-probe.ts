@@ -4,7 +4,7 @@ import type { LatticeName } from '../ids.ts';
 import type { LatticeConnection } from './connection.ts';
 import type { ProbeFinding } from './probe-finding.ts';
 
-const REQUEST_MS = 2_000;
+const REQUEST_MS = 1_000;
 /** JetStream is off in this account. */
 const NOT_ENABLED = new Set([10_039, 10_076]);
 

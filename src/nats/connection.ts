@@ -171,11 +171,24 @@ export class LatticeConnection implements Bus {
 
   /** What the server said about itself when it was last connected; `undefined` while disconnected. */
   get serverInfo():
-    | { readonly serverId: string; readonly serverName: string; readonly version: string; readonly jetstream: boolean }
+    | {
+        readonly serverId: string;
+        readonly serverName: string;
+        readonly version: string;
+        readonly jetstream: boolean;
+        /** True if it lets nobody in without a login. */
+        readonly wantsLogin: boolean;
+      }
     | undefined {
     const info = this.#line.client.info;
     if (info === undefined) return undefined;
-    return { serverId: info.server_id, serverName: info.server_name, version: info.version, jetstream: info.jetstream === true };
+    return {
+      serverId: info.server_id,
+      serverName: info.server_name,
+      version: info.version,
+      jetstream: info.jetstream === true,
+      wantsLogin: info.auth_required === true,
+    };
   }
 
   /** When the credentials in use expire, milliseconds since the epoch; `undefined` if never. */

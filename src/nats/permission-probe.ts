@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { TrellisError } from '../errors.ts';
 import type { ComponentId, LatticeName } from '../ids.ts';
 import type { BusSubscription } from '../wrpc/bus.ts';
 import type { LatticeConnection } from './connection.ts';
@@ -15,6 +16,8 @@ export interface ProbeOptions {
   readonly lattice: LatticeName;
   /** Components that this host serves: their subjects must be allowed. */
   readonly components?: readonly ComponentId[];
+  /** Connections to a leaf node, which says nothing of what its hub refuses. Logins as nobody count as such in any case. */
+  readonly viaLeaf?: readonly Partition[];
   /**
    * How long the probed subjects are still listened to after the first verdict, milliseconds; 0 by default. Between the servers of a
    * cluster, and through a leaf node, interest spreads later than an answer comes.
@@ -55,6 +58,8 @@ class Probing {
   readonly #subscriptions: BusSubscription[] = [];
   readonly #unwatch: (() => void)[] = [];
   #judged: ReadonlyMap<string, Probe> | undefined;
+  /** True once a connection was interrupted: what was sent may be lost, and its refusal with it. */
+  #interrupted = false;
 
   constructor(options: ProbeOptions) {
     this.#options = options;
@@ -69,7 +74,10 @@ class Probing {
 
   async run(): Promise<readonly ProbeFinding[]> {
     const probes = probesOf(this.#names);
-    for (const partition of ['ctl', 'rpc'] as const) this.#watchRefusals(partition);
+    for (const partition of ['ctl', 'rpc'] as const) {
+      this.#watchRefusals(partition);
+      this.#watchInterruptions(partition);
+    }
     for (const probe of probes) {
       // Both sides listen: the one that must not hear, and the one that would show where a message went.
       if (probe.action === 'subscribe') this.#listen(probe.partition, probe, probe.subject);
@@ -83,6 +91,7 @@ class Probing {
     const buckets = await this.#askBuckets();
     const own = await this.#tryOwn();
     await this.#flush();
+    if (this.#interrupted) throw new TrellisError('TRELLIS_NATS_DISCONNECTED');
     const isolated = this.#isolated(probes);
     const verdicts = probes.map((probe) => finding(probe, this.#verdictOf(probe, isolated)));
     this.#judged = new Map(probes.filter((_, i) => verdicts[i]!.verdict === 'isolated').map((probe) => [keyOf(probe), probe]));
@@ -112,8 +121,8 @@ class Probing {
     if (this.#isRefused(partition, probe)) return 'refused';
     if (this.#heard.has(keyOf(probe))) return 'allowed';
     if (probe.crosses) return isolated ? 'isolated' : 'allowed';
-    // Who logs in as nobody may be behind a leaf node, which says nothing of what its hub refuses.
-    return isolated && this.#options[partition].userKey === undefined ? 'unknown' : 'allowed';
+    const isSilent = this.#options[partition].userKey === undefined || this.#options.viaLeaf?.includes(partition) === true;
+    return isolated && isSilent ? 'unknown' : 'allowed';
   }
 
   #watchRefusals(partition: Partition): void {
@@ -123,6 +132,14 @@ class Probing {
       this.#options[partition].watchRefusals(subjects, (action, subject) =>
         this.#refused.add(`${partition} ${action} ${subject}`),
       ),
+    );
+  }
+
+  #watchInterruptions(partition: Partition): void {
+    this.#unwatch.push(
+      this.#options[partition].onStatus(({ type }) => {
+        this.#interrupted ||= type !== 'error' && type !== 'lame-duck';
+      }),
     );
   }
 

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { connect } from 'nats';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
@@ -8,6 +7,7 @@ import { connectPartition, type LatticeConnection } from '../../src/nats/connect
 import { probePermissions } from '../../src/nats/permission-probe.ts';
 import { describeFinding, isAsExpected, type ProbeFinding } from '../../src/nats/probe-finding.ts';
 import type { UserPermissions } from '../support/accounts.ts';
+import { leastRights } from '../support/least-rights.ts';
 import { type JwtTestServer, startJwtServer, startServer, type TestServer } from '../support/nats-server.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 import { until } from '../support/trust-lattice.ts';
@@ -48,19 +48,6 @@ const faults = (findings: readonly ProbeFinding[]): string[] =>
     .filter((finding) => !isAsExpected(finding))
     .map(({ partition, action, about }) => `${partition} ${action} ${about}`)
     .toSorted();
-
-/** The rights of a host's two users, as config/nats-server.conf has them. */
-function leastRights(): { ctl: UserPermissions; rpc: UserPermissions } {
-  const text = readFileSync('config/nats-server.conf', 'utf8').replace(/<(?:ctl|rpc)>/g, '{user}');
-  const lists = [...text.matchAll(/(?:publish|subscribe): \[([^\]]*)\]/g)].map(([, list]) =>
-    [...list!.matchAll(/"([^"]+)"/g)].map(([, subject]) => subject!),
-  );
-  const [ctlPublish, ctlSubscribe, rpcPublish, rpcSubscribe] = lists as [string[], string[], string[], string[]];
-  return {
-    ctl: { publish: ctlPublish, subscribe: ctlSubscribe },
-    rpc: { publish: rpcPublish, subscribe: rpcSubscribe },
-  };
-}
 
 let jwt: JwtTestServer;
 let plain: TestServer;

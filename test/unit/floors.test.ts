@@ -16,7 +16,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['component-set'],
   ['served-component'],
   ['member', 'state-dir', 'audit-trail'],
-  ['invocation', 'control', 'identity', 'auth'],
+  ['invocation', 'control', 'identity', 'startup', 'auth'],
   ['trust', 'nats', 'wrpc', 'wasmbus', 'component', 'provider', 'lattice', 'leaf'],
   ['config', 'telemetry'],
   ['wit'],
