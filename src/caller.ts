@@ -4,8 +4,8 @@ import { describeSubject, parseDescription, type ComponentDescription } from './
 import { askExplanations, type Explanation } from './control/explain.ts';
 import { CATALOGUE, TrellisError, type ErrorCode } from './errors.ts';
 import { componentId, functionName, instanceName, linkName } from './ids.ts';
-import type { InvocationHandle } from './invocation/outbound.ts';
-import { LinkTable } from './invocation/link-table.ts';
+import type { Invocation, InvocationEvents, InvocationHandle } from './invocation/outbound.ts';
+import { LinkTable, type SharedTarget } from './invocation/link-table.ts';
 import { createObserver } from './invocation/observer.ts';
 import { memberKey } from './identity/member-key.ts';
 import { joinLattice, type Member } from './member.ts';
@@ -57,17 +57,21 @@ export async function connectCaller(options: CallerOptions): Promise<Caller> {
     name: `trellis caller ${options.origin}`,
     ...(options.clock === undefined ? {} : { clock: options.clock }),
   });
-  return new Caller(member, options.origin);
+  const shared = options.config.links.flatMap(({ target, shared: to }) => (to === undefined ? [] : [[target, to] as const]));
+  return new Caller(member, options.origin, new Map(shared));
 }
 
 /** A member of the lattice that only calls. */
 export class Caller implements AsyncDisposable {
   readonly member: Member;
   readonly #origin: ReturnType<typeof componentId>;
+  /** Components of other lattices, by the ids of their imports. */
+  readonly #shared: ReadonlyMap<string, SharedTarget>;
 
-  constructor(member: Member, origin: string) {
+  constructor(member: Member, origin: string, shared: ReadonlyMap<string, SharedTarget>) {
     this.member = member;
     this.#origin = componentId(origin);
+    this.#shared = shared;
   }
 
   /** Resolves to the result's bytes. @throws TRELLIS_INVOKE_*, TRELLIS_PATH_*, TRELLIS_ID_INVALID */
@@ -82,27 +86,30 @@ export class Caller implements AsyncDisposable {
             : { remedy: `Ask the host which check refused it: trellis explain ${asArgument(correlation)}` }),
           details: { target: request.target, instance: request.instance, func: request.func, detail, correlation },
         });
-      const handle = this.member.invoker.invoke(
-        {
-          origin: this.#origin,
-          link: linkName(request.link ?? 'default'),
-          target: componentId(request.target),
-          instance: instanceName(request.instance),
-          func: functionName(request.func),
-          params: request.params,
-          timeoutMs: request.timeoutMs,
-          depth: 0,
-          asyncResult: onPath !== undefined,
-          pendingParams: request.pendingParams === true,
-          ...(request.traceparent === undefined ? {} : { traceparent: request.traceparent }),
-        },
-        {
-          done: resolve,
-          fail: (code, detail, correlation) => reject(error(code, detail, correlation)),
-          ...(onCut === undefined ? {} : { cut: (code: ErrorCode, detail: string) => onCut(error(code, detail)) }),
-          ...(onPath === undefined ? {} : { path: onPath }),
-        },
-      );
+      const invocation: Invocation = {
+        origin: this.#origin,
+        link: linkName(request.link ?? 'default'),
+        target: componentId(request.target),
+        instance: instanceName(request.instance),
+        func: functionName(request.func),
+        params: request.params,
+        timeoutMs: request.timeoutMs,
+        depth: 0,
+        asyncResult: onPath !== undefined,
+        pendingParams: request.pendingParams === true,
+        ...(request.traceparent === undefined ? {} : { traceparent: request.traceparent }),
+      };
+      const events: InvocationEvents = {
+        done: resolve,
+        fail: (code, detail, correlation) => reject(error(code, detail, correlation)),
+        ...(onCut === undefined ? {} : { cut: (code: ErrorCode, detail: string) => onCut(error(code, detail)) }),
+        ...(onPath === undefined ? {} : { path: onPath }),
+      };
+      const shared = this.#shared.get(request.target);
+      const handle =
+        shared === undefined
+          ? this.member.invoker.invoke(invocation, events)
+          : this.member.shared.invoke(shared, invocation, events);
       request.onHandle?.(handle);
     });
   }

@@ -59,27 +59,33 @@ interface Message {
  */
 export class ForeignGates {
   readonly #options: ForeignGatesOptions;
-  readonly #gates = new Map<string, ForeignGate>();
+  /** By lattice and issuer. One that nothing is shared with any more stays: its memory of used ids must outlast their tokens. */
+  readonly #judges = new Map<string, { readonly rules: ForeignRules; readonly gate: ForeignGate }>();
   readonly #strangers: FailureBudget;
 
   constructor(options: ForeignGatesOptions) {
     this.#options = options;
     this.#strangers = new FailureBudget(options.time, FOREIGN_FAILURES_PER_SECOND, FOREIGN_FAILURES_PER_SECOND);
-    const bySigner = Map.groupBy(
-      options.shares.flatMap((share) => share.issuers.map((issuer) => ({ share, issuer }))),
-      ({ share, issuer }) => keyOf(share.lattice, issuer),
-    );
-    for (const [key, entries] of bySigner) {
-      const { share, issuer } = entries[0]!;
-      const shares = entries.map((entry) => entry.share);
-      this.#gates.set(key, this.#gateOf(share.lattice, issuer, shares));
+    this.takeShares(options.shares);
+  }
+
+  /** From now on these are shared, and no others. What runs goes on. */
+  takeShares(shares: readonly ForeignShare[]): void {
+    for (const { rules } of this.#judges.values()) rules.shares = [];
+    for (const share of shares) {
+      for (const issuer of share.issuers) {
+        const key = keyOf(share.lattice, issuer);
+        const judge = this.#judges.get(key) ?? this.#judgeOf(share.lattice, issuer);
+        judge.rules.shares = [...judge.rules.shares, share];
+        this.#judges.set(key, judge);
+      }
     }
   }
 
   /** The gate for a call from another account; `undefined` for a call of this one. */
   gateFor(message: Message): ForeignGate | undefined {
     if (!crossesAccounts(message.reply)) return undefined;
-    if (this.#gates.size === 0 && this.#options.bindsLogically) return undefined;
+    if (this.#judges.size === 0 && this.#options.bindsLogically) return undefined;
     const shown = message.header(HEADER.delegation);
     if (shown === undefined) return this.#refusing(undefined, 'shows no delegation');
     // Of a provider's and its host's, the host's says whose they are.
@@ -88,17 +94,18 @@ export class ForeignGates {
     if (claims === undefined) return this.#refusing(undefined, 'shows a delegation that cannot be read');
     const { lat, iss } = claims;
     return (
-      this.#gates.get(keyOf(lat, iss)) ?? this.#refusing(lat, `lattice ${quote(lat)} under ${quote(iss)} is not in trust.foreign`)
+      this.#judges.get(keyOf(lat, iss))?.gate ??
+      this.#refusing(lat, `lattice ${quote(lat)} under ${quote(iss)} is not in trust.foreign`)
     );
   }
 
-  #gateOf(lattice: string, issuer: string, shares: readonly ForeignShare[]): ForeignGate {
+  #judgeOf(lattice: string, issuer: string): { readonly rules: ForeignRules; readonly gate: ForeignGate } {
     const { trust, time, fence, clock, skewMs, own } = this.#options;
     const veto = (subject: string, kid: string, mintedMs: number): Denial | undefined => trust.vetoes(subject, kid, mintedMs);
     const state = new TrustState({ lattice, issuers: [issuer], time, skewMs, maxDelegations: MAX_FOREIGN_DELEGATIONS, veto });
     const passFor = (): undefined => undefined;
     const introductions = new Introductions({ state, own, passes: { passFor }, clock });
-    const rules = new ForeignRules(lattice, shares, () => time.nowMs());
+    const rules = new ForeignRules(lattice, [], () => time.nowMs());
     const verifier = createRequestVerifier({
       lattice: this.#options.lattice,
       signers: state,
@@ -112,7 +119,7 @@ export class ForeignGates {
       fence,
       budget: new FailureBudget(time, FOREIGN_FAILURES_PER_SECOND, FOREIGN_FAILURES_PER_SECOND),
     });
-    return {
+    const gate: ForeignGate = {
       ...this.#common(lattice),
       refusals: new FailureBudget(time, FOREIGN_FAILURES_PER_SECOND, FOREIGN_FAILURES_PER_SECOND),
       check({ token, sourceId, linkName }, message, { target, instance, func }) {
@@ -130,6 +137,7 @@ export class ForeignGates {
         return verdict.ok ? { ok: true, runnable: verdict.invocation } : verdict;
       },
     };
+    return { rules, gate };
   }
 
   /** Strangers are refused alike, whatever they bring. */

@@ -31,13 +31,14 @@ interface Called {
 /** What one lattice, under one of its issuers, may call here. Answers what the verifier asks of links. */
 export class ForeignRules implements LinkTable {
   readonly #lattice: string;
-  readonly #shares: readonly ForeignShare[];
+  /** What is shared now; may be replaced at any time. */
+  shares: readonly ForeignShare[];
   readonly #nowMs: () => number;
 
   /** @param nowMs the time that shares end by, milliseconds since the Unix epoch */
   constructor(lattice: string, shares: readonly ForeignShare[], nowMs: () => number) {
     this.#lattice = lattice;
-    this.#shares = shares;
+    this.shares = shares;
     this.#nowMs = nowMs;
   }
 
@@ -67,7 +68,7 @@ export class ForeignRules implements LinkTable {
 
   #of(target: string, instance: string, func: string): readonly ForeignShare[] {
     const name = withoutVersion(instance);
-    return this.#shares.filter(
+    return this.shares.filter(
       (share) =>
         share.target === target && share.interface === name && (share.functions.length === 0 || share.functions.includes(func)),
     );

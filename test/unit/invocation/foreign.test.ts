@@ -142,6 +142,27 @@ describe('calls through the import of another account', () => {
     expect(check(gateOf(gates([SHARE], true), undefined))).toBe('TRELLIS_VERIFY_FOREIGN');
   });
 
+  it('meet what is shared now, by a gate that goes on remembering', () => {
+    const table = gates([SHARE]);
+    const before = gateOf(table, mint(issuer, 'other'));
+    table.takeShares([]);
+    expect(gateOf(table, mint(issuer, 'other'))).toBe(before);
+    expect(check(before)).toBe('TRELLIS_VERIFY_FOREIGN');
+    const next = SigningKey.generate('cluster');
+    table.takeShares([
+      { ...SHARE, issuers: [issuer.publicKey, next.publicKey] },
+      { ...SHARE, lattice: 'third' },
+    ]);
+    expect(gateOf(table, mint(issuer, 'other'))).toBe(before);
+    for (const [key, lattice] of [
+      [issuer, 'other'],
+      [next, 'other'],
+      [issuer, 'third'],
+    ] as const)
+      expect(check(gateOf(table, mint(key, lattice)))).toBe('TRELLIS_VERIFY_UNSIGNED');
+    expect(check(gateOf(table, mint(next, 'third')))).toBe('TRELLIS_VERIFY_FOREIGN');
+  });
+
   it('are refused without an exception, whatever stands where the delegation should be', () => {
     const table = gates([SHARE]);
     const genuine = mint(issuer, 'other');
