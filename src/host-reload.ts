@@ -4,6 +4,7 @@ import type { HostConfig } from './config/schema.ts';
 import { TrellisError } from './errors.ts';
 import { LinkTable, type Link } from './invocation/link-table.ts';
 import type { ServeOptions } from './served-component.ts';
+import type { Logger } from './telemetry/log.ts';
 import { scopeTest } from './trust/scope.ts';
 
 /** What came of a reload: what changed, or every error, and then nothing did. */
@@ -50,6 +51,7 @@ export async function reloadHost({ before, next, serving, components }: ReloadOp
     log.warn({ component }, 'the delegation of this host does not name a component: its answers will not be believed');
   for (const { source, target, interface: wit } of plan.applied.includes('trust.unsigned') ? config.trust.unsigned : [])
     log.warn({ source, target, interface: wit }, 'this pair may stay UNSIGNED: whoever can publish may call or answer as it');
+  if (plan.applied.includes('trust.foreign')) sayShares(config.trust.foreign, log);
   const concernsEnding = ({ source, target }: { source: string; target: string }): boolean =>
     ending.includes(source) || ending.includes(target);
   links.replace(newLinks, before.links.filter(concernsEnding));
@@ -63,6 +65,12 @@ export async function reloadHost({ before, next, serving, components }: ReloadOp
     await member.delegation.renew();
   }
   return { ...plan, added: change.added, changed: change.changed, removed: change.removed };
+}
+
+/** Who may call from other lattices: said at every start, and when it changes. */
+export function sayShares(shares: HostConfig['trust']['foreign'], log: Logger): void {
+  for (const { lattice, origins, target, interface: wit, functions, until } of shares)
+    log.info({ lattice, origins, target, interface: wit, functions, until }, 'shared with another lattice');
 }
 
 /** Configured issuers are where a newcomer begins: once the lattice has rotated them, they mean nothing to a host that runs. */

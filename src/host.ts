@@ -16,7 +16,7 @@ import { LinkTable } from './invocation/link-table.ts';
 import { latticeName } from './ids.ts';
 import { joinLattice, type Member } from './member.ts';
 import { ComponentSet, toDrain } from './component-set.ts';
-import { reloadHost, type ReloadOutcome } from './host-reload.ts';
+import { reloadHost, type ReloadOutcome, sayShares } from './host-reload.ts';
 import type { ServeOptions } from './served-component.ts';
 import { createObserver } from './invocation/observer.ts';
 import { Health } from './telemetry/health.ts';
@@ -251,8 +251,7 @@ export class Host implements AsyncDisposable {
     for (const { source, target, interface: wit } of config.trust.unsigned)
       log.warn({ source, target, interface: wit }, 'this pair may stay UNSIGNED: whoever can publish may call or answer as it');
 
-    for (const { lattice, origins, target, interface: wit, functions, until } of config.trust.foreign)
-      log.info({ lattice, origins, target, interface: wit, functions, until }, 'shared with another lattice');
+    sayShares(config.trust.foreign, log);
 
     const serving: ServeOptions = {
       config,

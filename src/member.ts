@@ -266,6 +266,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
       unlinkedOrigins.clear();
       for (const origin of next.unlinkedOrigins) unlinkedOrigins.add(origin);
       unsigned.replace(next.unsigned);
+      foreign.takeShares(next.foreign);
     },
     wants: (next) => void (scope = next),
     async close() {

@@ -22,6 +22,7 @@ export const RELOADABLE: readonly string[] = [
   'links',
   'log.level',
   'trust.clusterIssuers',
+  'trust.foreign',
   'trust.unlinkedOrigins',
   'trust.unsigned',
 ];

@@ -6,7 +6,7 @@ import type { SharedTarget } from '../../src/invocation/link-table.ts';
 import { signRevocation } from '../../src/trust/revocation.ts';
 import { BYTES, callShared, failing, importAs, share, type SharedTestCall } from '../support/sharing.ts';
 import { startTenantServer, type Tenant } from '../support/tenants.ts';
-import { acrossReconnect, callTiny, TINY, type TrustHost, until } from '../support/trust-lattice.ts';
+import { acrossReconnect, callTiny, startTrustHost, TINY, type TrustHost, until } from '../support/trust-lattice.ts';
 
 const PARAMS = Uint8Array.of(3, 1, 2, 3);
 const SUBJECT = `default.tiny.wrpc.0.0.1.${BYTES}.echo-bytes`;
@@ -106,8 +106,9 @@ describe('what verification lets through, where NATS lets everybody call everyth
       // C may call something, and not tiny.
       share1({ lattice: c.lattice, issuers: [c.issuer.publicKey], origins: ['caller'], target: 'partly' }),
     ] as NonNullable<HostConfigInput['trust']>['foreign'];
+    const config = a.config({ components: ['tiny', 'private', 'partly', 'ended'].map(component), trust: { foreign: foreign! } });
     const [host, hostB, hostTwin] = await Promise.all([
-      a.host({ components: ['tiny', 'private', 'partly', 'ended'].map(component), trust: { foreign: foreign! } }),
+      startTrustHost(config),
       b.host({ components: [TINY] }),
       twin.host({ components: [TINY], trust: { foreign: [share1(ofB)] as NonNullable<typeof foreign> } }),
     ]);
@@ -116,7 +117,7 @@ describe('what verification lets through, where NATS lets everybody call everyth
       a: await tenants.login(a.rpc.addUser('insider')),
       b: await tenants.login(b.rpc.addUser('insider')),
     };
-    return { tenants, ...tenants.made, host, hostB, hostTwin, callerB, strangerB, callerC, insiders };
+    return { tenants, ...tenants.made, config, host, hostB, hostTwin, callerB, strangerB, callerC, insiders };
   }
 
   let lab: Awaited<ReturnType<typeof startWide>>;
@@ -297,6 +298,20 @@ describe('what verification lets through, where NATS lets everybody call everyth
     ).rejects.toEqual(failing('TRELLIS_INVOKE_DENIED'));
     const both = [lab.a.issuer.publicKey, lab.twin.issuer.publicKey];
     expect([...(await call(lab.callerB, { target: { ...wrong, issuers: both } }))]).toEqual([...PARAMS]);
+  });
+
+  it('TEN-19 changes while the host runs, and an id that was used stays used', async () => {
+    const { host, callerB, insiders, config } = lab;
+    const local = `default.a-tiny.wrpc.0.0.1.${BYTES}.echo-bytes`;
+    const [used] = await tapped(insiders.b, 'default.a-tiny.>', () => call(callerB));
+    const without = { ...config, trust: { ...config.trust, foreign: [] } };
+    expect(await host.host.reload(without)).toMatchObject({ applied: ['trust.foreign'], needsRestart: [] });
+    await refused('TRELLIS_VERIFY_FOREIGN', () => call(callerB));
+    expect(await host.host.reload(config)).toMatchObject({ applied: ['trust.foreign'] });
+    expect([...(await call(callerB))]).toEqual([...PARAMS]);
+    const from = host.logged.length;
+    expect(await resend(insiders.b, local, used!)).toBe('401');
+    expect(deniedBy(host, from)).toEqual(['TRELLIS_VERIFY_REPLAYED']);
   });
 
   it('TEN-18 is nobody whose delegation the called lattice has revoked, while its own lattice knows nothing of it', async () => {
