@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { registerAccept } from '../auth/accept.ts';
+import { registerCa } from '../auth/ca.ts';
 import { registerCheck } from '../auth/check.ts';
 import { registerComponent } from '../auth/component.ts';
 import { registerExport } from '../auth/export.ts';
@@ -44,4 +45,5 @@ export function register(program: Command): void {
   registerExport(auth);
   registerProvision(auth);
   registerCheck(auth);
+  registerCa(auth);
 }
