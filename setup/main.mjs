@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { check } from './check.mjs';
 import { handOver } from './hand-over.mjs';
-import { makeImage } from './image.mjs';
+import { install, makeImage } from './install.mjs';
 import { describe } from './setup-error.mjs';
 import { setUp } from './set-up.mjs';
 import { DIST, MODULES, ROOT } from './tree.mjs';
@@ -37,6 +37,7 @@ const COMMANDS = {
       handOver(node, [join(MODULES, '@stryker-mutator/core/bin/stryker.js'), 'run', 'test/mutation/stryker.config.mjs', ...args]),
   },
   check: { quiet: true, withNatsServer: false, run: check },
+  install: { quiet: false, withNatsServer: false, run: (_node, [folder]) => install(folder) },
   // For the Dockerfile.
   image: { quiet: false, withNatsServer: false, run: (_node, [folder, ...configs]) => makeImage(folder, configs) },
 };

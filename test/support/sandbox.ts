@@ -367,7 +367,7 @@ export class RunningSandbox {
 }
 
 /** The process that `pid` waits for, once that is the unshare that makes the last namespaces; before, it has other children. */
-function childOf(pid: number): number | undefined {
+export function childOf(pid: number): number | undefined {
   try {
     if (!readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('\0--kill-child')) return undefined;
   } catch {
