@@ -189,7 +189,8 @@ class Probing {
       await nextTurn();
       const verdict = (action: ProbeFinding['action']): ProbeFinding['verdict'] =>
         refused.has(action) ? 'refused' : arrived || refused.size > 0 ? 'allowed' : 'unknown';
-      for (const action of ['publish', 'subscribe'] as const) {
+      // Callers write into inboxes. On ctl a user only replies to who asked, for which it has the right without naming any.
+      for (const action of partition === 'rpc' ? (['publish', 'subscribe'] as const) : (['subscribe'] as const)) {
         found.push({
           partition,
           action,

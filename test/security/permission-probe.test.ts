@@ -2,6 +2,7 @@ import { connect } from 'nats';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { fillTemplate, OWN_KEY } from '../../src/auth/permission-templates.ts';
 import { componentId, latticeName } from '../../src/ids.ts';
 import { connectPartition, type LatticeConnection } from '../../src/nats/connection.ts';
 import { probePermissions } from '../../src/nats/permission-probe.ts';
@@ -9,6 +10,7 @@ import { describeFinding, isAsExpected, type ProbeFinding } from '../../src/nats
 import type { UserPermissions } from '../support/accounts.ts';
 import { leastRights } from '../support/least-rights.ts';
 import { type JwtTestServer, startJwtServer, startServer, type TestServer } from '../support/nats-server.ts';
+import { asUserPermissions } from '../support/permitted-users.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 import { until } from '../support/trust-lattice.ts';
 
@@ -151,6 +153,15 @@ describe('the probe of permissions', () => {
       'rpc subscribe calls of another tenant',
     ]);
     expect(found.find(({ about, action }) => about === 'commands to hosts' && action === 'publish')?.verdict).toBe('isolated');
+  });
+
+  it('START-07 finds nothing to complain of with the rights that trellis auth gives a host', async () => {
+    const rightsOf = (name: string): UserPermissions => {
+      const allowed = asUserPermissions(fillTemplate(name, { lattice }));
+      return { ...allowed, subscribe: allowed.subscribe!.map((subject) => subject.replace(OWN_KEY, '{user}')) };
+    };
+    await using both = await pair(user('ctl', rightsOf('host-ctl')), user('rpc', rightsOf('host-rpc')));
+    expect(faults(await probePermissions({ ...both, lattice, components: [componentId('hello')] }))).toEqual([]);
   });
 
   it('takes two servers for a partition, and says what nobody’s login cannot tell', async () => {
