@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sampleFile } from '../../src/development.ts';
 import { SHARED_HEADER_BYTES } from '../../src/invocation/foreign/one-message.ts';
-import { callShared, failing, share, type SharedTestCall } from '../support/sharing.ts';
-import { startTenantServer } from '../support/tenants.ts';
-import type { TrustHost } from '../support/trust-lattice.ts';
+import { freePort } from '../support/leaf.ts';
+import { startServer, type TestServer } from '../support/nats-server.ts';
+import { BYTES, callShared, failing, share, type SharedTestCall } from '../support/sharing.ts';
+import { startTenantServer, type Tenant } from '../support/tenants.ts';
+import { startTrustCaller, TINY, type TrustHost, until } from '../support/trust-lattice.ts';
 
 const GREETING = 'trellis-samples:hello/greeting@0.1.0';
 const VALUES = 'trellis-samples:echo/values@0.1.0';
@@ -139,5 +141,50 @@ describe('a component of another account', () => {
     await expect(call('once', Uint8Array.of(1, 7))).rejects.toEqual(failing('TRELLIS_INVOKE_FAILED', /unavailable/));
     expect(runsOf(lab.hostA, 'once')).toBe(0);
     expect(lab.hostA.logged.filter(({ code }) => code === 'TRELLIS_SHARED_FORM').at(-1)).toMatchObject({ component: 'once' });
+  });
+});
+
+describe('a shared component, and its callers, behind leaf nodes', () => {
+  it('is called through both: the mark of another account and the one answer pass', async () => {
+    const port = await freePort();
+    const tenants = await startTenantServer((_, tenant) => {
+      const [a, b] = [tenant('a', 'one'), tenant('b', 'two')];
+      share(a, b, 'tiny', BYTES);
+      return { a, b };
+    }, `leafnodes { host: 127.0.0.1, port: ${port} }\n`);
+    const { a, b } = tenants.made;
+    const sidecars: TestServer[] = [];
+    /** What is anonymous there is a user of a leaf node at the hub; only calls go through it. */
+    const through = async (tenant: Tenant): Promise<{ servers: string[]; inboxPrefix: string }> => {
+      const { lattice } = tenant;
+      const user = tenant.rpc.addUser('leaf', {
+        publish: [`${lattice}.*.wrpc.>`, `_INBOX_RPC.${lattice}.>`, '_R_.>'],
+        subscribe: [`${lattice}.*.wrpc.>`, `_INBOX_RPC.${lattice}.{user}.>`],
+      });
+      const remote = `{ url: "nats://127.0.0.1:${port}", credentials: "${user.credsFile}" }`;
+      const sidecar = await startServer({ configText: `leafnodes { remotes: [ ${remote} ] }\n` });
+      sidecars.push(sidecar);
+      return { servers: [sidecar.url], inboxPrefix: `_INBOX_RPC.${lattice}.${user.publicKey}` };
+    };
+    const [rpcA, rpcB] = [await through(a), await through(b)];
+    const foreign = { lattice: b.lattice, issuers: [b.issuer.publicKey], origins: ['caller'] };
+    const host = await a.host({
+      rpc: rpcA,
+      components: [TINY],
+      trust: { foreign: [{ ...foreign, target: 'tiny', interface: 'trellis-samples:echo/bytes' }] },
+    });
+    const caller = await startTrustCaller(b.config({ rpc: rpcB }));
+    const target = { lattice: a.lattice, component: 'tiny', issuers: [a.issuer.publicKey] };
+    await until(() =>
+      callShared({ caller, target, timeoutMs: 1_000 }).then(
+        () => true,
+        () => false,
+      ),
+    );
+    for (let n = 0; n < 20; n++) expect([...(await callShared({ caller, target }))]).toEqual([3, 1, 2, 3]);
+    expect(host.logged.filter(({ msg }) => msg === 'invocation denied')).toEqual([]);
+    await Promise.all([caller[Symbol.asyncDispose](), host.stop()]);
+    await Promise.all(sidecars.map((sidecar) => sidecar[Symbol.asyncDispose]()));
+    await tenants[Symbol.asyncDispose]();
   });
 });

@@ -96,15 +96,17 @@ export interface TenantServer extends AsyncDisposable {
 /**
  * Starts a server in operator mode. `accounts` makes what it shall know: what is added later needs a reload.
  * @param accounts gets the operator and makes tenants by name and lattice; names may repeat no other
+ * @param moreConfig more configuration of the server, such as a port for leaf nodes
  */
 export async function startTenantServer<T>(
   accounts: (operator: TestOperator, tenant: (name: string, lattice: string) => Tenant) => T,
+  moreConfig = '',
 ): Promise<TenantServer & { readonly made: T }> {
   const dir = mkdtempSync(join(tmpdir(), 'trellis-tenants-'));
   const operator = new TestOperator(dir);
   let url = '';
   const made = accounts(operator, (name, lattice) => new Tenant(name, lattice, operator, dir, () => url));
-  const server: TestServer = await startServer({ jetstream: true, configText: operator.configText() });
+  const server: TestServer = await startServer({ jetstream: true, configText: operator.configText() + moreConfig });
   url = server.url;
   const connections: NatsConnection[] = [];
   return {
@@ -124,7 +126,7 @@ export async function startTenantServer<T>(
       connections.push(connection);
       return connection;
     },
-    reload: () => server.reload(operator.configText()),
+    reload: () => server.reload(operator.configText() + moreConfig),
     async [Symbol.asyncDispose]() {
       await Promise.allSettled(connections.map((connection) => connection.close()));
       await server[Symbol.asyncDispose]();
