@@ -1,7 +1,7 @@
 import { TrellisError } from '../errors.ts';
 import { componentId, isToken, quote } from '../ids.ts';
 import type { Partition } from '../nats/partition.ts';
-import { SigningKey } from '../trust/nkey.ts';
+import { publicKeyKind, SigningKey } from '../trust/nkey.ts';
 import { userClaims } from './claims.ts';
 import type { UserClaims } from './claims-shape.ts';
 import { type Role, roleName, scopedKeyOf, withRoles } from './roles.ts';
@@ -66,7 +66,7 @@ export function userName(member: string, kind: MemberKind, partition: Partition)
  * Makes the users of a member, each with a key and a creds file of its own. What is narrower than its kind gets a scoped key of
  * its own. Must run inside {@link AuthStore.change}.
  *
- * @throws TRELLIS_AUTH_UNKNOWN, TRELLIS_AUTH_EXISTS, TRELLIS_ID_INVALID, TRELLIS_USAGE, TRELLIS_AUTH_KEY_MISSING
+ * @throws TRELLIS_AUTH_UNKNOWN, TRELLIS_AUTH_EXISTS, TRELLIS_ID_INVALID, TRELLIS_USAGE, TRELLIS_KEY_INVALID, TRELLIS_AUTH_KEY_MISSING
  */
 export function addMember(store: AuthStore, options: NewMember): AddedMember {
   const { kind, name, nowMs } = options;
@@ -146,6 +146,11 @@ function rolesOf(tenant: Tenant, { kind, name, components, calls, leaf, xkey }: 
       ];
     }
     case 'provider': {
+      if (xkey !== undefined && publicKeyKind(xkey) !== 'curve') {
+        throw new TrellisError('TRELLIS_KEY_INVALID', {
+          message: 'The key of a provider for sealed secrets is a public curve key (56 characters, beginning with X)',
+        });
+      }
       const linked = { provider: componentId(name), ...values, ...(xkey === undefined ? {} : { xkey }) };
       const extensions = xkey === undefined ? [] : ['sealed-links'];
       return [{ template: 'provider', partition: 'rpc', member: name, values: linked, extensions }];

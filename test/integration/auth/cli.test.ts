@@ -154,6 +154,7 @@ describe('trellis auth', () => {
     ['an unknown extension', ['tenant', 'add', 'x', '--lattice', 'x', '--with', 'everything'], 'TRELLIS_PERMISSION_VALUE'],
     ['a value that is no pair', ['tenant', 'add', 'x', '--lattice', 'x', '--value', 'domain'], 'TRELLIS_USAGE'],
     ['calls of an issuer', ['user', 'add', 'x', '--kind', 'issuer', '--tenant', 'acme', '--calls', 'a'], 'TRELLIS_USAGE'],
+    ['a seed for a public key', ['provider', 'add', 'x', '--tenant', 'acme', '--xkey', 'SXAB'], 'TRELLIS_KEY_INVALID'],
     ['a host without a tenant', ['host', 'add', 'x'], 'TRELLIS_USAGE'],
   ])('refuses %s, and makes nothing', async (_, args, code) => {
     const before = readdirSync(store, { recursive: true }).length;
