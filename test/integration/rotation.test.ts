@@ -1,11 +1,14 @@
 import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ConnectionEvent } from '../../src/nats/connection-events.ts';
 import { connectPartition, type LatticeConnection } from '../../src/nats/connection.ts';
 import { Alarms } from '../../src/telemetry/alarms.ts';
 import { silentLogger } from '../../src/telemetry/log.ts';
+import { createCertificateAuthority } from '../support/certificates.ts';
 import { type JwtTestServer, startJwtServer, startServer } from '../support/nats-server.ts';
 import { replaceFile } from '../support/rotating-files.ts';
 import { until } from '../support/trust-lattice.ts';
@@ -44,6 +47,13 @@ async function open(text: string, more: Options = {}) {
   const moves = (): number => events.filter(({ type }) => type === 'moved').length;
   const standing = (): string[] => alarms.list().map((alarm) => alarm.code.replace('TRELLIS_ALARM_', ''));
   return { connection, credsFile, events, moves, alarms, standing, [Symbol.asyncDispose]: () => connection.close() };
+}
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+function heapBytes(): number {
+  collect();
+  return process.memoryUsage().heapUsed;
 }
 
 const newUser = (allowed = {}): string => readFileSync(jwt.rpc.addUser('user', allowed).credsFile, 'utf8');
@@ -296,13 +306,15 @@ describe('a connection whose server goes', () => {
       configText: `server_name: two\ncluster { name: c, listen: "127.0.0.1:-1", routes: ["nats://127.0.0.1:${route}"] }\n`,
     });
     await until(() => /Route connection created/.test(second.log()));
-    return { first, second };
+    const end = async (): Promise<void> => {
+      for (const each of [first, second]) await each[Symbol.asyncDispose]();
+    };
+    return { first, second, [Symbol.asyncDispose]: end };
   }
 
   it('NAT-15 lame duck: moves to another configured server early, and loses nothing', async () => {
-    const { first, second } = await cluster();
-    await using _first = first;
-    await using _second = second;
+    await using both = await cluster();
+    const { first, second } = both;
     /** The client takes the servers in any order. */
     const openOnFirst = async (): ReturnType<typeof open> => {
       for (;;) {
@@ -327,4 +339,145 @@ describe('a connection whose server goes', () => {
     expect([...answered.values()].filter((times) => times !== 1)).toEqual([]);
     expect(moving.flatMap(({ events }) => events.filter(({ type }) => type === 'disconnected'))).toEqual([]);
   }, 30_000);
+
+  it('takes new credentials that came while it was away, on a line of its own', async () => {
+    await using own = await startJwtServer();
+    await using test = await open(readFileSync(own.rpc.addUser('before').credsFile, 'utf8'), { servers: [own.url] });
+    let heard = 0;
+    test.connection.subscribe('again', {}, () => heard++);
+    await test.connection.flush();
+    await own.server.kill();
+    await until(() => test.connection.state === 'disconnected');
+    const next = own.rpc.addUser('next');
+    replaceFile(test.credsFile, readFileSync(next.credsFile, 'utf8'));
+    await until(() => test.standing().includes('ROTATION_FAILED'));
+    await own.server.restart();
+    await until(() => test.connection.userKey === next.publicKey && test.connection.state === 'connected');
+    await until(() => test.standing().length === 0);
+    expect(test.connection.inboxPrefix).toContain(next.publicKey);
+    test.connection.publish('again', bytes('x'));
+    await test.connection.flush();
+    await until(() => heard === 1);
+  }, 20_000);
+});
+
+describe('a move', () => {
+  it('is one for all who ask for it before it begins, and none once the connection is closed', async () => {
+    const test = await open(newUser());
+    await Promise.all(Array.from({ length: 5 }, (_, i) => test.connection.rotate(`${i}`)));
+    expect(test.moves()).toBeLessThanOrEqual(2);
+    const moving = test.connection.rotate('last');
+    await test.connection.close();
+    await expect(moving).rejects.toThrow();
+    await expect(test.connection.rotate('later')).rejects.toMatchObject({ code: 'TRELLIS_NATS_CLOSED' });
+    expect(await test.connection.closed).toBeUndefined();
+  });
+
+  it('answers what came in before it on the login that may: a reply right is of one login alone', async () => {
+    const replying = { publish: ['nothing'], subscribe: ['ask', '_INBOX_CTL.>'], responses: { max: 1, ttlMs: 60_000 } };
+    await using server = await open(newUser(replying));
+    await using client = await open(newUser());
+    server.connection.subscribe('ask', { queue: 'q' }, ({ line, reply }) => {
+      const holder = { onLineEnding: (): void => {} };
+      line.hold(holder);
+      setTimeout(() => {
+        line.publish(reply, bytes('answer'));
+        line.release(holder);
+      }, 300);
+    });
+    await server.connection.flush();
+    const answers = Array.from({ length: 10 }, () => client.connection.request('ask', bytes('?'), { timeoutMs: 3_000 }));
+    await client.connection.flush();
+    await server.connection.rotate('while it answers');
+    for (const { payload } of await Promise.all(answers)) expect(Buffer.from(payload).toString()).toBe('answer');
+    expect(server.standing()).toEqual([]);
+  });
+
+  it('waits for what began before, for so long and no longer', async () => {
+    await using test = await open(newUser(), { retireTimeoutMs: 300 });
+    const { line } = test.connection;
+    let ending = 0;
+    line.hold({ onLineEnding: () => ending++ });
+    await test.connection.rotate('by hand');
+    expect([ending, test.connection.line === line]).toEqual([0, false]);
+    line.publish('still.there', bytes('x'));
+    await sleep(200);
+    expect(ending).toBe(0);
+    await until(() => ending === 1, 1_000);
+    // Nobody releases the line: it is closed all the same, and is then no closed connection but an interrupted one.
+    await until(() => {
+      try {
+        line.publish('still.there', bytes('x'));
+        return false;
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'TRELLIS_NATS_DISCONNECTED' });
+        return true;
+      }
+    }, 3_000);
+    await test.connection.flush();
+  });
+
+  it('leaves nothing behind, a hundred times', async () => {
+    await using test = await open(newUser());
+    let heard = 0;
+    for (let n = 0; n < 20; n++) test.connection.subscribe(`leak.${n}`, {}, () => heard++);
+    const { connection } = test;
+    const sockets = (): number => process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length;
+    const round = async (): Promise<void> => {
+      await connection.rotate('again');
+      await connection.request('nobody', bytes('x'), { timeoutMs: 1_000 }).catch(() => undefined);
+    };
+    for (let n = 0; n < 10; n++) await round();
+    await sleep(50);
+    const [before, heapBefore] = [sockets(), heapBytes()];
+    for (let n = 0; n < 100; n++) await round();
+    await until(() => sockets() === before);
+    expect((heapBytes() - heapBefore) / 1e6).toBeLessThan(2);
+    connection.publish('leak.7', bytes('x'));
+    await connection.flush();
+    await until(() => heard > 0);
+    expect([heard, test.moves(), connection.stats.reconnects]).toEqual([1, 110, 0]);
+  }, 30_000);
+});
+
+describe('certificates', () => {
+  it('that are replaced are moved to, when they fit together', async () => {
+    const dir = jwt.server.dir;
+    const ca = createCertificateAuthority();
+    const write = (name: string, text: string): string => {
+      const file = join(dir, name);
+      replaceFile(file, text);
+      return file;
+    };
+    const own = ca.issue('localhost', { dnsNames: ['localhost'] });
+    const [first, second] = [ca.issue('first', { dnsNames: ['first'] }), ca.issue('second', { dnsNames: ['second'] })];
+    const tls = {
+      caFile: write('rotating-ca.pem', ca.certPem),
+      certFile: write('rotating.pem', first.certPem),
+      keyFile: write('rotating-key.pem', first.keyPem),
+    };
+    const files = {
+      ca: write('server-ca.pem', ca.certPem),
+      cert: write('own.pem', own.certPem),
+      key: write('own-key.pem', own.keyPem),
+    };
+    await using server = await startServer({
+      configText: `tls { cert_file: "${files.cert}", key_file: "${files.key}", ca_file: "${files.ca}", verify: true }\n`,
+    });
+    await using test = await open('', { credsFile: undefined, servers: [`tls://localhost:${server.port}`], tls });
+    write('rotating.pem', second.certPem);
+    await until(() => test.standing().includes('CREDENTIALS_KEPT'));
+    expect(test.alarms.list()[0]?.detail).toMatch(/does not fit tls.keyFile/);
+    write('rotating-key.pem', second.keyPem);
+    await until(() => test.moves() === 1 && test.standing().length === 0);
+    write('rotating-ca.pem', `${ca.certPem}${createCertificateAuthority('the next').certPem}`);
+    await until(() => test.moves() === 2);
+    write('rotating-ca.pem', '-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n');
+    await until(() => test.standing().includes('CREDENTIALS_KEPT'));
+    // An interruption meanwhile reads no file again.
+    await server.restart();
+    await until(() => test.connection.stats.reconnects === 1);
+    await test.connection.flush();
+    expect(test.moves()).toBe(2);
+  }, 20_000);
 });
