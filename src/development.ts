@@ -2,8 +2,9 @@ import { existsSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Clock } from './clock.ts';
+import { systemClock, type Clock } from './clock.ts';
 import { parseConfig, type HostConfig, type HostConfigInput } from './config/schema.ts';
+import { ensureDevelopmentSecurity } from './development-security.ts';
 import { startHost, type Host } from './host.ts';
 import { startNatsServer, type NatsServer } from './nats/server.ts';
 import { claimStateDir } from './state-dir.ts';
@@ -24,6 +25,11 @@ export interface DevelopmentOptions {
   readonly port: number;
   /** Settings over the ones of a development lattice. */
   readonly overrides?: HostConfigInput;
+  /**
+   * The secure form: the server speaks TLS and admits only users of its operator, host and command line have a user for each connection.
+   * What that takes is made below `stateDir` and kept. False if left out: loopback alone protects the lattice.
+   */
+  readonly secure?: boolean;
   /** The host's clock; the machine's if left out. */
   readonly clock?: Clock;
   /** Told before each step, for progress. */
@@ -33,6 +39,10 @@ export interface DevelopmentOptions {
 /** A lattice on loopback: a NATS server, one host, and the sample components. It owns what it started and nothing else. */
 export interface DevelopmentLattice extends AsyncDisposable {
   readonly server: NatsServer;
+  /** Where clients connect: `nats://127.0.0.1:4222`, or `tls://…` in the secure form. */
+  readonly url: string;
+  /** What was made or renewed for the secure form. */
+  readonly made: readonly string[];
   readonly host: Host;
   readonly config: HostConfig;
   /** A configuration file with which a caller can join. */
@@ -68,22 +78,34 @@ export function sampleLinks(): NonNullable<HostConfigInput['links']> {
 
 /** Starts a development lattice. @throws TRELLIS_NATS_SERVER_*, and what starting a host throws */
 export async function startDevelopmentLattice(options: DevelopmentOptions): Promise<DevelopmentLattice> {
-  const { stateDir, log, metrics, onStep } = options;
+  const { stateDir, log, metrics, onStep, clock = systemClock } = options;
   await using starting = new AsyncDisposableStack();
   starting.defer(claimStateDir(stateDir));
   const clusterSeedFile = await ensureClusterSeed(join(stateDir, 'cluster.seed'));
 
+  const lattice = options.overrides?.lattice ?? 'default';
+  const security = options.secure === true ? await ensureDevelopmentSecurity(stateDir, lattice, clock) : undefined;
+
   onStep?.('nats-server');
-  const jetstreamDir = join(stateDir, 'jetstream');
-  const server = await startNatsServer({ port: options.port, jetstreamDir, logFile: join(stateDir, 'nats-server.log') }).catch(
-    (error: unknown) => {
-      if (options.port === 0) throw error;
-      return startNatsServer({ port: 0, jetstreamDir, logFile: join(stateDir, 'nats-server.log') });
-    },
-  );
+  const serverOptions = {
+    jetstreamDir: join(stateDir, 'jetstream'),
+    logFile: join(stateDir, 'nats-server.log'),
+    ...(security === undefined ? {} : { configText: security.serverConfigText }),
+  };
+  const server = await startNatsServer({ port: options.port, ...serverOptions }).catch((error: unknown) => {
+    if (options.port === 0) throw error;
+    return startNatsServer({ port: 0, ...serverOptions });
+  });
   starting.defer(() => server.stop());
-  const connection = { servers: [server.url] };
-  const base: HostConfigInput = { dev: true, ctl: connection, rpc: connection, trust: { clusterSeedFile } };
+  const url = security === undefined ? server.url : server.url.replace(/^nats:/, 'tls:');
+  const connection = (more: object = {}) => ({ servers: [url], ...more });
+  const base: HostConfigInput = {
+    // The secure form is one of production: what would be refused there is refused here.
+    dev: security === undefined,
+    ctl: connection(security?.host.ctl),
+    rpc: connection(security?.host.rpc),
+    trust: { clusterSeedFile },
+  };
   const config = parseConfig({
     components: sampleComponents(),
     links: sampleLinks(),
@@ -94,10 +116,12 @@ export async function startDevelopmentLattice(options: DevelopmentOptions): Prom
     trust: { unlinkedOrigins: [COMMAND_LINE_ORIGIN], clusterSeedFile, ...options.overrides?.trust },
   });
   onStep?.('host and components');
-  const host = await startHost({ config, log, metrics, ...(options.clock === undefined ? {} : { clock: options.clock }) });
+  const host = await startHost({ config, log, metrics, clock });
   starting.defer(() => host.drain());
   const callerInput: HostConfigInput = {
     ...base,
+    ctl: connection(security?.commandLine.ctl),
+    rpc: connection(security?.commandLine.rpc),
     lattice: config.lattice,
     trust: { ...base.trust, verify: config.trust.verify },
   };
@@ -113,7 +137,18 @@ export async function startDevelopmentLattice(options: DevelopmentOptions): Prom
   starting.defer(() => rm(callerConfigFile, { force: true }));
   const owned = starting.move();
   const stop = (): Promise<void> => owned.disposeAsync();
-  return { server, host, config, callerConfigFile, callerConfig: parseConfig(callerInput), stop, [Symbol.asyncDispose]: stop };
+  const callerConfig = parseConfig(callerInput);
+  return {
+    server,
+    url,
+    made: security?.made ?? [],
+    host,
+    config,
+    callerConfigFile,
+    callerConfig,
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
 }
 
 /** The development lattice's own key: made once, kept for the next start so that a second terminal can sign too. */

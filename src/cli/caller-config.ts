@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadConfig } from '../config/load.ts';
 import { formatProblems } from '../config/problems.ts';
@@ -6,13 +6,20 @@ import type { HostConfig } from '../config/schema.ts';
 import { TrellisError } from '../errors.ts';
 import { packageDir } from './package-dir.ts';
 
+/** What the development lattice that was started last left for callers; both forms may run. */
+function runningLattice(): string | undefined {
+  const files = ['dev', 'dev-secure'].map((name) => join(packageDir, '.trellis', name, 'caller.yaml'));
+  const startedMs = (path: string): number => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const [last] = files.filter((path) => existsSync(path)).sort((a, b) => startedMs(b) - startedMs(a));
+  return last;
+}
+
 /**
  * The configuration of a command that joins a lattice: the file named, or environment and defaults over the development lattice
  * that `trellis up` left word of. @throws TRELLIS_CONFIG_INVALID
  */
 export function callerConfig(file: string | undefined): HostConfig {
-  const development = join(packageDir, '.trellis', 'dev', 'caller.yaml');
-  const chosen = file ?? process.env['TRELLIS_CONFIG'] ?? (existsSync(development) ? development : undefined);
+  const chosen = file ?? process.env['TRELLIS_CONFIG'] ?? runningLattice();
   const { config, problems } = loadConfig({ env: process.env, ...(chosen === undefined ? {} : { file: chosen }) });
   if (config !== undefined) return config;
   throw new TrellisError('TRELLIS_CONFIG_INVALID', { message: formatProblems(problems).trim() });

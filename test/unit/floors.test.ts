@@ -11,7 +11,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['cli', 'index'],
   ['daemon', 'demo', 'bench'],
   ['development'],
-  ['host', 'caller'],
+  ['host', 'caller', 'development-security'],
   ['host-reload'],
   ['component-set'],
   ['served-component'],

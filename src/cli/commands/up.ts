@@ -11,7 +11,8 @@ import { packageDir, typedCommand } from '../package-dir.ts';
 
 interface UpOptions {
   readonly port: string;
-  readonly stateDir: string;
+  readonly stateDir?: string;
+  readonly secure?: true;
   readonly verify: 'enforce' | 'observe' | 'off';
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
 }
@@ -22,18 +23,24 @@ export function register(program: Command): void {
     .command('up')
     .description('start a development lattice on loopback: NATS server, host, sample components')
     .option('--port <number>', 'port of the NATS server; a free one if it is taken', '4222')
-    .option('--state-dir <dir>', 'where JetStream, the cluster seed and the cache live', join(packageDir, '.trellis', 'dev'))
+    .option(
+      '--secure',
+      'as in production: TLS with an authority of its own, operator mode, a user with the least rights for each connection; made once and kept',
+    )
+    .option('--state-dir <dir>', 'where JetStream, keys, credentials and the cache live; .trellis/dev, or .trellis/dev-secure')
     .option('--verify <mode>', 'enforce, observe or off', 'enforce')
     .option('--log-level <level>', 'least level that is logged', 'warn')
-    .addHelpText('after', examples('trellis up', 'trellis up --port 4333 --log-level info'))
+    .addHelpText('after', examples('trellis up', 'trellis up --port 4333 --log-level info', 'trellis up --secure'))
     .action(async (options: UpOptions, command: Command) => {
       const output = outputOf(command);
+      const secure = options.secure === true;
       const log = createLogger({ level: options.logLevel });
       const metrics = createMetrics();
       // Before the first child starts: Ctrl-C from here on drains instead of killing.
       const stop = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
       const lattice = await startDevelopmentLattice({
-        stateDir: options.stateDir,
+        stateDir: options.stateDir ?? join(packageDir, '.trellis', secure ? 'dev-secure' : 'dev'),
+        secure,
         port: portOf(options.port),
         log,
         metrics,
@@ -64,19 +71,20 @@ function portOf(text: string): number {
 }
 
 function facts(lattice: DevelopmentLattice, adminUrl: string): object {
-  const { host, server, callerConfigFile } = lattice;
+  const { host, server, url, callerConfigFile } = lattice;
   return {
     lattice: host.status().lattice,
-    natsServer: { url: server.url, version: server.program.version, pid: server.pid },
+    natsServer: { url, version: server.program.version, pid: server.pid },
     host: { id: host.id, adminUrl, pid: process.pid },
     components: host.status().components,
     callerConfigFile,
   };
 }
 
-function banner({ host, server }: DevelopmentLattice, adminUrl: string): string[] {
+function banner({ host, server, url, made }: DevelopmentLattice, adminUrl: string): string[] {
+  const how = url.startsWith('tls:') ? 'TLS, operator mode' : 'with JetStream';
   const rows = [
-    ['nats-server', server.url, `version ${server.program.version}, with JetStream`],
+    ['nats-server', url, `version ${server.program.version}, ${how}`],
     ['host', adminUrl, '/livez  /readyz  /metrics'],
     ...host.status().components.map(({ id, digest, pids }) => [id, `runner ${pids.join(', ')}`, digest.slice(0, 19)]),
   ];
@@ -84,6 +92,7 @@ function banner({ host, server }: DevelopmentLattice, adminUrl: string): string[
     '',
     `The lattice "${host.status().lattice}" is ready.`,
     '',
+    ...(made.length > 0 ? [`Made or renewed: ${made.join(', ')}.`, ''] : []),
     ...tableLines(['what', 'where', 'more'], rows),
     '',
     'Try, in a second terminal:',
