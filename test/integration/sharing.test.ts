@@ -27,7 +27,7 @@ async function startLab() {
   const hostA = await a.host({
     components: [
       { id: 'hello', file: sampleFile('hello/build/hello.wasm'), policy: 'reuse', maxInstances: 2 },
-      { id: 'echo', file: sampleFile('echo/echo.wasm'), maxInstances: 2 },
+      { id: 'echo', file: sampleFile('echo/echo.wasm'), policy: 'reuse', maxInstances: 2 },
       { id: 'once', file: sampleFile('echo/echo.wasm'), maxInstances: 2, replay: 'cluster' },
       { id: 'echo-streams', file: sampleFile('echo/echo-streams.wasm'), maxInstances: 2 },
     ],
@@ -101,7 +101,7 @@ describe('a component of another account', () => {
   it('answers one call at a time or many, each once', async () => {
     const runs = runsOf(lab.hostA, 'echo');
     const calls = Array.from({ length: 300 }, (_, at) => Uint8Array.of(2, at & 0xff, at >> 8));
-    const results = await Promise.all(calls.map((params) => call('echo', params)));
+    const results = await Promise.all(calls.map((params) => call('echo', params, { timeoutMs: 30_000 })));
     expect(results.map((result) => [...result])).toEqual(calls.map((params) => [...params]));
     expect(runsOf(lab.hostA, 'echo')).toBe(runs + 300);
     expect(lab.caller.member.shared.inFlight).toBe(0);

@@ -53,7 +53,7 @@ describe('what NATS lets through', () => {
     const lab = await startNarrow();
     const { a, b, callerB, callerC, host, tenants, subject } = lab;
     const call = (more: Omit<SharedTestCall, 'target' | 'timeoutMs'> & Partial<SharedTestCall>): Promise<Uint8Array> =>
-      callShared({ target: targetOf(a), timeoutMs: 1_500, ...more });
+      callShared({ target: targetOf(a), timeoutMs: 15_000, ...more });
     expect([...(await call({ caller: callerB }))]).toEqual([...PARAMS]);
     const unreached = /not \(or no longer\) shared|no answer/;
     const nothing = expect.objectContaining({
@@ -117,7 +117,13 @@ describe('what verification lets through, where NATS lets everybody call everyth
       a: await tenants.login(a.rpc.addUser('insider')),
       b: await tenants.login(b.rpc.addUser('insider')),
     };
-    return { tenants, ...tenants.made, config, host, hostB, hostTwin, callerB, strangerB, callerC, insiders };
+    const audited: Record<string, unknown>[] = [];
+    const listener = await tenants.login(a.ctl.addUser('audit'));
+    listener.subscribe('wasmbus.evt.default.audit_refused', {
+      callback: (_, message) => void audited.push(message.json<{ data: Record<string, unknown> }>().data),
+    });
+    await listener.flush();
+    return { tenants, ...tenants.made, audited, config, host, hostB, hostTwin, callerB, strangerB, callerC, insiders };
   }
 
   let lab: Awaited<ReturnType<typeof startWide>>;
@@ -131,7 +137,7 @@ describe('what verification lets through, where NATS lets everybody call everyth
   });
 
   const call = (caller: Caller, more: Partial<SharedTestCall> = {}): Promise<Uint8Array> =>
-    callShared({ caller, target: targetOf(lab.a), timeoutMs: 3_000, ...more });
+    callShared({ caller, target: targetOf(lab.a), timeoutMs: 15_000, ...more });
 
   /** A refusal, its code at A's host, and that nothing ran there. */
   async function refused(code: string, attempt: () => Promise<unknown>, host = lab.host): Promise<Record<string, unknown>> {
@@ -179,6 +185,19 @@ describe('what verification lets through, where NATS lets everybody call everyth
     const denied = await refused('TRELLIS_VERIFY_FOREIGN', () => call(lab.strangerB, { origin: 'stranger' }));
     expect(denied).toMatchObject({ origin: 'stranger', originLattice: 'default', component: 'tiny' });
     expect(denied['detail']).toBe('"stranger" of lattice default is none of the callers that may call this');
+    // So do the audit record and the explanation that the caller may ask the other tenant for.
+    const record = JSON.stringify({
+      code: 'TRELLIS_VERIFY_FOREIGN',
+      origin: 'stranger',
+      originLattice: 'default',
+      proven: false,
+    });
+    await until(() => lab.audited.length > 0);
+    const { code, origin, originLattice, proven } = lab.audited[0]!;
+    expect(JSON.stringify({ code, origin, originLattice, proven })).toBe(record);
+    await using callerA = await lab.a.caller();
+    const [explained] = await callerA.explain(String(denied['correlation']), 2_000);
+    expect(explained).toMatchObject({ code: 'TRELLIS_VERIFY_FOREIGN', originLattice: 'default' });
     await refused('TRELLIS_VERIFY_FOREIGN', () => call(lab.callerB, { as: 'a-private', target: targetOf(lab.a, 'private') }));
     await refused('TRELLIS_VERIFY_FOREIGN', () => call(lab.callerB, partly));
     await refused('TRELLIS_VERIFY_FOREIGN', () => call(lab.callerB, { as: 'a-ended', target: targetOf(lab.a, 'ended') }));
@@ -294,7 +313,7 @@ describe('what verification lets through, where NATS lets everybody call everyth
     // A's genuine answer, under issuers that are not A's: nobody who answers counts.
     const wrong = { ...targetOf(lab.a), issuers: [lab.a.issuer.publicKey] };
     await expect(
-      call(lab.callerB, { target: { ...wrong, issuers: [lab.twin.issuer.publicKey] }, timeoutMs: 2_500 }),
+      call(lab.callerB, { target: { ...wrong, issuers: [lab.twin.issuer.publicKey] }, timeoutMs: 15_000 }),
     ).rejects.toEqual(failing('TRELLIS_INVOKE_DENIED'));
     const both = [lab.a.issuer.publicKey, lab.twin.issuer.publicKey];
     expect([...(await call(lab.callerB, { target: { ...wrong, issuers: both } }))]).toEqual([...PARAMS]);

@@ -54,7 +54,7 @@ export function callShared(options: SharedTestCall): Promise<Uint8Array> {
   const { func = 'echo-bytes', ...rest } = more;
   const invocation: Invocation = {
     link: linkName('default'),
-    timeoutMs: 5_000,
+    timeoutMs: 15_000,
     depth: 0,
     ...rest,
     origin: componentId(origin),

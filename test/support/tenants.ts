@@ -5,37 +5,10 @@ import { connect, credsAuthenticator, type NatsConnection } from 'nats';
 import type { Caller } from '../../src/caller.ts';
 import type { HostConfigInput } from '../../src/config/schema.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
-import { type NatsUser, type TestAccount, TestOperator, type UserPermissions } from './accounts.ts';
+import { type NatsUser, type TestAccount, TestOperator } from './accounts.ts';
+import { templateRights } from './leaf.ts';
 import { startServer, type TestServer } from './nats-server.ts';
 import { memberConfig, seedFile, startTrustCaller, startTrustHost, type TrustHost } from './trust-lattice.ts';
-
-/** What the users of a host may do in a tenant's accounts: least subjects that work. */
-function hostPermissions(lattice: string): Readonly<Record<'ctl' | 'rpc', UserPermissions>> {
-  const bucket = `LATTICETRUST_${lattice}`;
-  const responses = { max: 16, ttlMs: 60_000 };
-  return {
-    ctl: {
-      publish: [
-        `wasmbus.ctl.v1.${lattice}.>`,
-        `wasmbus.evt.${lattice}.>`,
-        `_INBOX_CTL.${lattice}.>`,
-        `$KV.${bucket}.>`,
-        '$JS.API.INFO',
-        `$JS.API.STREAM.MSG.GET.KV_${bucket}`,
-        `$JS.API.STREAM.INFO.KV_${bucket}`,
-        `$JS.API.STREAM.CREATE.KV_${bucket}`,
-        `$JS.API.DIRECT.GET.KV_${bucket}.>`,
-      ],
-      subscribe: [`wasmbus.ctl.v1.${lattice}.>`, `_INBOX_CTL.${lattice}.{user}.>`, `$KV.${bucket}.>`],
-      responses,
-    },
-    rpc: {
-      publish: [`${lattice}.*.wrpc.>`, `_INBOX_RPC.${lattice}.>`],
-      subscribe: [`${lattice}.*.wrpc.>`, `_INBOX_RPC.${lattice}.{user}.>`],
-      responses,
-    },
-  };
-}
 
 /** A tenant: a lattice in two accounts of its own, with an issuer of its own. */
 export class Tenant {
@@ -60,12 +33,13 @@ export class Tenant {
   /** The configuration of a member of this tenant's lattice, with users of its own, over `more`. */
   config(more: HostConfigInput = {}): ReturnType<typeof memberConfig> {
     const name = `member-${++this.#members}`;
-    const allowed = hostPermissions(this.lattice);
     const url = this.#url();
+    const creds = (account: TestAccount, template: string): string =>
+      account.addUser(name, templateRights(template, this.lattice)).credsFile;
     return memberConfig(url, {
       lattice: this.lattice,
-      ctl: { servers: [url], credsFile: this.ctl.addUser(name, allowed.ctl).credsFile },
-      rpc: { servers: [url], credsFile: this.rpc.addUser(name, allowed.rpc).credsFile },
+      ctl: { servers: [url], credsFile: creds(this.ctl, 'host-ctl') },
+      rpc: { servers: [url], credsFile: creds(this.rpc, 'host-rpc') },
       stateDir: join(this.#dir, `${this.ctl.name}-${name}`),
       ...more,
       // Nobody loses an answer on this machine; tests of refusals need not wait for one.

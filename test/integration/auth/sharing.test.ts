@@ -81,7 +81,7 @@ describe('a share between two tenants of a running server', () => {
     const { url } = await lattice.server();
     await using host = await startTrustHost(configOf(url, 'acme', { components: [TINY], trust: { foreign: FOREIGN } }));
     await using caller = await startTrustCaller(configOf(url, 'globex'));
-    const call = (): Promise<Uint8Array> => callShared({ caller, target, as: 'acme-tiny', timeoutMs: 2_000 });
+    const call = (): Promise<Uint8Array> => callShared({ caller, target, as: 'acme-tiny', timeoutMs: 15_000 });
     const reloaded = (): Promise<void> => acrossReconnect([host.host.member!.rpc, caller.member.rpc], () => lattice.reload());
     expect([...(await call())]).toEqual([3, 1, 2, 3]);
     // Nothing but the function that the activation is for.
@@ -106,7 +106,7 @@ describe('a share between two tenants of a running server', () => {
     const { url } = server;
     await using host = await startTrustHost(configOf(url, 'acme', { components: [TINY], trust: { foreign: FOREIGN } }));
     await using caller = await startTrustCaller(configOf(url, 'globex'));
-    const call = (): Promise<Uint8Array> => callShared({ caller, target, as: 'acme-tiny', timeoutMs: 1_000 });
+    const call = (): Promise<Uint8Array> => callShared({ caller, target, as: 'acme-tiny', timeoutMs: 15_000 });
     expect([...(await call())]).toEqual([3, 1, 2, 3]);
     await unshareIn(lattice);
     const creds = readFileSync(lattice.store.credsFile(SYSTEM_ACCOUNT, SYSTEM_USER));
