@@ -953,6 +953,27 @@ export const CATALOGUE = {
     'A JWT of the store is not sound, or was signed by somebody who may not.',
     'Restore the file from a copy, or make operator, account or user again.',
   ),
+  TRELLIS_AUTH_REVOKED: entry(
+    'user',
+    EXIT.denied,
+    false,
+    'The user was revoked, and new credentials would count again.',
+    'If that is meant: trellis auth revoke NAME --undo, or give it another key with trellis auth rotate NAME --new-key.',
+  ),
+  TRELLIS_AUTH_ROTATION: entry(
+    'user',
+    EXIT.usage,
+    false,
+    'This step of replacing a signing key cannot be taken yet.',
+    'Run trellis auth rotate with the same flags: it says how far it is and takes the next step.',
+  ),
+  TRELLIS_AUTH_RESOLVER: entry(
+    'user',
+    EXIT.config,
+    false,
+    'No server has a resolver to which accounts can be pushed: it has them from its configuration, or from a web server.',
+    'Export again (trellis auth export --force) and reload the server, which drops all connections; or export it with --resolver full.',
+  ),
   TRELLIS_AUTH_CLAIMS: entry(
     'user',
     EXIT.usage,

@@ -237,6 +237,13 @@ export class AuthStore {
     return this.#write(file, { ...claims, iat }, this.#operatorSigner());
   }
 
+  /** Signs what tells a resolver to delete accounts. @throws TRELLIS_AUTH_KEY_MISSING */
+  signDeletion(accounts: readonly string[], nowMs: number): string {
+    const key = this.#operatorSigner();
+    const nats = { accounts: [...accounts], type: 'generic', version: 2 } as const;
+    return signNatsJwt({ iat: Math.floor(nowMs / 1_000), name: 'delete accounts', sub: key.publicKey, nats }, key);
+  }
+
   /**
    * Signs a user with a signing key of its account, keeps it, and writes its creds file if its key is here; returns the JWT. It
    * counts although the user was revoked before: it is issued later than that.

@@ -106,6 +106,6 @@ function reach(code: string | undefined, cause: unknown, tls: boolean): string {
 }
 
 /** A server's words as they may appear in a message: printable, bounded. */
-function printable(text: string): string {
+export function printable(text: string): string {
   return text.slice(0, 200).replace(/[^\x20-\x7e]/g, '?');
 }

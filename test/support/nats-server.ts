@@ -72,6 +72,11 @@ export class TestServer {
     await this.#server.stop();
     this.#server = await start(this.dir, { ...this.#options, port });
   }
+  /** The same, with another configuration. */
+  async restartWith(configText: string): Promise<void> {
+    this.#options = { ...this.#options, configText };
+    await this.restart();
+  }
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#server.stop('SIGKILL');
     rmSync(this.dir, { recursive: true, force: true });

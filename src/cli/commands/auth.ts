@@ -8,7 +8,10 @@ import { registerHost } from '../auth/host.ts';
 import { registerInit } from '../auth/init.ts';
 import { registerProvider } from '../auth/provider.ts';
 import { registerProvision } from '../auth/provision.ts';
+import { registerRevoke } from '../auth/revoke.ts';
+import { registerRotate } from '../auth/rotate.ts';
 import { registerShare } from '../auth/share.ts';
+import { registerPush } from '../auth/push.ts';
 import { registerShow } from '../auth/show.ts';
 import { registerTenant } from '../auth/tenant.ts';
 import { registerUnshare } from '../auth/unshare.ts';
@@ -46,4 +49,7 @@ export function register(program: Command): void {
   registerProvision(auth);
   registerCheck(auth);
   registerCa(auth);
+  registerPush(auth);
+  registerRotate(auth);
+  registerRevoke(auth);
 }

@@ -1,0 +1,53 @@
+import type { Command } from 'commander';
+import { readCredsFile } from '../../auth/creds-file.ts';
+import { type AuthStore, SYSTEM_ACCOUNT, SYSTEM_USER } from '../../auth/store.ts';
+import { TrellisError } from '../../errors.ts';
+import type { ServerAddress, UserLogin } from '../../nats/system-connection.ts';
+
+/** The flags of every command that speaks to running servers. */
+export interface ServerFlags {
+  readonly server?: readonly string[];
+  readonly tlsCa?: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly tlsServerName?: string;
+  readonly systemCreds?: string;
+}
+
+/** Adds `--server` and what belongs to it. */
+export function withServer(command: Command, what: string): Command {
+  return command
+    .option('--server <url...>', what)
+    .option('--tls-ca <file>', "certificates that may sign the server's, PEM")
+    .option('--tls-cert <file>', 'client certificate, PEM')
+    .option('--tls-key <file>', 'its key, PEM')
+    .option('--tls-server-name <name>', 'name that the server certificate must carry, where --server has an address')
+    .option('--system-creds <file>', "user of the system account to log in as; the store's own if left out");
+}
+
+/** Where the servers are, and as whom to log in; `undefined` without `--server`. @throws TRELLIS_NATS_CREDENTIALS_INVALID */
+export function systemLogin(
+  flags: ServerFlags,
+  store: AuthStore,
+): { readonly where: ServerAddress; readonly login: UserLogin } | undefined {
+  const { server, tlsCa, tlsCert, tlsKey, tlsServerName } = flags;
+  if (server === undefined) {
+    if (tlsCa ?? tlsCert ?? tlsKey ?? tlsServerName ?? flags.systemCreds) {
+      throw new TrellisError('TRELLIS_USAGE', {
+        message: '--tls-… and --system-creds say how to reach --server, which is missing',
+      });
+    }
+    return undefined;
+  }
+  const tls = {
+    ...(tlsCa === undefined ? {} : { caFile: tlsCa }),
+    ...(tlsCert === undefined ? {} : { certFile: tlsCert }),
+    ...(tlsKey === undefined ? {} : { keyFile: tlsKey }),
+    ...(tlsServerName === undefined ? {} : { serverName: tlsServerName }),
+  };
+  const creds = readCredsFile(flags.systemCreds ?? store.credsFile(SYSTEM_ACCOUNT, SYSTEM_USER));
+  return {
+    where: { servers: server, ...(Object.keys(tls).length === 0 ? {} : { tls }) },
+    login: { jwt: creds.jwt, key: creds.key },
+  };
+}
