@@ -67,6 +67,13 @@ export const CATALOGUE = {
     'The configuration has problems; each is reported with its START code.',
     'Run node host.js --check-config and follow the fix of each problem.',
   ),
+  TRELLIS_HOST_DUPLICATE: entry(
+    'denied',
+    EXIT.config,
+    false,
+    'Another process runs under the identity of this host.',
+    'Stop the other process, or give this host a seed of its own: trellis keys gen server --out <file>, hostSeedFile.',
+  ),
   TRELLIS_START_REFUSED: entry(
     'denied',
     EXIT.config,

@@ -7,6 +7,7 @@ import { remoteServers } from './config/check-context.ts';
 import { readVersions } from './config/version.ts';
 import { startLeafCheck } from './control/leaf-check.ts';
 import { reportConnection } from './control/connection-health.ts';
+import { claimIdentity, type IdentityClaim } from './control/sole-instance.ts';
 import { serveTrust } from './control/trust-report.ts';
 import type { HostConfig } from './config/schema.ts';
 import { sayWhoTalks, type OwnTrust } from './control/trust-summary.ts';
@@ -21,6 +22,7 @@ import type { ServeOptions } from './served-component.ts';
 import { createObserver } from './invocation/observer.ts';
 import { Health } from './telemetry/health.ts';
 import { Alarms, type Alarm } from './telemetry/alarms.ts';
+import type { LatticeConnection } from './nats/connection.ts';
 import type { Audit } from './telemetry/audit.ts';
 import type { Logger } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
@@ -112,6 +114,8 @@ function refuseOpenDoors(config: HostConfig): void {
   }
 }
 
+/** What a stop may take beyond its drain time. */
+const DRAIN_SLACK_MS = 5_000;
 /** How long the last replies may take to reach the server, once nothing is in flight or the drain time is over. */
 const FLUSH_MS = 500;
 /** A stop that waits for nothing still gives the server this long to confirm the end of the subscriptions. */
@@ -145,6 +149,7 @@ export class Host implements AsyncDisposable {
   #member: Member | undefined;
   #audit: Audit | undefined;
   #gate: StartGate | undefined;
+  #claim: IdentityClaim | undefined;
   /** Why it ends by itself, if it does. */
   #reason: TrellisError | undefined;
   #ready = false;
@@ -186,6 +191,7 @@ export class Host implements AsyncDisposable {
       name: `trellis ${this.id.slice(0, 8)}`,
       connected: async (connections) => {
         this.#endLeafCheck = await startLeafCheck({ ...connections, config, log });
+        await this.#claimIdentity(connections.ctl);
         this.#gate = await openStartGate({
           ...connections,
           lattice: latticeName(config.lattice),
@@ -403,6 +409,21 @@ export class Host implements AsyncDisposable {
     await this.#drainWithin(STOP_NOW_MS);
   }
 
+  /** A key that was made for this run is nobody else's. @throws TRELLIS_HOST_DUPLICATE */
+  async #claimIdentity(ctl: LatticeConnection): Promise<void> {
+    const { config, log, clock = systemClock } = this.#options;
+    if (config.hostSeedFile === undefined) return;
+    this.#claim = await claimIdentity({
+      ctl,
+      lattice: latticeName(config.lattice),
+      key: this.#key,
+      clock,
+      log,
+      waitMs: config.drainTimeoutMs + DRAIN_SLACK_MS,
+      onLost: (error) => this.#giveUp(error),
+    });
+  }
+
   /** What would have refused the start has come true while it serves: it ends what it has begun, and then itself. */
   #giveUp(error: TrellisError): void {
     this.#options.log.fatal({ err: error }, 'the host stops serving');
@@ -414,6 +435,7 @@ export class Host implements AsyncDisposable {
     const isShorter = limitMs < this.#deadline.leftMs;
     if (this.#draining !== undefined && isShorter) this.#lameDuck = false;
     this.#deadline.shorten(limitMs);
+    this.#claim?.draining();
     this.#draining ??= this.#drain(limitMs);
     return this.#draining;
   }
@@ -441,6 +463,7 @@ export class Host implements AsyncDisposable {
     this.#endLeafCheck();
     await Promise.allSettled(this.#components.served.map(({ component }) => component.stop()));
     this.#gate?.close();
+    this.#claim?.end();
     if (this.#audit !== undefined) await within(FLUSH_MS, this.#audit.close());
     await this.#member?.close();
     this.#ended = true;

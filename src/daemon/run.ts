@@ -53,7 +53,7 @@ export async function runHost({ config, log, readAgain, onServing }: RunOptions)
       const error = await host.closed;
       if (stopping.begun) return await stopping.ended;
       const reason = error ?? new TrellisError('TRELLIS_INTERNAL');
-      if (reason.code === 'TRELLIS_START_REFUSED') return reason.exitCode;
+      if (reason.exitCode === EXIT.config) return reason.exitCode;
       log.fatal({ err: reason }, 'the lattice is lost');
       return EXIT.latticeLost;
     })();

@@ -15,9 +15,9 @@ export interface ClockReading {
 const REQUEST_MS = 1_000;
 
 /**
- * Asks a server what time it is, in the three ways in which one may tell: about the user (nats-server 2.10, with the right to
- * publish `$SYS.REQ.USER.INFO`), about the trust bucket (2.10, where there is one) and about the account. Resolves to `undefined` when it
- * answers none of them. Changes nothing.
+ * Asks a server what time it is, in the ways in which one may tell: about the user (nats-server 2.10, with the right to publish
+ * `$SYS.REQ.USER.INFO`), about the trust bucket (2.10, where there is one), and who logs in as nobody about the account. Resolves to
+ * `undefined` when it answers none of them. Changes nothing.
  *
  * @param wallMs this computer's clock, milliseconds since the epoch
  */
@@ -26,7 +26,12 @@ export async function readServerClock(
   lattice: LatticeName,
   wallMs: () => number,
 ): Promise<ClockReading | undefined> {
-  const subjects = ['$SYS.REQ.USER.INFO', `$JS.API.STREAM.INFO.KV_LATTICETRUST_${lattice}`, '$SYS.REQ.ACCOUNT.PING.STATZ'];
+  const subjects = [
+    '$SYS.REQ.USER.INFO',
+    ...(connection.partition === 'ctl' ? [`$JS.API.STREAM.INFO.KV_LATTICETRUST_${lattice}`] : []),
+    // No set of rights for a host names it, and each refusal is a line in the log of the server.
+    ...(connection.userKey === undefined ? ['$SYS.REQ.ACCOUNT.PING.STATZ'] : []),
+  ];
   const unwatch = connection.watchRefusals(new Set(subjects), () => {});
   try {
     return await Promise.any(subjects.map((subject) => ask(connection, subject, wallMs)));
