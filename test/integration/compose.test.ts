@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { connect } from 'nats';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ComposeProject, readComposeFile } from '../support/compose-file.ts';
 import { ComposeStack, type StackLevel } from '../support/compose-stack.ts';
@@ -114,7 +115,7 @@ describe('a host without a translator', () => {
 
 describe('docker-compose.yml', () => {
   it('confines every service', () => {
-    for (const profile of ['plain', 'tools']) {
+    for (const profile of ['plain', 'tools', 'secure', 'secure-tools']) {
       for (const service of Object.values(readComposeFile(file, { profiles: [profile] }).services)) {
         expect(service, service.name).toMatchObject({
           readOnlyRoot: true,
@@ -138,6 +139,39 @@ describe('docker-compose.yml', () => {
     // drainTimeoutMs and what the daemon adds to it.
     for (const name of ['hello-host', 'chain-host']) expect(services[name]!.stopGracePeriodMs).toBeGreaterThan(15_000);
   });
+});
+
+// One form is enough for a file of which the other one tries the half below.
+describe.each(levels.slice(0, 1))('docker compose --profile secure up, as %s processes', (level) => {
+  it('makes all keys by itself, gives each service its own, and brings up a lattice in which all connections are checked', async () => {
+    const project = readComposeFile(file, { profiles: ['secure', 'secure-tools'] });
+    // The server of this machine stands for the pinned one, and may be one that production refuses.
+    const image = { ...built.image, env: { ...built.image.env, TRELLIS_ALLOW: 'vulnerable-server' } };
+    using stack = new ComposeStack(project, { trellis: image, nats: natsImage(join(dir, 'nats')) }, level);
+    await stack.up('secure');
+    const call = ['greeter-chain', 'greeter.greet-all', '--json', '[["Ada"]]'];
+    expect(await stack.run('secure-call', call)).toMatchObject({ code: 0, stdout: '{"ok":["Hello, Ada!"]}\n' });
+    for (const name of ['secure-hello-host', 'secure-chain-host']) {
+      const { stderr } = stack.service(name);
+      expect(stderr.match(/"code":"START-\d\d"/g)?.filter((code) => !code.includes('START-16')) ?? []).toEqual([]);
+      expect(stderr).toContain('"tls":true');
+    }
+    const seen = await stack.service('secure-hello-host').exec(['ls', '/var/lib/trellis-keys']);
+    expect(seen.stdout.split('\n').filter(Boolean)).toEqual(['ca.pem', 'cluster.seed', 'ctl.creds', 'rpc.creds']);
+    // Whoever reaches the published port gets nowhere without credentials, with TLS or without.
+    const servers = `127.0.0.1:${await stack.published('secure-nats', 4222)}`;
+    const tls = { ca: readFileSync(join(stack.volume('secure-keys'), 'pki/ca.pem'), 'utf8'), servername: 'localhost' };
+    await expect(connect({ servers, reconnect: false, tls })).rejects.toThrow(/[Aa]uthorization/);
+    await expect(connect({ servers, reconnect: false })).rejects.toThrow();
+
+    // A second start finds what the first one made.
+    const before = readFileSync(join(stack.volume('secure-keys'), 'pki/ca.pem'), 'utf8');
+    await stack.stop();
+    await stack.up('secure');
+    expect(readFileSync(join(stack.volume('secure-keys'), 'pki/ca.pem'), 'utf8')).toBe(before);
+    expect(await stack.run('secure-call', call)).toMatchObject({ code: 0 });
+    expect((await stack.stop()).filter(({ code }) => code !== 0)).toEqual([]);
+  }, 150_000);
 });
 
 describe.each(levels)('docker compose up, as %s processes', (level) => {

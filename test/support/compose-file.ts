@@ -7,6 +7,8 @@ export interface ComposeMount {
   /** `bind`: `source` is an absolute path of this machine; `volume`: the name of a volume; `tmpfs`: no source. */
   readonly kind: 'bind' | 'volume' | 'tmpfs';
   readonly source: string;
+  /** A folder of the volume in place of all of it. */
+  readonly subpath?: string;
   /** Absolute path in the container. */
   readonly target: string;
   readonly readOnly: boolean;
@@ -210,6 +212,8 @@ function shortMount(line: string, folder: string): ComposeMount {
 function longMount(value: unknown, folder: string): ComposeMount {
   const mount = fields(value);
   known('volumes', mount, ['type', 'source', 'target', 'read_only', 'tmpfs', 'bind', 'volume']);
+  known('volume', fields(mount['volume']), ['subpath']);
+  const { subpath } = fields(mount['volume']);
   const kind = text(mount['type']) as ComposeMount['kind'];
   const source = text(mount['source'] ?? '');
   return {
@@ -217,6 +221,7 @@ function longMount(value: unknown, folder: string): ComposeMount {
     source: kind === 'bind' ? resolve(folder, source) : source,
     target: text(mount['target']),
     readOnly: mount['read_only'] === true,
+    ...(subpath === undefined ? {} : { subpath: text(subpath) }),
   };
 }
 

@@ -94,6 +94,7 @@ export class ComposeStack {
       const other = service.sharesNetworkOf;
       await this.#until(endMs, `${service.name} waits for ${other}`, () => Promise.resolve(this.#running.has(other)));
     }
+    this.#completed.delete(service.name);
     const running = this.#start(service, service.name);
     this.#running.set(service.name, running);
     if (service.restart === 'no' && this.#isAwaited(service.name)) {
@@ -223,7 +224,7 @@ export class ComposeStack {
   }
 
   #mountsOf(service: ComposeService, image: StackImage): SandboxMount[] {
-    return service.mounts.flatMap(({ kind, source, target, readOnly }) => {
+    return service.mounts.flatMap(({ kind, source, subpath = '', target, readOnly }) => {
       if (kind === 'tmpfs') return [];
       if (kind === 'bind') return [{ source, target, readOnly }];
       const folder = join(this.#dir, 'volumes', source);
@@ -233,7 +234,7 @@ export class ComposeStack {
         giveTo(folder, like?.uid ?? 0, like?.gid ?? 0);
         chmodSync(join(this.#dir, 'volumes'), 0o711);
       }
-      return [{ source: folder, target, readOnly }];
+      return [{ source: join(folder, subpath), target, readOnly }];
     });
   }
 
@@ -244,7 +245,8 @@ export class ComposeStack {
     const key = `${local ? owner : (this.#project.services[host]!.sharesNetworkOf ?? host)}:${port}`;
     let mapped = this.#ports.get(key);
     if (mapped === undefined) this.#ports.set(key, (mapped = freePort()));
-    return `${host === 'localhost' ? 'localhost' : '127.0.0.1'}:${mapped}`;
+    // By a name where it was by a name: a certificate for this computer has that one, and none a number's.
+    return `${local && host !== 'localhost' ? '127.0.0.1' : 'localhost'}:${mapped}`;
   }
 
   /** Opens the published port of a service on this machine, on a free port, and returns that. */
