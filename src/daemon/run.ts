@@ -1,4 +1,5 @@
 import { isatty } from 'node:tty';
+import { systemClock } from '../clock.ts';
 import { EXIT, TrellisError } from '../errors.ts';
 import type { HostConfig } from '../config/schema.ts';
 import { startHost } from '../host.ts';
@@ -8,6 +9,7 @@ import { createMetrics } from '../telemetry/metrics.ts';
 import { startAdmin } from './admin.ts';
 import type { CheckedConfig } from './checked-config.ts';
 import { Reloading } from './reloading.ts';
+import { watchStalls } from './stall-watch.ts';
 import { serviceManager } from './service-manager.ts';
 import { Stopping } from './stopping.ts';
 
@@ -42,6 +44,7 @@ export async function runHost({ config, log, readAgain, onServing }: RunOptions)
   // Node would open a debugger port on this signal.
   process.on('SIGUSR1', ignore);
 
+  let endStallWatch = ignore;
   const status = () => host?.status();
   const admin = config.admin.listen === false ? undefined : await startAdmin({ listen: config.admin.listen, metrics, status });
   try {
@@ -49,6 +52,7 @@ export async function runHost({ config, log, readAgain, onServing }: RunOptions)
       if (admin !== undefined) log.info({ url: admin.url }, 'health and metrics');
       host = await startHost({ config, log, metrics, signal: starting.signal });
       onServing();
+      endStallWatch = watchStalls({ clock: systemClock, alarms: host.alarms, metrics });
       manager.ready(`serving in lattice ${config.lattice}, components: ${config.components.length}`);
       const error = await host.closed;
       if (stopping.begun) return await stopping.ended;
@@ -67,6 +71,7 @@ export async function runHost({ config, log, readAgain, onServing }: RunOptions)
   } finally {
     for (const signal of signals) process.off(signal, onSignal);
     process.off('SIGUSR1', ignore);
+    endStallWatch();
     await admin?.close();
     metrics.close();
   }

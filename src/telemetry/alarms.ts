@@ -56,6 +56,18 @@ export const ALARMS = {
       'The server takes messages more slowly than the host sends them; beyond 128 MiB waiting, messages were dropped in the last minute.',
     remedy: 'Check the load of the server and the network between; the connection is replaced when the server stays silent.',
   },
+  TRELLIS_ALARM_HOST_STALLED: {
+    meaning:
+      'The host did nothing for more than a second and a half, in the last ten minutes: code kept it busy, the process was stopped, or the machine had no time for it. Calls waited meanwhile.',
+    remedy:
+      'Look at the load of the machine (CPU, steal, swap); if the detail says that code kept the host busy, report it with the log lines around it.',
+  },
+  TRELLIS_ALARM_CLOCK_SET: {
+    meaning:
+      'The clock of this machine jumped in the last ten minutes. Timers are not affected; a host whose clock is off refuses calls as expired or too early, and its own are refused.',
+    remedy:
+      'Let NTP keep the clock. After a jump ahead that was put right, restart the host: its idea of the time never goes back.',
+  },
 } as const satisfies Readonly<Record<string, AlarmEntry>>;
 
 /** Code of an alarm. */

@@ -109,6 +109,17 @@ export function createExposition(counts: Counts): () => Promise<string> {
   );
   labelled('trellis_nats_reconnects_total', 'Times a NATS connection was re-established.', 'partition', counts.reconnects);
   addConnectionMetrics(add, counts);
+  add(
+    new Counter({
+      name: 'trellis_event_loop_stalls_total',
+      help: 'Times the host stood still for more than a second and a half.',
+      registers: [],
+      collect() {
+        this.reset();
+        this.inc(counts.stalls());
+      },
+    }),
+  );
   labelled(
     'trellis_config_reloads_total',
     'Times the configuration was read again, by what came of it.',

@@ -56,6 +56,8 @@ export interface Metrics {
   alarms(read: () => readonly Alarm[]): void;
   /** Has the time until a partition's credentials expire read at each scrape, milliseconds; `undefined` if never. */
   credentialsExpireIn(partition: 'ctl' | 'rpc', read: () => number | undefined): void;
+  /** The event loop stood still for long. */
+  stalled(): void;
   /** The configuration was read again. */
   reloaded(result: 'applied' | 'refused'): void;
   /** All metrics in Prometheus text format. */
@@ -96,6 +98,7 @@ export interface Counts {
   /** By partition, what tells how many milliseconds its credentials have left. */
   readonly expiries: ReadonlyMap<string, () => number | undefined>;
   alarms(): readonly Alarm[];
+  stalls(): number;
   /** By result. */
   readonly reloads: ReadonlyMap<string, number>;
   inFlight(): number;
@@ -160,6 +163,7 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
     ['applied', 0],
     ['refused', 0],
   ]);
+  let stalls = 0;
   let meterCount = 0;
   let readInFlight = (): number => 0;
   let readHealth = (): HealthFacts | undefined => undefined;
@@ -186,6 +190,7 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
     shed,
     expiries,
     alarms: () => readAlarms(),
+    stalls: () => stalls,
     reloads,
     inFlight: () => readInFlight(),
     health: () => readHealth(),
@@ -217,6 +222,7 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
     natsShed: (partition) => count(shed, partition),
     alarms: (read) => void (readAlarms = read),
     credentialsExpireIn: (partition, read) => void expiries.set(partition, read),
+    stalled: () => void (stalls += 1),
     reloaded: (result) => count(reloads, result),
     text: async () => {
       exposition ??= import('./exposition.ts').then(({ createExposition }) => createExposition(counts));
