@@ -65,7 +65,8 @@ export function grantComponent(store: AuthStore, options: ComponentGrant): Grant
   const subjects = remove ? allowed.filter((each) => each !== subject) : [subject, ...allowed];
   const claims = store.account(account);
   const keys = (claims.nats.signing_keys ?? []).map((key) =>
-    typeof key !== 'string' && key.key === scope.key ? { ...key, template: withAllowed(key.template, right, subjects) } : key,
+    // While a key is being replaced there are two of one role.
+    typeof key !== 'string' && key.role === scope.role ? { ...key, template: withAllowed(key.template, right, subjects) } : key,
   );
   store.writeAccount({ ...claims, nats: { ...claims.nats, signing_keys: keys } });
   return { ...outcome, changed: true };

@@ -53,17 +53,25 @@ export function scopedKeyOf(claims: Unsigned<AccountClaims>, role: string): Scop
   return scopedKeysOf(claims).find((key) => key.role === role);
 }
 
-/** Refuses extensions that no permission template has. @throws TRELLIS_PERMISSION_VALUE */
-export function checkExtensions({ extensions }: Tenant): void {
+/** Refuses extensions, and names of values, that no permission template has. @throws TRELLIS_PERMISSION_VALUE */
+export function checkExtensions({ extensions, values }: Tenant): void {
   const templates = [...loadPermissionTemplates().values()];
-  for (const extension of extensions) {
-    if (templates.some((template) => Object.hasOwn(template.extensions, extension))) continue;
-    const known = [...new Set(templates.flatMap((template) => Object.keys(template.extensions)))].sort();
-    throw new TrellisError('TRELLIS_PERMISSION_VALUE', {
-      message: `No permission template has an extension ${quote(extension)}`,
-      remedy: `Known are: ${known.join(', ')}.`,
-    });
-  }
+  const offered = templates.flatMap((template) => Object.entries(template.extensions));
+  const known = new Set(offered.map(([name]) => name));
+  const parameters = new Set(
+    [...templates, ...offered.map(([, extension]) => extension)].flatMap((part) => Object.keys(part.parameters)),
+  );
+  refuseUnknown('has an extension', extensions, known);
+  refuseUnknown('takes a value', Object.keys(values), parameters);
+}
+
+function refuseUnknown(what: string, names: readonly string[], known: ReadonlySet<string>): void {
+  const unknown = names.find((name) => !known.has(name));
+  if (unknown === undefined) return;
+  throw new TrellisError('TRELLIS_PERMISSION_VALUE', {
+    message: `No permission template ${what} ${quote(unknown)}`,
+    remedy: `Known are: ${[...known].sort().join(', ')}.`,
+  });
 }
 
 /** The scoped key of a role with what it grants now. @throws TRELLIS_PERMISSION_VALUE */
@@ -93,12 +101,10 @@ export function withRoles(
 ): Unsigned<AccountClaims> {
   const keys = [...(claims.nats.signing_keys ?? [])];
   for (const role of roles) {
-    const known = keys.findIndex((key) => typeof key !== 'string' && key.role === roleName(role));
-    const before = keys[known] as ScopedKey | undefined;
-    if (before !== undefined) {
-      keys[known] = scopedKeyFor(tenant, role, before.key);
-      continue;
-    }
+    // While a key is being replaced there are two of one role.
+    const known = [...keys.entries()].filter(([, key]) => typeof key !== 'string' && key.role === roleName(role));
+    for (const [at, key] of known) keys[at] = scopedKeyFor(tenant, role, (key as ScopedKey).key);
+    if (known.length > 0) continue;
     const key = SigningKey.generate('account');
     keys.push(scopedKeyFor(tenant, role, key.publicKey));
     store.keys.write(key);

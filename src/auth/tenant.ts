@@ -142,6 +142,13 @@ export function addTenant(store: AuthStore, options: NewTenant): Tenant {
   return tenant;
 }
 
+/** The tags of an account of a tenant: what the tenant is, and whatever other tools wrote there. */
+export function tenantTags(tenant: Tenant, account: string, before: readonly string[] = []): string[] {
+  const partitions = (['ctl', 'rpc'] as const).filter((partition) => tenant.accounts[partition] === account);
+  const own = Object.values(TAG);
+  return [...tagsOf(tenant, partitions), ...before.filter((tag) => !own.some((mark) => tag.startsWith(mark)))];
+}
+
 function tagsOf({ name, lattice, extensions, values }: Tenant, partitions: readonly Partition[]): string[] {
   return [
     `${TAG.tenant}${name}`,

@@ -1,6 +1,7 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import { addTenant, type Layout, ONE_ACCOUNT_WEAKNESS } from '../../auth/tenant.ts';
+import { updateTenant } from '../../auth/update-tenant.ts';
 import { TrellisError } from '../../errors.ts';
 import { fieldLines } from '../output.ts';
 import { examples, outputOf } from '../program.ts';
@@ -13,9 +14,10 @@ interface TenantFlags extends StoreFlags {
   readonly value: readonly string[];
 }
 
-/** `trellis auth tenant add`: the accounts of one lattice. */
+/** `trellis auth tenant add` and `update`: the accounts of one lattice. */
 export function registerTenant(auth: Command): void {
-  const tenant = auth.command('tenant').description('Make the accounts of a lattice.');
+  const tenant = auth.command('tenant').description('Make and update the accounts of a lattice.');
+  registerUpdate(tenant);
   withStore(tenant.command('add'))
     .description('Make a tenant: an account for control, with JetStream, and one for calls, without.')
     .argument('<name>', 'name of the tenant; its accounts are NAME-ctl and NAME-rpc')
@@ -78,6 +80,37 @@ export function registerTenant(auth: Command): void {
         }
         print(
           `Next: trellis auth host add HOST --tenant ${name}, then trellis auth export or, to a running server, trellis auth push`,
+        );
+      });
+    });
+}
+
+function registerUpdate(tenant: Command): void {
+  withStore(tenant.command('update'))
+    .description('Fill the permission templates again: with other extensions, or after Trellis came with newer templates.')
+    .argument('<name>', 'name of the tenant')
+    .option('--with <extensions>', 'extensions from now on, separated by commas, "" for none; as they are if left out')
+    .option('--value <name=value>', 'values from now on; may be repeated; as they are if left out', collect, [])
+    .addHelpText(
+      'after',
+      examples('trellis auth tenant update acme', 'trellis auth tenant update acme --with make-buckets,wasmbus'),
+    )
+    .action(async (name: string, flags: StoreFlags & Pick<TenantFlags, 'with' | 'value'>, command: Command) => {
+      const store = openStore(flags);
+      const extensions = idsOf(flags.with);
+      const values = flags.value.length === 0 ? undefined : valuesOf(flags.value);
+      const updated = await store.change(() => updateTenant(store, { name, extensions, values }));
+      const { lattice } = updated.tenant;
+      const facts = { tenant: name, lattice, extensions: updated.tenant.extensions, changed: updated.changed };
+      outputOf(command).result(facts, (print) => {
+        if (updated.changed.length === 0) {
+          print(`Tenant ${name} is as its templates say; nothing changed.`);
+          return;
+        }
+        for (const { account, roles } of updated.changed)
+          print(`Changed: account ${account}, roles ${roles.join(', ') || 'none'}.`);
+        print(
+          'A running server has to be told: trellis auth push. It then ends the connections of these roles once; they come back.',
         );
       });
     });

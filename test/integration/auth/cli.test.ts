@@ -153,6 +153,7 @@ describe('trellis auth', () => {
     ['a lifetime without a unit', ['host', 'add', 'x', '--tenant', 'acme', '--expires', '30'], 'TRELLIS_USAGE'],
     ['an unknown extension', ['tenant', 'add', 'x', '--lattice', 'x', '--with', 'everything'], 'TRELLIS_PERMISSION_VALUE'],
     ['a value that is no pair', ['tenant', 'add', 'x', '--lattice', 'x', '--value', 'domain'], 'TRELLIS_USAGE'],
+    ['a value that nothing takes', ['tenant', 'add', 'x', '--lattice', 'x', '--value', 'domian=hub'], 'TRELLIS_PERMISSION_VALUE'],
     ['calls of an issuer', ['user', 'add', 'x', '--kind', 'issuer', '--tenant', 'acme', '--calls', 'a'], 'TRELLIS_USAGE'],
     ['a seed for a public key', ['provider', 'add', 'x', '--tenant', 'acme', '--xkey', 'SXAB'], 'TRELLIS_KEY_INVALID'],
     ['a host without a tenant', ['host', 'add', 'x'], 'TRELLIS_USAGE'],
