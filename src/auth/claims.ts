@@ -56,9 +56,16 @@ export function operatorClaims(options: {
   };
 }
 
+/** What turns JetStream on in the limits of an account, without a limit of its own. */
+export const JETSTREAM_LIMITS = {
+  mem_storage: UNLIMITED,
+  disk_storage: UNLIMITED,
+  streams: UNLIMITED,
+  consumer: UNLIMITED,
+} as const;
+
 /** The limits of an account, all of them written out: one left out would be 0. Storage has no limit of its own with JetStream on. */
 export function accountLimits(jetstream: boolean): AccountLimits {
-  const storage = jetstream ? { mem_storage: UNLIMITED, disk_storage: UNLIMITED, streams: UNLIMITED, consumer: UNLIMITED } : {};
   return {
     subs: UNLIMITED,
     data: UNLIMITED,
@@ -70,7 +77,7 @@ export function accountLimits(jetstream: boolean): AccountLimits {
     disallow_bearer: true,
     conn: UNLIMITED,
     leaf: UNLIMITED,
-    ...storage,
+    ...(jetstream ? JETSTREAM_LIMITS : {}),
   };
 }
 

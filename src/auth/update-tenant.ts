@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Partition } from '../nats/partition.ts';
-import { accountLimits } from './claims.ts';
+import { JETSTREAM_LIMITS } from './claims.ts';
 import type { AccountClaims, ScopedKey, UserTemplate } from './claims-shape.ts';
 import { loadPermissionTemplates } from './permission-templates.ts';
 import { checkExtensions, roleName, type Role, scopedKeyFor, SHARED_ROLES, withRoles } from './roles.ts';
@@ -71,10 +71,11 @@ function updated(store: AuthStore, tenant: Tenant, account: string, claims: Acco
 
 /** Limits that somebody set stay; JetStream is turned on or off. */
 function withStorage({ nats }: AccountClaims, jetstream: boolean): AccountClaims['nats']['limits'] {
-  const { mem_storage, disk_storage, streams, consumer, ...others } = nats.limits ?? {};
-  const has = (mem_storage ?? 0) !== 0 || (disk_storage ?? 0) !== 0;
+  const limits = nats.limits ?? {};
+  const has = (limits.mem_storage ?? 0) !== 0 || (limits.disk_storage ?? 0) !== 0;
   if (has === jetstream) return nats.limits;
-  return jetstream ? { ...accountLimits(true), ...others } : others;
+  if (jetstream) return { ...limits, ...JETSTREAM_LIMITS };
+  return Object.fromEntries(Object.entries(limits).filter(([name]) => !Object.hasOwn(JETSTREAM_LIMITS, name)));
 }
 
 /** The key with what its role grants now, or `undefined` for a role that no permission template is behind. */

@@ -4,38 +4,43 @@ import { type AuthStore, SYSTEM_ACCOUNT, SYSTEM_USER } from '../../auth/store.ts
 import { TrellisError } from '../../errors.ts';
 import type { ServerAddress, UserLogin } from '../../nats/system-connection.ts';
 
-/** The flags of every command that speaks to running servers. */
-export interface ServerFlags {
+/** The flags that say where servers are. */
+export interface ServerAddressFlags {
   readonly server?: readonly string[];
   readonly tlsCa?: string;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly tlsServerName?: string;
+}
+
+/** The flags of every command that speaks to running servers as a user of the system account. */
+export interface ServerFlags extends ServerAddressFlags {
   readonly systemCreds?: string;
 }
 
 /** Adds `--server` and what belongs to it. */
-export function withServer(command: Command, what: string): Command {
+export function withServerAddress(command: Command, what: string): Command {
   return command
     .option('--server <url...>', what)
     .option('--tls-ca <file>', "certificates that may sign the server's, PEM")
     .option('--tls-cert <file>', 'client certificate, PEM')
     .option('--tls-key <file>', 'its key, PEM')
-    .option('--tls-server-name <name>', 'name that the server certificate must carry, where --server has an address')
-    .option('--system-creds <file>', "user of the system account to log in as; the store's own if left out");
+    .option('--tls-server-name <name>', 'name that the server certificate must carry, where --server has an address');
 }
 
-/** Where the servers are, and as whom to log in; `undefined` without `--server`. @throws TRELLIS_NATS_CREDENTIALS_INVALID */
-export function systemLogin(
-  flags: ServerFlags,
-  store: AuthStore,
-): { readonly where: ServerAddress; readonly login: UserLogin } | undefined {
-  const { server, tlsCa, tlsCert, tlsKey, tlsServerName } = flags;
+/** Adds `--server`, what belongs to it, and as whom to log in there. */
+export function withServer(command: Command, what: string): Command {
+  return withServerAddress(command, what).option(
+    '--system-creds <file>',
+    "user of the system account to log in as; the store's own if left out",
+  );
+}
+
+/** Where the servers are; `undefined` without `--server`. @throws TRELLIS_USAGE */
+export function serverAddress({ server, tlsCa, tlsCert, tlsKey, tlsServerName }: ServerAddressFlags): ServerAddress | undefined {
   if (server === undefined) {
-    if (tlsCa ?? tlsCert ?? tlsKey ?? tlsServerName ?? flags.systemCreds) {
-      throw new TrellisError('TRELLIS_USAGE', {
-        message: '--tls-… and --system-creds say how to reach --server, which is missing',
-      });
+    if (tlsCa ?? tlsCert ?? tlsKey ?? tlsServerName) {
+      throw new TrellisError('TRELLIS_USAGE', { message: '--tls-… says how to reach --server, which is missing' });
     }
     return undefined;
   }
@@ -45,9 +50,19 @@ export function systemLogin(
     ...(tlsKey === undefined ? {} : { keyFile: tlsKey }),
     ...(tlsServerName === undefined ? {} : { serverName: tlsServerName }),
   };
+  return { servers: server, ...(Object.keys(tls).length === 0 ? {} : { tls }) };
+}
+
+/** Where the servers are, and as whom to log in; `undefined` without `--server`. @throws TRELLIS_USAGE, TRELLIS_NATS_CREDENTIALS_INVALID */
+export function systemLogin(
+  flags: ServerFlags,
+  store: AuthStore,
+): { readonly where: ServerAddress; readonly login: UserLogin } | undefined {
+  const where = serverAddress(flags);
+  if (where === undefined) {
+    if (flags.systemCreds === undefined) return undefined;
+    throw new TrellisError('TRELLIS_USAGE', { message: '--system-creds says how to reach --server, which is missing' });
+  }
   const creds = readCredsFile(flags.systemCreds ?? store.credsFile(SYSTEM_ACCOUNT, SYSTEM_USER));
-  return {
-    where: { servers: server, ...(Object.keys(tls).length === 0 ? {} : { tls }) },
-    login: { jwt: creds.jwt, key: creds.key },
-  };
+  return { where, login: { jwt: creds.jwt, key: creds.key } };
 }

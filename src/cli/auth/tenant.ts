@@ -76,7 +76,7 @@ export function registerTenant(auth: Command): void {
         for (const { identityFile } of accounts) print(`  ${identityFile}`);
         print('');
         if (!added.extensions.includes('make-buckets')) {
-          print(`Its hosts make no buckets. Once the server runs: trellis auth provision --tenant ${name} --servers URL`);
+          print(`Its hosts make no buckets. Once the server runs: trellis auth provision --tenant ${name} --server URL`);
         }
         print(
           `Next: trellis auth host add HOST --tenant ${name}, then trellis auth export or, to a running server, trellis auth push`,
