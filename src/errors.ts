@@ -526,7 +526,7 @@ export const CATALOGUE = {
     EXIT.unreachable,
     true,
     'The trust bucket of the lattice cannot be read or written.',
-    'Check that JetStream is on for the ctl account and that the ctl user may use $JS.API.> and $KV.>, or set trust.store to off.',
+    'Check that JetStream is on for the ctl account and that the ctl user has the rights of config/permissions/host-ctl.yaml, or set trust.store to off.',
   ),
   TRELLIS_TRUST_FILE: entry(
     'system',

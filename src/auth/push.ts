@@ -6,6 +6,7 @@ import { TrellisError } from '../errors.ts';
 import { type ServerAddress, SystemConnection, tryLogin, type UserLogin } from '../nats/system-connection.ts';
 import { replaceFile } from '../replace-file.ts';
 import { SigningKey } from '../trust/nkey.ts';
+import { accountChanges } from './account-changes.ts';
 import { accountFault, type TrustedOperators } from './account-faults.ts';
 import { userClaims } from './claims.ts';
 import type { AccountClaims } from './claims-shape.ts';
@@ -29,6 +30,8 @@ export interface PushRow {
   readonly serverIssuedMs?: number;
   /** Why it was refused, what failed, or what the server said. */
   readonly detail?: string;
+  /** What is or would be otherwise than at the server. */
+  readonly changes?: readonly string[];
 }
 
 /** What {@link pushAccounts} takes. */
@@ -122,10 +125,11 @@ class Push {
       return { ...row, action: 'refuse', outcome: 'refused', detail };
     }
     const action = former === undefined ? 'add' : 'update';
-    if (dryRun) return { ...row, action, outcome: 'planned' };
+    const changes = read?.ok === true ? { changes: accountChanges(read.claims, claims) } : {};
+    if (dryRun) return { ...row, ...changes, action, outcome: 'planned' };
     // Servers of a cluster settle on the latest among themselves.
     const next = isOlder ? await this.#signLater(claims, serverIat) : { claims, jwt };
-    return { ...row, action, ...(await this.#replace(next.claims, next.jwt, former)) };
+    return { ...row, ...changes, action, ...(await this.#replace(next.claims, next.jwt, former)) };
   }
 
   /** What is stored is not always what is used; a push that was interrupted shows here. */

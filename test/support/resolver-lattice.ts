@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { serverConfig } from '../../src/auth/server-config.ts';
-import { SYSTEM_ACCOUNT, SYSTEM_USER } from '../../src/auth/store.ts';
+import { type AuthStore, SYSTEM_ACCOUNT, SYSTEM_USER } from '../../src/auth/store.ts';
 import { readCredsFile } from '../../src/auth/creds-file.ts';
 import type { ServerAddress, UserLogin } from '../../src/nats/system-connection.ts';
 import { type AuthLattice, makeAuthLattice } from './auth-lattice.ts';
@@ -16,6 +16,12 @@ export interface ResolverLattice extends AsyncDisposable {
   readonly flags: readonly string[];
 }
 
+/** The user of the system account that a store has from the start. */
+export function systemLoginOf(store: AuthStore): UserLogin {
+  const { jwt, key } = readCredsFile(store.credsFile(SYSTEM_ACCOUNT, SYSTEM_USER));
+  return { jwt, key };
+}
+
 /** Makes a store with a tenant `acme` of lattice `lab`, and starts a server that goes by it. */
 export async function startResolverLattice(moreConfig = ''): Promise<ResolverLattice> {
   const lattice = await makeAuthLattice();
@@ -25,12 +31,11 @@ export async function startResolverLattice(moreConfig = ''): Promise<ResolverLat
     listen: '127.0.0.1:-1',
   });
   const server = await startServer({ jetstream: true, configText: `${text.replace(/^listen:.*$/m, '')}\n${moreConfig}` });
-  const { jwt, key } = readCredsFile(lattice.store.credsFile(SYSTEM_ACCOUNT, SYSTEM_USER));
   return {
     lattice,
     server,
     where: { servers: [server.url] },
-    login: { jwt, key },
+    login: systemLoginOf(lattice.store),
     flags: ['--store', lattice.store.dir, '--server', server.url],
     async [Symbol.asyncDispose]() {
       await server[Symbol.asyncDispose]();

@@ -76,6 +76,7 @@ describe('auth push', () => {
       ['beta-rpc', 'add', 'planned'],
       ['SYS', 'none', 'unchanged'],
     ]);
+    expect(rowOf(planned, 'acme-rpc').changes).toEqual(['a key for host-rpc@web-2']);
     await expect(login(test.server.url, second, 'rpc')).rejects.toThrow();
     let answered = 0;
     bystander.subscribe('lab.echo.wrpc.x', { callback: (_error, message) => void message.respond('yes') });
