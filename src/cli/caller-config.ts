@@ -1,6 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { loadConfig } from '../config/load.ts';
+import { loadConfig, type LoadedConfig } from '../config/load.ts';
 import { formatProblems } from '../config/problems.ts';
 import type { HostConfig } from '../config/schema.ts';
 import { TrellisError } from '../errors.ts';
@@ -15,12 +15,17 @@ function runningLattice(): string | undefined {
 }
 
 /**
- * The configuration of a command that joins a lattice: the file named, or environment and defaults over the development lattice
- * that `trellis up` left word of. @throws TRELLIS_CONFIG_INVALID
+ * What a command that joins a lattice goes by: the file named, or environment and defaults over the development lattice that
+ * `trellis up` left word of; with everything that is wrong with it.
  */
-export function callerConfig(file: string | undefined): HostConfig {
+export function loadCallerConfig(file: string | undefined): LoadedConfig {
   const chosen = file ?? process.env['TRELLIS_CONFIG'] ?? runningLattice();
-  const { config, problems } = loadConfig({ env: process.env, ...(chosen === undefined ? {} : { file: chosen }) });
+  return loadConfig({ env: process.env, ...(chosen === undefined ? {} : { file: chosen }) });
+}
+
+/** The same, where nothing may be wrong with it. @throws TRELLIS_CONFIG_INVALID */
+export function callerConfig(file: string | undefined): HostConfig {
+  const { config, problems } = loadCallerConfig(file);
   if (config !== undefined) return config;
   throw new TrellisError('TRELLIS_CONFIG_INVALID', { message: formatProblems(problems).trim() });
 }

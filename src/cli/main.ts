@@ -58,6 +58,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./commands/auth.ts'),
   },
   {
+    name: 'doctor',
+    summary: 'run every check of a start from a shell: settings, connections, rights, clock, trust',
+    load: () => import('./commands/doctor.ts'),
+  },
+  {
     name: 'issuer',
     summary: 'run the issuer service: signs delegations for the hosts of an allow-list',
     load: () => import('./commands/issuer.ts'),

@@ -76,7 +76,12 @@ class LeafCheck {
     const partition = this.#partition;
     try {
       const connection = this.#options[partition];
-      const { hubs, findings } = await probeThroughLeaf({ ...needsOf(this.#options.config), partition, connection, timeoutMs });
+      const { hubs, findings } = await probeThroughLeaf({
+        ...leafNeedsOf(this.#options.config),
+        partition,
+        connection,
+        timeoutMs,
+      });
       const missing = findings.filter(({ verdict }) => verdict === 'refused');
       const unknown = findings.filter(({ verdict }) => verdict === 'unknown');
       const text = missing.length > 0 ? missingText(partition, hubs, missing) : undefined;
@@ -104,7 +109,7 @@ class LeafCheck {
 }
 
 /** What a host of this configuration does on its connections. */
-function needsOf({ lattice, components, links, trust, audit }: HostConfig): LeafNeeds {
+export function leafNeedsOf({ lattice, components, links, trust, audit }: HostConfig): LeafNeeds {
   const ids = new Set(components.map(({ id }) => id));
   const called = links.filter(({ source, wasmbus }) => ids.has(source) && wasmbus === undefined).map(({ target }) => target);
   return {
