@@ -5,6 +5,7 @@ import { scopedKeysOf } from './roles.ts';
 import { type AuthStore, signersOf, type StoreEntry } from './store.ts';
 import type { AccountClaims, AccountImport, AccountLimits, UserClaims } from './claims-shape.ts';
 import { readNatsJwt } from './nats-jwt.ts';
+import { grantsIn } from './sharing.ts';
 import { listTenants, type Tenant } from './tenant.ts';
 
 /** A key, and whether its private half is in the store. */
@@ -41,6 +42,12 @@ export interface ExportFacts {
   readonly isPrivate: boolean;
   /** Account, or `*` → until when activations for it do not count. */
   readonly revocations: readonly { readonly account: string; readonly atMs: number }[];
+  /** Accounts that `trellis auth share` gave an activation which was not taken back, for all of it or for functions. */
+  readonly givenTo: readonly {
+    readonly account: string;
+    readonly functions: readonly string[];
+    readonly expiresMs?: number;
+  }[];
 }
 
 /** What an account takes from another one. */
@@ -147,10 +154,21 @@ function describeAccount(
       subject,
       isPrivate,
       revocations: Object.entries(revocations).map(([importer, at]) => ({ account: importer, atMs: at * 1_000 })),
+      givenTo: givenBelow(account.claims, subject),
     })),
     imports: (nats.imports ?? []).map(describeImport),
     users,
   };
+}
+
+function givenBelow(claims: AccountClaims, exported: string): ExportFacts['givenTo'] {
+  const below = exported.replace(/>$/, '').toLowerCase();
+  const grants = grantsIn(claims).filter(({ subject }) => subject.startsWith(below));
+  return [...Map.groupBy(grants, ({ importer }) => importer)].map(([importer, given]) => ({
+    account: importer,
+    functions: given.map(({ subject }) => subject.slice(below.length)).filter((name) => name !== '>'),
+    ...(given[0]!.expiresMs === undefined ? {} : { expiresMs: given[0]!.expiresMs }),
+  }));
 }
 
 function describeImport({ type, subject, account: from, local_subject: localSubject, token }: AccountImport): ImportFacts {

@@ -12,6 +12,43 @@ import { type Tenant, tenantOf } from './tenant.ts';
 /** Role of the key that signs activations. Users that it signs may do nothing. */
 const SHARING_ROLE = 'sharing';
 
+/**
+ * To whom an account has given what it exports: tags of its JWT, one for each activation. They grant nothing, an activation does; they
+ * are for whoever looks after the account. Other tools write tags in lower case.
+ */
+const GRANT = 'trellis-share:';
+
+/** An activation that an account has given and not taken back. */
+export interface Grant {
+  readonly importer: string;
+  /** In lower case. */
+  readonly subject: string;
+  readonly expiresMs?: number;
+}
+
+/** The grants that an account's tags tell of; what other tools made of them counts for nothing. */
+export function grantsIn({ nats }: AccountClaims): Grant[] {
+  return (nats.tags ?? []).flatMap((tag) => {
+    const match = /^trellis-share:([a-z2-7]{56}):([0-9]{1,12}):(.+)$/.exec(tag);
+    if (match === null) return [];
+    const expiry = match[2] === '0' ? {} : { expiresMs: Number(match[2]) * 1_000 };
+    return [{ importer: match[1]!.toUpperCase(), subject: match[3]!, ...expiry }];
+  });
+}
+
+/** True for the tag of a grant of `importer` that lies below `exported`, a subject that ends in `>`. */
+function isGrantOf(tag: string, importer: string, exported: string): boolean {
+  const prefix = `${GRANT}${importer.toLowerCase()}:`;
+  const below = exported.slice(0, -1).toLowerCase();
+  return (
+    tag.startsWith(prefix) &&
+    tag
+      .slice(prefix.length)
+      .replace(/^[0-9]+:/, '')
+      .startsWith(below)
+  );
+}
+
 /** What {@link shareComponent} takes. */
 export interface NewShare {
   readonly tenant: string;
@@ -37,7 +74,7 @@ export interface MadeShare {
   readonly account: string;
   /** The lattice that may call, if it is one of this store. */
   readonly callerLattice: string | undefined;
-  /** False if the account exported the interface already, so that no server has to be told. */
+  /** False if the account exported the interface already to others or this one, so that no server has to be told. */
   readonly changed: boolean;
 }
 
@@ -74,7 +111,12 @@ export function shareComponent(store: AuthStore, options: NewShare): MadeShare {
     });
   }
   const claims = withExport(store, before, exported, known);
-  if (claims !== before) store.writeAccount(claims);
+  const given = subjectsOf(wanted).map(
+    ({ subject }) =>
+      `${GRANT}${importer.toLowerCase()}:${expiresMs === undefined ? 0 : Math.floor(expiresMs / 1_000)}:${subject.toLowerCase()}`,
+  );
+  const tags = (claims.nats.tags ?? []).filter((tag) => !isGrantOf(tag, importer, exported));
+  store.writeAccount({ ...claims, nats: { ...claims.nats, tags: [...tags, ...given] } });
   const key = scopedKeyOf(claims, SHARING_ROLE)!.key;
   const revokedMs = Math.max(known?.revocations?.[importer] ?? 0, known?.revocations?.['*'] ?? 0) * 1_000;
   const activations = subjectsOf(wanted).map(({ subject }) =>
@@ -237,9 +279,10 @@ export function unshareComponent(
   // A share made in this very second, or by a clock ahead of this one after an earlier unshare, is meant as well.
   const at = Math.max(Math.floor(options.nowMs / 1_000), (known.revocations?.[importer] ?? 0) + 1);
   const revoked: AccountExport = { ...known, revocations: { ...known.revocations, [importer]: at } };
+  const tags = (claims.nats.tags ?? []).filter((tag) => !isGrantOf(tag, importer, subject));
   store.writeAccount({
     ...claims,
-    nats: { ...claims.nats, exports: exports.map((each) => (each === known ? revoked : each)) },
+    nats: { ...claims.nats, exports: exports.map((each) => (each === known ? revoked : each)), tags },
   });
   return { account, importer, subject };
 }

@@ -13,14 +13,15 @@ export function registerShow(auth: Command): void {
       examples('trellis auth show', 'trellis auth show --store ~/.local/share/nats/nsc', 'trellis auth show --output json'),
     )
     .action((flags: StoreFlags, command: Command) => {
-      const facts = describeStore(openStore(flags), Date.now());
+      const nowMs = Date.now();
+      const facts = describeStore(openStore(flags), nowMs);
       outputOf(command).result(facts, (print) => {
-        for (const line of storeLines(facts)) print(line);
+        for (const line of storeLines(facts, nowMs)) print(line);
       });
     });
 }
 
-function storeLines({ store, operator, accounts }: StoreFacts): string[] {
+function storeLines({ store, operator, accounts }: StoreFacts, nowMs: number): string[] {
   const here = (inStore: boolean): string => (inStore ? '' : ' (private key not here)');
   const lines = fieldLines([
     ['store', store],
@@ -37,7 +38,7 @@ function storeLines({ store, operator, accounts }: StoreFacts): string[] {
     accountRow(account),
     ...account.users.map(userRow),
     ...revocationRows(account),
-    ...sharingRows(account),
+    ...sharingRows(account, nowMs),
   ]);
   return [...lines, '', ...tableLines(['ACCOUNT AND USERS', 'KIND', 'PUBLIC KEY', 'ENDS', 'STATE'], rows)];
 }
@@ -76,20 +77,21 @@ function revocationRows({ revocations = [], users }: AccountFacts): string[][] {
 }
 
 /** What the account shares with others, and takes from them. Everybody's exports of the system account are no news. */
-function sharingRows({ exports = [], imports = [] }: AccountFacts): string[][] {
+function sharingRows({ exports = [], imports = [] }: AccountFacts, nowMs: number): string[][] {
   return [
     ...exports
       .filter(({ subject }) => !subject.startsWith('$SYS.'))
-      .map(({ subject, isPrivate, revocations }) => {
-        const taken = revocations.map(({ account, atMs }) => `${account}: until ${new Date(atMs).toISOString()}`);
-        return [
-          '  (shares)',
-          isPrivate ? 'private' : 'with everybody',
-          subject,
+      .flatMap(({ subject, isPrivate, revocations, givenTo }) => [
+        ['  (shares)', isPrivate ? 'with those below' : 'with everybody', subject, '', ''],
+        ...givenTo.map(({ account, functions, expiresMs }) => [
           '',
-          taken.length === 0 ? '' : `taken back from ${taken.join(', ')}`,
-        ];
-      }),
+          functions.length === 0 ? 'given to' : `${functions.join(', ')} given to`,
+          account,
+          day(expiresMs),
+          expiresMs !== undefined && expiresMs <= nowMs ? 'over' : '',
+        ]),
+        ...revocations.map(({ account, atMs }) => ['', 'taken back from', account, '', `what was given until ${day(atMs)}`]),
+      ]),
     ...imports.map(({ localSubject, subject, from, expiresMs }) => [
       '  (takes)',
       `from ${from}`,

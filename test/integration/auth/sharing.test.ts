@@ -131,13 +131,27 @@ describe('shares', () => {
     expect.objectContaining({ code: name, message: expect.stringMatching(message) as string }) as Error;
 
   it('are one private export of the interface, whatever of it is given to whom, and show', async () => {
-    const again = await shareIn(lattice, { with: 'third', functions: [] });
+    const again = await shareIn(lattice, { with: 'third', functions: [], expiresMs: 2_000_000_000_000 });
     expect(again.changed).toBe(false);
     const { accounts } = describeStore(lattice.store, Date.now());
     const acme = accounts.find(({ name }) => name === 'acme-rpc')!;
     expect(acme.exports).toEqual([
-      { type: 'service', subject: `lab.tiny.wrpc.0.0.1.${BYTES}.>`, isPrivate: true, revocations: [] },
+      {
+        type: 'service',
+        subject: `lab.tiny.wrpc.0.0.1.${BYTES}.>`,
+        isPrivate: true,
+        revocations: [],
+        givenTo: [
+          { account: share.importer, functions: ['echo-bytes', 'other'] },
+          { account: lattice.store.account('third-rpc').sub, functions: [], expiresMs: 2_000_000_000_000 },
+        ],
+      },
     ]);
+    // What another one was given stays when it is taken from one, and a tool that knows nothing of this may keep the tags.
+    await lattice.store.change(() => unshareComponent(lattice.store, { ...NEW, with: 'third', nowMs: Date.now() }));
+    const after = describeStore(lattice.store, Date.now()).accounts.find(({ name }) => name === 'acme-rpc')!;
+    expect(after.exports![0]!.givenTo).toEqual([{ account: share.importer, functions: ['echo-bytes', 'other'] }]);
+    expect(after).toMatchObject({ tenant: 'acme', lattice: 'lab' });
     expect(acme.roles?.filter(({ role }) => role === 'sharing')).toHaveLength(1);
     // The key that signs activations makes users that may do nothing.
     const key = lattice.store
@@ -283,10 +297,12 @@ describe('trellis auth share, accept, unshare and show', () => {
       /links:\n {2}- source: caller\n {4}target: acme-tiny\n {4}namespace: trellis-samples\n {4}package: echo\n {4}interfaces:\n {6}- bytes\n {4}shared:\n {6}lattice: lab\n {6}component: tiny\n {6}issuers:\n {8}- <cluster issuers/,
     );
     const shown = await cli('show');
-    expect(shown.text).toMatch(/\(shares\) +private +lab\.tiny\.wrpc/);
+    expect(shown.text).toMatch(/\(shares\) +with those below +lab\.tiny\.wrpc\S+\n +given to +A[A-Z2-7]{55} +20\d\d-/);
     expect(shown.text).toMatch(/\(takes\) +from A[A-Z2-7]{55} +lab\.acme-tiny\.wrpc\S+ = lab\.tiny\.wrpc\S+ +20\d\d-/);
     expect((await cli('unshare', ...what)).text).toContain('no more');
-    expect((await cli('show')).text).toMatch(/taken back from A[A-Z2-7]{55}: until 20/);
+    const taken = (await cli('show')).text;
+    expect(taken).toMatch(/taken back from +A[A-Z2-7]{55} +what was given until 20/);
+    expect(taken).not.toContain('given to');
     writeFileSync(file, '{}');
     expect(await cli('accept', file, '--tenant', 'globex')).toMatchObject({
       code: 2,
