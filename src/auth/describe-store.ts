@@ -5,7 +5,7 @@ import { scopedKeysOf } from './roles.ts';
 import { type AuthStore, signersOf, type StoreEntry } from './store.ts';
 import type { AccountClaims, AccountImport, AccountLimits, UserClaims } from './claims-shape.ts';
 import { readNatsJwt } from './nats-jwt.ts';
-import { grantsIn } from './sharing.ts';
+import { grantsIn } from './activations.ts';
 import { listTenants, type Tenant } from './tenant.ts';
 
 /** A key, and whether its private half is in the store. */

@@ -6,6 +6,7 @@ import { userState } from './describe-store.ts';
 import { usersOf } from './find-users.ts';
 import { renewUser, type RenewedUser } from './renew.ts';
 import { setRevocation } from './revoke.ts';
+import { holdersOf } from './activations.ts';
 import type { AuthStore } from './store.ts';
 
 /**
@@ -113,6 +114,13 @@ export function dropKeys(store: AuthStore, account: string, replacements: readon
     throw new TrellisError('TRELLIS_AUTH_ROTATION', {
       message: `The key on its way out of account ${quote(account)} has signed ${left.map(({ user }) => quote(user)).join(', ')}`,
       remedy: 'Run the same command without --finish: it signs them again.',
+    });
+  }
+  const { here } = holdersOf(store, account, former);
+  if (here.length > 0) {
+    throw new TrellisError('TRELLIS_AUTH_ROTATION', {
+      message: `The key on its way out of account ${quote(account)} has signed what it shares with ${here.map(quote).join(', ')}`,
+      remedy: 'Run the same command without --finish: it signs that again.',
     });
   }
   const claims: AccountClaims = store.account(account);

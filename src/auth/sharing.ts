@@ -2,52 +2,13 @@ import { TrellisError } from '../errors.ts';
 import { componentId, functionName, instanceName, quote } from '../ids.ts';
 import { publicKeyKind, SigningKey } from '../trust/nkey.ts';
 import { activationClaims, scopedKey } from './claims.ts';
+import { grantTag, isGrantOf, SHARING_ROLE } from './activations.ts';
 import type { AccountClaims, AccountExport, AccountImport } from './claims-shape.ts';
 import { signNatsJwt } from './nats-jwt.ts';
 import { scopedKeyOf } from './roles.ts';
 import { type Share, type SharedSubject, subjectsOf } from './share-file.ts';
 import type { AuthStore } from './store.ts';
 import { type Tenant, tenantOf } from './tenant.ts';
-
-/** Role of the key that signs activations. Users that it signs may do nothing. */
-const SHARING_ROLE = 'sharing';
-
-/**
- * To whom an account has given what it exports: tags of its JWT, one for each activation. They grant nothing, an activation does; they
- * are for whoever looks after the account. Other tools write tags in lower case.
- */
-const GRANT = 'trellis-share:';
-
-/** An activation that an account has given and not taken back. */
-export interface Grant {
-  readonly importer: string;
-  /** In lower case. */
-  readonly subject: string;
-  readonly expiresMs?: number;
-}
-
-/** The grants that an account's tags tell of; what other tools made of them counts for nothing. */
-export function grantsIn({ nats }: AccountClaims): Grant[] {
-  return (nats.tags ?? []).flatMap((tag) => {
-    const match = /^trellis-share:([a-z2-7]{56}):([0-9]{1,12}):(.+)$/.exec(tag);
-    if (match === null) return [];
-    const expiry = match[2] === '0' ? {} : { expiresMs: Number(match[2]) * 1_000 };
-    return [{ importer: match[1]!.toUpperCase(), subject: match[3]!, ...expiry }];
-  });
-}
-
-/** True for the tag of a grant of `importer` that lies below `exported`, a subject that ends in `>`. */
-function isGrantOf(tag: string, importer: string, exported: string): boolean {
-  const prefix = `${GRANT}${importer.toLowerCase()}:`;
-  const below = exported.slice(0, -1).toLowerCase();
-  return (
-    tag.startsWith(prefix) &&
-    tag
-      .slice(prefix.length)
-      .replace(/^[0-9]+:/, '')
-      .startsWith(below)
-  );
-}
 
 /** What {@link shareComponent} takes. */
 export interface NewShare {
@@ -111,10 +72,7 @@ export function shareComponent(store: AuthStore, options: NewShare): MadeShare {
     });
   }
   const claims = withExport(store, before, exported, known);
-  const given = subjectsOf(wanted).map(
-    ({ subject }) =>
-      `${GRANT}${importer.toLowerCase()}:${expiresMs === undefined ? 0 : Math.floor(expiresMs / 1_000)}:${subject.toLowerCase()}`,
-  );
+  const given = subjectsOf(wanted).map(({ subject }) => grantTag(importer, subject, expiresMs));
   const tags = (claims.nats.tags ?? []).filter((tag) => !isGrantOf(tag, importer, exported));
   store.writeAccount({ ...claims, nats: { ...claims.nats, tags: [...tags, ...given] } });
   const key = scopedKeyOf(claims, SHARING_ROLE)!.key;

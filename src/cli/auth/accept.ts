@@ -4,19 +4,21 @@ import { stringify } from 'yaml';
 import { readShare } from '../../auth/share-file.ts';
 import { linkSettings } from '../../auth/share-settings.ts';
 import { acceptShare } from '../../auth/sharing.ts';
-import { TrellisError } from '../../errors.ts';
+import { EXIT, TrellisError } from '../../errors.ts';
 import { fieldLines } from '../output.ts';
 import { examples, outputOf } from '../program.ts';
+import { allWell, changedLines, pushChanged } from './push.ts';
+import { type ServerFlags, withServer } from './server-option.ts';
 import { openStore, type StoreFlags, withStore } from './store-option.ts';
 
-interface AcceptFlags extends StoreFlags {
+interface AcceptFlags extends StoreFlags, ServerFlags {
   readonly tenant: string;
   readonly as?: string;
 }
 
 /** `trellis auth accept`: the import of what another tenant shares. */
 export function registerAccept(auth: Command): void {
-  withStore(auth.command('accept'))
+  withServer(withStore(auth.command('accept')), 'running servers to tell at once')
     .description('Import what another tenant shares, as a component of this one.')
     .argument('<file>', 'what trellis auth share wrote')
     .requiredOption('--tenant <name>', 'tenant that is to call')
@@ -30,7 +32,18 @@ export function registerAccept(auth: Command): void {
       const { account, as, localSubjects, changed } = accepted;
       const settings = { links: linkSettings(share, as) };
       const { lattice } = accepted.tenant;
-      const facts = { account, changed, as, lattice, localSubjects, until: share.until ?? null, settings };
+      const accounts = changed ? [account] : [];
+      const pushed = await pushChanged(store, flags, accounts);
+      const facts = {
+        pushed: pushed ?? null,
+        account,
+        changed,
+        as,
+        lattice,
+        localSubjects,
+        until: share.until ?? null,
+        settings,
+      };
       outputOf(command).result(facts, (print) => {
         for (const line of fieldLines([
           ['imported', `${share.interface} of ${share.component}, lattice ${share.lattice}`],
@@ -40,11 +53,8 @@ export function registerAccept(auth: Command): void {
         ]))
           print(line);
         print('');
-        print(
-          changed
-            ? `Changed: account ${account}. A running server has to be told: trellis auth push`
-            : `Account ${account} had it already; nothing changed.`,
-        );
+        if (!changed) print(`Account ${account} had it already; nothing changed.`);
+        for (const line of changedLines(accounts, pushed)) print(line);
         print(
           `Hosts with a list of calls of their own: trellis auth component grant ${as} --tenant ${flags.tenant} --to HOST --right call`,
         );
@@ -53,6 +63,7 @@ export function registerAccept(auth: Command): void {
         print('');
         print(stringify(settings).trimEnd());
       });
+      if (pushed !== undefined && !allWell(pushed)) process.exitCode = EXIT.denied;
     });
 }
 

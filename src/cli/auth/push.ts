@@ -69,6 +69,14 @@ export function allWell(rows: readonly PushRow[]): boolean {
   return rows.every(({ outcome }) => outcome !== 'refused' && outcome !== 'restored' && outcome !== 'failed');
 }
 
+/** What became of accounts that a command changed: what was pushed, or that a push is still to come. */
+export function changedLines(accounts: readonly string[], pushed: readonly PushRow[] | undefined): string[] {
+  if (pushed !== undefined) return pushLines(pushed);
+  return accounts.length === 0
+    ? []
+    : [`Changed: account ${accounts.join(', ')}. A running server has to be told: trellis auth push`];
+}
+
 const OUTCOMES: Readonly<Record<PushRow['outcome'], string>> = {
   done: 'in use',
   unchanged: 'unchanged',

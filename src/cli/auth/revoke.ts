@@ -4,7 +4,7 @@ import { liftRevocations, reinstateUsers, revokeUsers, type Revocation } from '.
 import { EXIT, TrellisError } from '../../errors.ts';
 import { tableLines } from '../output.ts';
 import { examples, outputOf } from '../program.ts';
-import { allWell, pushChanged, pushLines } from './push.ts';
+import { allWell, changedLines, pushChanged } from './push.ts';
 import { renewedLines } from './renewed-lines.ts';
 import { type ServerFlags, withServer } from './server-option.ts';
 import { openStore, type StoreFlags, withStore } from './store-option.ts';
@@ -57,9 +57,8 @@ export function registerRevoke(auth: Command): void {
       outputOf(command).result({ who, revoked, renewed, pushed: pushed ?? null }, (print) => {
         for (const line of revocationLines(revoked, undo)) print(line);
         for (const line of renewed.length === 0 ? [] : renewedLines(renewed)) print(line);
-        if (pushed !== undefined) for (const line of ['', ...pushLines(pushed)]) print(line);
-        else if (changed.length > 0)
-          print(`\nChanged: account ${changed.join(', ')}. A running server has to be told: trellis auth push`);
+        const tell = changedLines(changed, pushed);
+        for (const line of tell.length === 0 ? [] : ['', ...tell]) print(line);
       });
       if (pushed !== undefined && !allWell(pushed)) process.exitCode = EXIT.denied;
     });

@@ -12,6 +12,7 @@ import {
   replacementsIn,
   resignAccounts,
 } from '../../auth/rotate-keys.ts';
+import { holdersOf, moveActivations } from '../../auth/activations.ts';
 import { operatorKeys } from '../../auth/account-faults.ts';
 import { readNatsJwt } from '../../auth/nats-jwt.ts';
 import type { AuthStore } from '../../auth/store.ts';
@@ -60,8 +61,13 @@ export async function rotateAccountKeys(store: AuthStore, flags: KeyFlags, outpu
   const renewed = isKnown
     ? await store.change(() => accounts.flatMap((name) => moveUsers(store, name, replacements.get(name) ?? [], nowMs)))
     : [];
+  const importers = isKnown
+    ? await store.change(() => accounts.flatMap((name) => moveActivations(store, name, replacements.get(name) ?? [])))
+    : [];
+  const told = await pushChanged(store, flags, importers);
   const step: Step = isKnown ? 'moved' : 'added';
-  report(output, { step, replacements: [...replacements.values()].flat(), renewed, pushed });
+  const all = [...replacements.values()].flat();
+  report(output, { step, replacements: all, renewed, importers, pushed: pushed && [...pushed, ...(told ?? [])] });
 }
 
 async function finish(store: AuthStore, flags: KeyFlags, output: Output, accounts: readonly string[]): Promise<void> {
@@ -73,12 +79,30 @@ async function finish(store: AuthStore, flags: KeyFlags, output: Output, account
   if (all.length === 0) {
     throw new TrellisError('TRELLIS_AUTH_ROTATION', { message: 'No key is being replaced, so there is none to drop' });
   }
-  if (flags.force !== true) await refuseWhileUsed(store, flags, chosen);
+  if (flags.force !== true) {
+    refuseWhileHeld(store, chosen);
+    await refuseWhileUsed(store, flags, chosen);
+  }
   await store.change(() => {
     for (const { name, keys } of chosen) if (keys.length > 0) dropKeys(store, name, keys, Date.now());
   });
   const pushed = await pushChanged(store, flags, accounts);
   report(output, { step: 'finished', replacements: all, renewed: [], pushed });
+}
+
+/** Accounts in other stores hold activations that nothing here can sign again. */
+function refuseWhileHeld(
+  store: AuthStore,
+  chosen: readonly { readonly name: string; readonly keys: readonly KeyReplacement[] }[],
+): void {
+  for (const { name, keys } of chosen) {
+    const { elsewhere } = holdersOf(store, name, new Set(keys.map(({ formerKey }) => formerKey)));
+    if (elsewhere.length === 0) continue;
+    throw new TrellisError('TRELLIS_AUTH_ROTATION', {
+      message: `Accounts that are not in this store were given what account ${name} shares, perhaps by the former key: ${elsewhere.join(', ')}`,
+      remedy: 'Share with them again (trellis auth share), and when they have accepted it, add --force.',
+    });
+  }
 }
 
 /** Nobody shall lose a connection by the last step who has not had the time to change credentials. */
@@ -148,12 +172,14 @@ interface StepReport {
   readonly step: Step;
   readonly replacements: readonly KeyReplacement[];
   readonly renewed: readonly RenewedUser[];
+  /** Accounts of the store whose imports hold new activations. */
+  readonly importers?: readonly string[];
   readonly pushed: readonly PushRow[] | undefined;
   readonly operator?: true;
 }
 
-function report(output: Output, { step, replacements, renewed, pushed, operator }: StepReport): void {
-  output.result({ step, replacements, renewed, pushed: pushed ?? null }, (print) => {
+function report(output: Output, { step, replacements, renewed, importers = [], pushed, operator }: StepReport): void {
+  output.result({ step, replacements, renewed, importers, pushed: pushed ?? null }, (print) => {
     for (const { role, formerKey, newKey } of replacements) {
       const fields: [string, string][] = [
         ['former key', step === 'finished' ? `${formerKey} (dropped)` : formerKey],
@@ -165,6 +191,7 @@ function report(output: Output, { step, replacements, renewed, pushed, operator 
     if (pushed !== undefined) for (const line of [...pushLines(pushed), '']) print(line);
     if (step === 'moved' && operator !== true)
       for (const line of renewed.length === 0 ? [] : [...renewedLines(renewed), '']) print(line);
+    if (importers.length > 0) print(`Signed again for what they import: ${importers.join(', ')}\n`);
     print(nextStep(step, pushed, operator === true));
   });
   if (pushed !== undefined && !allWell(pushed)) process.exitCode = EXIT.denied;

@@ -5,13 +5,15 @@ import { parseLifetime } from '../../auth/lifetime.ts';
 import { writeShare } from '../../auth/share-file.ts';
 import { foreignSetting } from '../../auth/share-settings.ts';
 import { shareComponent } from '../../auth/sharing.ts';
-import { TrellisError } from '../../errors.ts';
 import { replaceFile } from '../../replace-file.ts';
 import { fieldLines } from '../output.ts';
+import { EXIT, TrellisError } from '../../errors.ts';
 import { examples, outputOf } from '../program.ts';
+import { allWell, changedLines, pushChanged } from './push.ts';
+import { type ServerFlags, withServer } from './server-option.ts';
 import { idsOf, openStore, type StoreFlags, withStore } from './store-option.ts';
 
-interface ShareFlags extends StoreFlags {
+interface ShareFlags extends StoreFlags, ServerFlags {
   readonly tenant: string;
   readonly with: string;
   readonly interface: string;
@@ -25,7 +27,7 @@ interface ShareFlags extends StoreFlags {
 
 /** `trellis auth share`: an interface of a component for another tenant. */
 export function registerShare(auth: Command): void {
-  withStore(auth.command('share'))
+  withServer(withStore(auth.command('share')), 'running servers to tell at once')
     .description('Let another tenant call one interface of a component, and write the file that it accepts.')
     .argument('<component>', 'id of the component')
     .requiredOption('--interface <name>', 'with its version, as the component exports it: ns:pkg/iface@1.0.0')
@@ -64,7 +66,17 @@ export function registerShare(auth: Command): void {
       writeTo(file, writeShare(share));
       const issuers = idsOf(flags.callerIssuers) ?? [];
       const settings = { trust: { foreign: [foreignSetting(share, { lattice: made.callerLattice, issuers })] } };
-      const facts = { file, account, changed, importer: share.importer, until: share.until ?? null, settings };
+      const accounts = changed ? [account] : [];
+      const pushed = await pushChanged(store, flags, accounts);
+      const facts = {
+        file,
+        account,
+        changed,
+        importer: share.importer,
+        until: share.until ?? null,
+        settings,
+        pushed: pushed ?? null,
+      };
       outputOf(command).result(facts, (print) => {
         for (const line of fieldLines([
           ['shared', `${share.interface} of ${component}, lattice ${share.lattice}`],
@@ -75,13 +87,14 @@ export function registerShare(auth: Command): void {
         ]))
           print(line);
         print('');
-        if (changed) print(`Changed: account ${account}. A running server has to be told: trellis auth push`);
+        for (const line of changedLines(accounts, pushed)) print(line);
         print('The other tenant runs: trellis auth accept FILE --tenant THEIRS --as ID');
         print('');
         print(`On the hosts that run ${component}:`);
         print('');
         print(stringify(settings).trimEnd());
       });
+      if (pushed !== undefined && !allWell(pushed)) process.exitCode = EXIT.denied;
     });
 }
 

@@ -1,9 +1,12 @@
 import type { Command } from 'commander';
 import { unshareComponent } from '../../auth/sharing.ts';
+import { EXIT } from '../../errors.ts';
 import { examples, outputOf } from '../program.ts';
+import { allWell, changedLines, pushChanged } from './push.ts';
+import { type ServerFlags, withServer } from './server-option.ts';
 import { openStore, type StoreFlags, withStore } from './store-option.ts';
 
-interface UnshareFlags extends StoreFlags {
+interface UnshareFlags extends StoreFlags, ServerFlags {
   readonly tenant: string;
   readonly with: string;
   readonly interface: string;
@@ -11,7 +14,7 @@ interface UnshareFlags extends StoreFlags {
 
 /** `trellis auth unshare`: takes back what was shared. */
 export function registerUnshare(auth: Command): void {
-  withStore(auth.command('unshare'))
+  withServer(withStore(auth.command('unshare')), 'running servers to tell at once')
     .description('Take back what another tenant was given of an interface; a later share counts again.')
     .argument('<component>', 'id of the component')
     .requiredOption('--interface <name>', 'as it was shared: ns:pkg/iface@1.0.0')
@@ -25,12 +28,16 @@ export function registerUnshare(auth: Command): void {
       const store = openStore(flags);
       const unshared = await store.change(() => unshareComponent(store, { ...flags, component, nowMs: Date.now() }));
       const { account, importer } = unshared;
-      outputOf(command).result(unshared, (print) => {
-        print(`${importer} may call ${flags.interface} of ${component} no more, once the server knows.`);
-        print(`Changed: account ${account}. A running server has to be told: trellis auth push`);
+      const pushed = await pushChanged(store, flags, [account]);
+      outputOf(command).result({ ...unshared, pushed: pushed ?? null }, (print) => {
+        print(
+          `${importer} may call ${flags.interface} of ${component} no more${pushed === undefined ? ', once the server knows' : ''}.`,
+        );
+        for (const line of changedLines([account], pushed)) print(line);
         print(
           `Remove its entry from trust.foreign on the hosts that run ${component}, too: each of the two closes the way by itself.`,
         );
       });
+      if (pushed !== undefined && !allWell(pushed)) process.exitCode = EXIT.denied;
     });
 }

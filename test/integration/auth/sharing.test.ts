@@ -1,23 +1,20 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { connect, credsAuthenticator } from 'nats';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { describeStore } from '../../../src/auth/describe-store.ts';
 import type { AddedMember } from '../../../src/auth/members.ts';
 import { signNatsJwt } from '../../../src/auth/nats-jwt.ts';
 import { activationClaims } from '../../../src/auth/claims.ts';
-import { serverConfig } from '../../../src/auth/server-config.ts';
 import { readShare, writeShare, type Share } from '../../../src/auth/share-file.ts';
 import { acceptShare, shareComponent, unshareComponent, type NewShare } from '../../../src/auth/sharing.ts';
-import { SYSTEM_ACCOUNT, SYSTEM_USER } from '../../../src/auth/store.ts';
 import type { HostConfigInput } from '../../../src/config/schema.ts';
 import { SigningKey } from '../../../src/trust/nkey.ts';
 import { type AuthLattice, credsOf, login, makeAuthLattice } from '../../support/auth-lattice.ts';
-import { startServer } from '../../support/nats-server.ts';
 import { BYTES, callShared } from '../../support/sharing.ts';
 import { acrossReconnect, memberConfig, seedFile, startTrustCaller, startTrustHost, TINY } from '../../support/trust-lattice.ts';
-import { runProgram } from '../../support/program.ts';
+import { runAuth } from '../../support/auth-command.ts';
+import { type ResolverLattice, startResolverLattice } from '../../support/resolver-lattice.ts';
 
 const keys = { acme: SigningKey.generate('cluster'), globex: SigningKey.generate('cluster') };
 const NEW: Omit<NewShare, 'nowMs'> = {
@@ -44,6 +41,28 @@ const acceptIn = (lattice: AuthLattice, share: Share, as: string | undefined = '
 const unshareIn = (lattice: AuthLattice) =>
   lattice.store.change(() => unshareComponent(lattice.store, { ...NEW, nowMs: Date.now() }));
 
+const FOREIGN = [
+  {
+    lattice: 'lab',
+    issuers: [keys.globex.publicKey],
+    origins: ['caller'],
+    target: 'tiny',
+    interface: 'trellis-samples:echo/bytes',
+  },
+];
+const TARGET = { lattice: 'lab', component: 'tiny', issuers: [keys.acme.publicKey] };
+const GONE = expect.objectContaining({ code: expect.stringMatching(/NO_RESPONDERS|TIMEOUT/) as string }) as Error;
+
+function configOf(dir: string, url: string, users: AddedMember, key: SigningKey, more: HostConfigInput = {}) {
+  return memberConfig(url, {
+    lattice: 'lab',
+    ctl: { servers: [url], credsFile: credsOf(users, 'ctl') },
+    rpc: { servers: [url], credsFile: credsOf(users, 'rpc') },
+    ...more,
+    trust: { clusterSeedFile: seedFile(dir, users.tenant.name, key), refusalGraceMs: 50, ...more.trust },
+  });
+}
+
 describe('a share between two tenants of a running server', () => {
   let lattice: AuthLattice;
   let users: Record<'acme' | 'globex', AddedMember>;
@@ -56,32 +75,14 @@ describe('a share between two tenants of a running server', () => {
   });
   afterAll(() => lattice[Symbol.asyncDispose]());
 
-  const configOf = (url: string, tenant: 'acme' | 'globex', more: HostConfigInput = {}) =>
-    memberConfig(url, {
-      lattice: 'lab',
-      ctl: { servers: [url], credsFile: credsOf(users[tenant], 'ctl') },
-      rpc: { servers: [url], credsFile: credsOf(users[tenant], 'rpc') },
-      ...more,
-      trust: { clusterSeedFile: seedFile(lattice.dir, tenant, keys[tenant]), refusalGraceMs: 50, ...more.trust },
-    });
-  const FOREIGN = [
-    {
-      lattice: 'lab',
-      issuers: [keys.globex.publicKey],
-      origins: ['caller'],
-      target: 'tiny',
-      interface: 'trellis-samples:echo/bytes',
-    },
-  ];
-  const target = { lattice: 'lab', component: 'tiny', issuers: [keys.acme.publicKey] };
-  const gone = expect.objectContaining({ code: expect.stringMatching(/NO_RESPONDERS|TIMEOUT/) as string }) as Error;
-
   it('carries calls from accept to unshare, and again after a new share: memory resolver', async () => {
     await acceptIn(lattice, (await shareIn(lattice, { functions: ['echo-bytes'] })).share);
     const { url } = await lattice.server();
-    await using host = await startTrustHost(configOf(url, 'acme', { components: [TINY], trust: { foreign: FOREIGN } }));
-    await using caller = await startTrustCaller(configOf(url, 'globex'));
-    const call = (): Promise<Uint8Array> => callShared({ caller, target, as: 'acme-tiny', timeoutMs: 15_000 });
+    await using host = await startTrustHost(
+      configOf(lattice.dir, url, users.acme, keys.acme, { components: [TINY], trust: { foreign: FOREIGN } }),
+    );
+    await using caller = await startTrustCaller(configOf(lattice.dir, url, users.globex, keys.globex));
+    const call = (): Promise<Uint8Array> => callShared({ caller, target: TARGET, as: 'acme-tiny', timeoutMs: 15_000 });
     const reloaded = (): Promise<void> => acrossReconnect([host.host.member!.rpc, caller.member.rpc], () => lattice.reload());
     expect([...(await call())]).toEqual([3, 1, 2, 3]);
     // Nothing but the function that the activation is for.
@@ -89,33 +90,79 @@ describe('a share between two tenants of a running server', () => {
     await expect(nc.request(`lab.acme-tiny.wrpc.0.0.1.${BYTES}.other`, '', { timeout: 300 })).rejects.toThrow();
     await unshareIn(lattice);
     await reloaded();
-    await expect(call()).rejects.toEqual(gone);
+    await expect(call()).rejects.toEqual(GONE);
     expect((await acceptIn(lattice, (await shareIn(lattice)).share)).changed).toBe(true);
     await reloaded();
     expect([...(await call())]).toEqual([3, 1, 2, 3]);
   });
+});
 
-  it('is taken from a running import without a reconnect: full resolver', async () => {
-    await acceptIn(lattice, (await shareIn(lattice)).share);
-    const configText = serverConfig(lattice.store, {
-      resolver: { kind: 'full', dir: join(lattice.dir, 'jwt') },
-      listen: '127.0.0.1:-1',
-    }).replace(/^listen:.*$/m, '');
-    mkdirSync(join(lattice.dir, 'jwt'));
-    await using server = await startServer({ jetstream: true, configText });
-    const { url } = server;
-    await using host = await startTrustHost(configOf(url, 'acme', { components: [TINY], trust: { foreign: FOREIGN } }));
-    await using caller = await startTrustCaller(configOf(url, 'globex'));
-    const call = (): Promise<Uint8Array> => callShared({ caller, target, as: 'acme-tiny', timeoutMs: 15_000 });
+describe('a share on a server with the full resolver', () => {
+  let test: ResolverLattice;
+  beforeAll(async () => {
+    test = await startResolverLattice();
+    await test.lattice.addTenant('globex', { lattice: 'lab' });
+  });
+  afterAll(() => test[Symbol.asyncDispose]());
+
+  const said = async (...args: string[]): Promise<Record<string, unknown>> => {
+    const { code, stdout, stderr } = await runAuth(...args, ...test.flags, '--output', 'json');
+    expect([code, stderr], stdout).toEqual([0, '']);
+    return JSON.parse(stdout) as Record<string, unknown>;
+  };
+  const pushed = ({ pushed: rows }: Record<string, unknown>): unknown =>
+    (rows as { name: string; outcome: string }[]).map(({ name, outcome }) => `${name} ${outcome}`);
+
+  it('comes, outlives the rotation of its key, and goes, and nobody reconnects', async () => {
+    const users = {
+      acme: await test.lattice.addMember('host', 'web'),
+      globex: await test.lattice.addMember('host', 'web', { tenant: 'globex' }),
+    };
+    await said('push');
+    const { url } = test.server;
+    const dir = test.lattice.dir;
+    await using host = await startTrustHost(
+      configOf(dir, url, users.acme, keys.acme, { components: [TINY], trust: { foreign: FOREIGN } }),
+    );
+    await using caller = await startTrustCaller(configOf(dir, url, users.globex, keys.globex));
+    const call = (): Promise<Uint8Array> => callShared({ caller, target: TARGET, as: 'acme-tiny', timeoutMs: 15_000 });
+    await expect(call()).rejects.toEqual(GONE);
+
+    const file = join(dir, 'tiny.share');
+    const what = ['tiny', '--interface', BYTES, '--tenant', 'acme', '--with', 'globex'];
+    expect(pushed(await said('share', ...what, '--out', file))).toEqual(['acme-rpc done']);
+    expect(pushed(await said('accept', file, '--tenant', 'globex', '--as', 'acme-tiny'))).toEqual(['globex-rpc done']);
     expect([...(await call())]).toEqual([3, 1, 2, 3]);
-    await unshareIn(lattice);
-    const creds = readFileSync(lattice.store.credsFile(SYSTEM_ACCOUNT, SYSTEM_USER));
-    const system = await connect({ servers: url, authenticator: credsAuthenticator(creds) });
-    const answer = await system.request('$SYS.REQ.CLAIMS.UPDATE', lattice.store.accountJwt('acme-rpc'), { timeout: 2_000 });
-    expect(answer.json()).toMatchObject({ data: { code: 200 } });
-    await system.close();
-    await expect(call()).rejects.toEqual(gone);
+
+    // The key that signed it is replaced: what is imported gets a new signature, and the old key goes only then.
+    const rotate = ['rotate', '--role', 'sharing', '--tenant', 'acme'];
+    const moved = await said(...rotate);
+    expect(moved).toMatchObject({ step: 'moved', importers: ['globex-rpc'] });
+    expect([...(await call())]).toEqual([3, 1, 2, 3]);
+    expect(await said(...rotate, '--finish')).toMatchObject({ step: 'finished' });
+    expect([...(await call())]).toEqual([3, 1, 2, 3]);
+    expect((await runAuth('accept', file, '--tenant', 'globex', '--store', test.lattice.store.dir)).stderr).toContain(
+      'does not list',
+    );
+
+    expect(pushed(await said('unshare', ...what))).toEqual(['acme-rpc done']);
+    await expect(call()).rejects.toEqual(GONE);
+    // A new signature is no pardon.
+    await said(...rotate);
+    await expect(call()).rejects.toEqual(GONE);
     expect(caller.member.rpc.stats.reconnects + host.host.member!.rpc.stats.reconnects).toBe(0);
+  });
+
+  it('with an account of another store keeps its key until somebody has shared again', async () => {
+    const importer = SigningKey.generate('account').publicKey;
+    const what = ['other', '--interface', BYTES, '--tenant', 'acme', '--with', importer];
+    await said('share', ...what, '--out', join(test.lattice.dir, 'other.share'));
+    const rotate = ['rotate', '--role', 'sharing', '--tenant', 'acme'];
+    await said(...rotate);
+    const refused = await runAuth(...rotate, '--finish', ...test.flags);
+    expect(refused.code).not.toBe(0);
+    expect(refused.stderr).toContain(`what account acme-rpc shares, perhaps by the former key: ${importer}`);
+    expect(await said(...rotate, '--finish', '--force')).toMatchObject({ step: 'finished' });
   });
 });
 
@@ -268,7 +315,7 @@ describe('trellis auth share, accept, unshare and show', () => {
     const lattice = await makeLattice();
     const file = join(lattice.dir, 'tiny.share');
     const cli = async (...args: string[]): Promise<{ code: number | undefined; text: string }> => {
-      const { code, stdout, stderr } = await runProgram('cli', ['auth', ...args, '--store', lattice.store.dir]);
+      const { code, stdout, stderr } = await runAuth(...args, '--store', lattice.store.dir);
       return { code, text: stdout + stderr };
     };
     const what = ['tiny', '--interface', BYTES, '--tenant', 'acme', '--with', 'globex'];
