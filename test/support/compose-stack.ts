@@ -41,6 +41,9 @@ export interface StoppedService {
 
 type Running = RunningSandbox | PlainProcess;
 
+/** Starts that a service may need on a busy machine until what it depends on answers in time. */
+const MAX_RESTARTS = 3;
+
 /**
  * The services of a compose file as local processes: each with the command, user, environment, mounts and health check of the file,
  * started in the order that `depends_on` asks for and stopped in the reverse one.
@@ -56,6 +59,7 @@ export class ComposeStack {
   readonly #completed = new Set<string>();
   readonly #servers: Server[] = [];
   readonly #ports = new Map<string, number>();
+  readonly #restarts = new Map<string, number>();
   #runs = 0;
 
   /** @param images by reference without tag and digest: `trellis`, `nats`. */
@@ -121,8 +125,12 @@ export class ComposeStack {
     while (!(await done())) {
       for (const [name, running] of this.#running) {
         const end = this.#isAwaited(name) ? undefined : await running.endedWithin(0);
-        if (end !== undefined)
-          throw new Error(`${name} ended with ${String(end.code ?? end.signal)}: ${end.stderr}${end.stdout}`);
+        if (end === undefined) continue;
+        // As the engine does; a file that cannot be right is wrong every time.
+        if (this.#project.services[name]!.restart !== 'no' && (this.#restarts.get(name) ?? 0) < MAX_RESTARTS) {
+          this.#restarts.set(name, (this.#restarts.get(name) ?? 0) + 1);
+          this.#running.set(name, this.#start(this.#project.services[name]!, name));
+        } else throw new Error(`${name} ended with ${String(end.code ?? end.signal)}: ${end.stderr}${end.stdout}`);
       }
       if (performance.now() > endMs) {
         throw new Error(
