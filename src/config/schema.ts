@@ -46,6 +46,10 @@ const path = () => z.string().min(1, { error: 'must be a path' }).meta({ format:
 const count = (min: number, max: number) => z.int().min(min).max(max);
 const interfaceName = () =>
   z.string().regex(/^[a-z][a-z0-9-]*:[a-z][a-z0-9-]*\/[a-z][a-z0-9-]*$/, { error: 'must look like ns:pkg/iface' });
+const functionText = () => {
+  const error = 'must be a function, as on the wire: at most 200 characters';
+  return z.string().max(200, { error }).regex(LABEL_PATH, { error });
+};
 const keyText = () => z.string().regex(/^[A-Z2-7]+$/, { error: 'must be an nkey: A-Z and 2-7 only' });
 
 /** The folder for transpiled components when nothing is set, after the XDG base directory rules. */
@@ -249,10 +253,7 @@ const trustSchema = z.strictObject({
           ),
           target: setting(token('a component id', 128), 'The component of this lattice that they may call.'),
           interface: setting(interfaceName(), 'The interface of it, without a version.'),
-          functions: setting(
-            z.array(z.string().regex(LABEL_PATH, { error: 'must be a function, as on the wire' })).default([]),
-            'Functions of the interface; all if left out.',
-          ),
+          functions: setting(z.array(functionText()).default([]), 'Functions of the interface; all if left out.'),
           until: setting(
             z.iso.datetime({ offset: true, error: 'must be a time such as 2027-01-31T00:00:00Z' }).exactOptional(),
             'When it ends; never if left out. The end of an activation does not stop a NATS import that runs, this does.',

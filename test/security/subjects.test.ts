@@ -1,5 +1,6 @@
 import { connect, type NatsConnection } from 'nats';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseConfig, type HostConfigInput } from '../../src/config/schema.ts';
 import { componentId, functionName, instanceName, latticeName, linkName } from '../../src/ids.ts';
 import { connectPartition, type LatticeConnection } from '../../src/nats/connection.ts';
 import { silentLogger } from '../../src/telemetry/log.ts';
@@ -72,6 +73,24 @@ describe('names that would become subject tokens', () => {
   it.each(NON_ASCII)('INJ-04 %j is refused everywhere', (name) => {
     for (const check of [latticeName, componentId, linkName, functionName, instanceName]) {
       expect(() => check(name)).toThrow(code('TRELLIS_ID_INVALID'));
+    }
+  });
+});
+
+describe('names of what is shared with other lattices', () => {
+  const share = { lattice: 'other', issuers: ['CABC'], origins: ['caller'], target: 'hello', interface: 'n:p/iface' };
+  const link = { source: 'caller', target: 'their-hello', namespace: 'n', package: 'p', interfaces: ['iface'] };
+  const refused = (input: HostConfigInput): void => expect(() => parseConfig(input)).toThrow(/must/);
+
+  it('INJ-01, INJ-02, INJ-03, INJ-04 are refused before a subject is made of them', () => {
+    parseConfig({ trust: { foreign: [share] }, links: [{ ...link, shared: { lattice: 'other', issuers: ['CABC'] } }] });
+    for (const name of [...HOSTILE, ...NON_ASCII]) {
+      for (const more of [{ lattice: name }, { origins: [name] }, { target: name }, { interface: name }, { functions: [name] }]) {
+        // A method of a resource has a dot in its name.
+        if (name !== 'a.b' || more.functions === undefined) refused({ trust: { foreign: [{ ...share, ...more }] } });
+      }
+      refused({ links: [{ ...link, shared: { lattice: name, issuers: ['CABC'] } }] });
+      refused({ links: [{ ...link, shared: { lattice: 'other', component: name, issuers: ['CABC'] } }] });
     }
   });
 });
