@@ -7,7 +7,7 @@ import { type ServerAddress, SystemConnection, tryLogin, type UserLogin } from '
 import { replaceFile } from '../replace-file.ts';
 import { SigningKey } from '../trust/nkey.ts';
 import { accountChanges } from './account-changes.ts';
-import { accountFault, type TrustedOperators } from './account-faults.ts';
+import { accountFault, operatorKeys, type TrustedOperators } from './account-faults.ts';
 import { userClaims } from './claims.ts';
 import type { AccountClaims } from './claims-shape.ts';
 import { readNatsJwt, signNatsJwt } from './nats-jwt.ts';
@@ -223,6 +223,16 @@ class Push {
       key,
       ...(claims === undefined ? {} : { serverIssuedMs: claims.iat * 1_000 }),
     };
+    const isOurs = claims !== undefined && operatorKeys(this.#store.operator()).includes(claims.iss);
+    // A server may trust several operators, and takes a deletion by any of them.
+    if (!isOurs && this.#options.force !== true) {
+      return {
+        ...row,
+        action: 'leave',
+        outcome: 'left',
+        detail: 'only the server has it, and the operator of this store has not signed it',
+      };
+    }
     if (!remove) return { ...row, action: 'leave', outcome: 'left', detail: 'only the server has it; --prune deletes it' };
     if (this.#options.dryRun === true) return { ...row, action: 'delete', outcome: 'planned' };
     const done = await this.#delete(key);

@@ -55,7 +55,8 @@ export function renewUser(store: AuthStore, found: FoundUser, options: RenewOpti
   const { iss: _signer, jti: _id, exp: _end, ...kept } = claims;
   const exp = expiry(claims, options);
   const iat = Math.max(Math.floor(nowMs / 1_000), claims.iat + 1);
-  const next = { ...kept, sub: key?.publicKey ?? claims.sub, iat, ...(exp === undefined ? {} : { exp }) };
+  const nats = key === undefined ? kept.nats : withKey(kept.nats, claims.sub, key.publicKey);
+  const next = { ...kept, nats, sub: key?.publicKey ?? claims.sub, iat, ...(exp === undefined ? {} : { exp }) };
   store.writeUser(account, next, signerFor(store, claims, accountClaims));
   if (key !== undefined) store.keys.remove(claims.sub);
   const role = scopedKeysOf(accountClaims).find((scope) => scope.key === claims.iss)?.role;
@@ -68,6 +69,20 @@ export function renewUser(store: AuthStore, found: FoundUser, options: RenewOpti
     expiresMs: exp === undefined ? undefined : exp * 1_000,
     credsFile: store.credsFile(account, user),
   };
+}
+
+/** Rights that a user has of its own name its key, where those of a scoped key have a placeholder. */
+function withKey(nats: UserClaims['nats'], former: string, next: string): UserClaims['nats'] {
+  const rename = (list: string[] | undefined): string[] | undefined => list?.map((subject) => subject.replaceAll(former, next));
+  const side = (rights: UserClaims['nats']['pub']): UserClaims['nats']['pub'] => {
+    const { allow, deny } = rights ?? {};
+    return {
+      ...rights,
+      ...(allow === undefined ? {} : { allow: rename(allow) }),
+      ...(deny === undefined ? {} : { deny: rename(deny) }),
+    };
+  };
+  return { ...nats, pub: side(nats.pub), sub: side(nats.sub) };
 }
 
 function expiry({ iat, exp = 0 }: UserClaims, { nowMs, expiresMs }: RenewOptions): number | undefined {

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { pushAccounts, type PushRow } from '../../auth/push.ts';
 import type { AuthStore } from '../../auth/store.ts';
 import { EXIT, TrellisError } from '../../errors.ts';
+import { visible } from '../../telemetry/scrub.ts';
 import { tableLines } from '../output.ts';
 import { examples, outputOf } from '../program.ts';
 import { type ServerFlags, systemLogin, withServer } from './server-option.ts';
@@ -23,7 +24,10 @@ export function registerPush(auth: Command): void {
     .argument('[account...]', 'names of accounts; all if left out')
     .option('--dry-run', 'only say what the servers have and what would be done')
     .option('--prune', 'delete accounts that only the servers have; their users are disconnected')
-    .option('--force', 'replace what came to the servers later than the store was changed')
+    .option(
+      '--force',
+      'replace what came to the servers later than the store was changed; with --prune: delete what another operator has signed',
+    )
     .addHelpText(
       'after',
       examples(
@@ -96,9 +100,10 @@ export function pushLines(rows: readonly PushRow[]): string[] {
     time(row.serverIssuedMs),
     row.action === 'delete' && row.outcome === 'done' ? 'deleted' : OUTCOMES[row.outcome],
   ]);
-  const details = rows
-    .filter(({ detail }) => detail !== undefined)
-    .map(({ name, key, detail }) => `${name || key}: ${String(detail)}`);
+  // A name comes from a JWT, which at a server anybody may have put there.
+  const details = rows.flatMap(({ name, key, detail, changes = [] }) =>
+    [...changes, ...(detail === undefined ? [] : [detail])].map((line) => visible(`${name || key}: ${line}`)),
+  );
   return [
     ...tableLines(['ACCOUNT', 'PUBLIC KEY', 'STORE', 'SERVER BEFORE', 'NOW'], table),
     ...(details.length === 0 ? [] : ['', ...details]),

@@ -8,6 +8,7 @@ import { registerHost } from '../auth/host.ts';
 import { registerInit } from '../auth/init.ts';
 import { registerProvider } from '../auth/provider.ts';
 import { registerProvision } from '../auth/provision.ts';
+import { registerPusher } from '../auth/pusher.ts';
 import { registerRevoke } from '../auth/revoke.ts';
 import { registerRotate } from '../auth/rotate.ts';
 import { registerShare } from '../auth/share.ts';
@@ -50,6 +51,7 @@ export function register(program: Command): void {
   registerCheck(auth);
   registerCa(auth);
   registerPush(auth);
+  registerPusher(auth);
   registerRotate(auth);
   registerRevoke(auth);
 }

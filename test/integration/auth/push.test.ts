@@ -4,8 +4,10 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { bindToUser, fillTemplate } from '../../../src/auth/permission-templates.ts';
 import { userClaims } from '../../../src/auth/claims.ts';
 import type { AccountClaims, Unsigned } from '../../../src/auth/claims-shape.ts';
+import { readCredsFile } from '../../../src/auth/creds-file.ts';
 import { readNatsJwt, signNatsJwt } from '../../../src/auth/nats-jwt.ts';
 import { pushAccounts, type PushRow } from '../../../src/auth/push.ts';
+import { serverConfig } from '../../../src/auth/server-config.ts';
 import { AuthStore } from '../../../src/auth/store.ts';
 import { SystemConnection, tryLogin } from '../../../src/nats/system-connection.ts';
 import { replaceFile } from '../../../src/replace-file.ts';
@@ -236,24 +238,50 @@ describe('auth push', () => {
     expect(await system.lookup(key)).toBe(store.accountJwt('acme-rpc'));
   });
 
-  it('works with the user of the resolver kind, and says what it may not', async () => {
+  it('works with a user made for it, which may do nothing else, and with its next key', async () => {
     const test = await start();
     const { store } = test.lattice;
-    const sys = store.account('SYS');
-    const key = SigningKey.generate('user');
-    const rights = bindToUser(fillTemplate('resolver', {}), key.publicKey);
-    const claims = userClaims({ user: key.publicKey, name: 'pusher', issuerAccount: sys.sub, rights, nowMs: Date.now() });
-    const as = { key, jwt: signNatsJwt(claims, store.keys.read(sys.nats.signing_keys![0] as string)) };
+    const made = await runAuth('pusher', 'add', 'pipeline', '--expires', '1h', '--store', store.dir, '--output', 'json');
+    const { credsFile, publicKey } = JSON.parse(made.stdout) as { credsFile: string; publicKey: string };
     await test.lattice.addTenant('beta', { lattice: 'other' });
-    const rows = await push(test, { login: as });
-    expect(rowOf(rows, 'beta-rpc').outcome).toBe('done');
+    const done = await runAuth('push', ...test.flags, '--system-creds', credsFile);
+    expect([done.code, done.stdout]).toEqual([0, expect.stringMatching(/beta-rpc .* in use/)]);
+    const as = readCredsFile(credsFile);
     await using system = await SystemConnection.connect(test.where, as);
-    expect(await system.connectedSigners(sys.sub)).toBeUndefined();
+    expect(await system.connectedSigners(store.account('SYS').sub)).toBeUndefined();
     await expect(system.delete('x')).rejects.toThrow(expect.objectContaining({ code: 'TRELLIS_NATS_PERMISSION' }));
     expect(await tryLogin(test.where, { ...as, key: SigningKey.generate('user') })).toEqual({
       ok: false,
       reason: 'the login was refused',
     });
+    const again = await runAuth('pusher', 'add', 'pipeline', '--store', store.dir);
+    expect(again.stderr).toContain('already');
+
+    await runAuth('rotate', 'pipeline', '--account', 'SYS', '--new-key', '--store', store.dir);
+    expect(readCredsFile(credsFile).claims.sub).not.toBe(publicKey);
+    await change(test, 'beta-rpc', () => ({ description: 'changed' }));
+    expect((await runAuth('push', ...test.flags, '--system-creds', credsFile)).stdout).toMatch(/beta-rpc .* in use/);
+  });
+
+  it('deletes nothing that another operator has signed', async () => {
+    const test = await start();
+    await using other = await startResolverLattice();
+    // One server that trusts both, with accounts of both.
+    const both = `operator: [${test.lattice.store.operatorJwt()}, ${other.lattice.store.operatorJwt()}]`;
+    const config = serverConfig(test.lattice.store, {
+      resolver: { kind: 'full', dir: join(test.lattice.dir, 'jwt') },
+      listen: 'x:1',
+    });
+    await test.server.restartWith(config.replace(/^listen:.*$/m, '').replace(/^operator:.*$/m, both));
+    await using system = await SystemConnection.connect(test.where, test.login);
+    await system.update(other.lattice.store.accountJwt('acme-rpc'));
+    const foreign = other.lattice.store.account('acme-rpc').sub;
+    const rows = await push(test, { prune: true });
+    expect(rows.find(({ key }) => key === foreign)).toMatchObject({
+      outcome: 'left',
+      detail: expect.stringContaining('has not signed it'),
+    });
+    expect(await system.accounts()).toContain(foreign);
   });
 });
 
@@ -265,6 +293,8 @@ describe('trellis auth push', () => {
     expect([dry.code, dry.stderr]).toEqual([0, '']);
     expect(dry.stdout).toMatch(/^ACCOUNT +PUBLIC KEY +STORE +SERVER BEFORE +NOW\n/);
     expect(dry.stdout).toMatch(/beta-rpc +A[A-Z2-7]{55} +20\S+Z +would change\n/);
+    await test.lattice.addMember('host', 'web-9', { components: ['echo'] });
+    expect((await runAuth('push', ...test.flags, '--dry-run')).stdout).toContain('\n\nacme-rpc: a key for host-rpc@web-9\n');
     const done = await runAuth('push', ...test.flags, '--output', 'json');
     expect(done.code).toBe(0);
     expect((JSON.parse(done.stdout) as { accounts: PushRow[] }).accounts.map(({ outcome }) => outcome)).toContain('done');
