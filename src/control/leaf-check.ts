@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { TrellisError } from '../errors.ts';
 import type { HostConfig } from '../config/schema.ts';
 import { componentId, latticeName } from '../ids.ts';
@@ -19,17 +20,24 @@ export interface LeafCheckOptions {
   readonly everyMs?: number;
   /** For an answer of the hub, milliseconds; 1,000 by default. */
   readonly timeoutMs?: number;
+  /** Longest wait for a leaf node that has not reached its hub yet, at the start, milliseconds; 5,000 by default. */
+  readonly patienceMs?: number;
 }
 
 const EVERY_MS = 60_000;
+/** Between two checks while nothing is known. */
+const SOON_MS = 5_000;
 const ANSWER_MS = 1_000;
+/** A sidecar accepts clients before it has reached its hub, and both are started together. */
+const PATIENCE_MS = 5_000;
+const RETRY_MS = 250;
 /** So many rights are named in one message. */
 const MAX_NAMED = 5;
 
 /**
  * Checks that the users of the leaf nodes have at the hub what this host needs: now, after each reconnect and from time to time. A
  * leaf node says nothing of what its hub refuses, so that a missing right looks like a peer that does not answer. What cannot be
- * found out (the hub is away, or older than 2.10) is no reason not to start: it is said, and looked for again.
+ * found out (the hub is away, or older than 2.10) is no reason not to start: it is waited for a little, said, and looked for again.
  *
  * Without `viaLeaf` in the configuration nothing is done.
  *
@@ -40,16 +48,13 @@ export async function startLeafCheck(options: LeafCheckOptions): Promise<() => v
   const { config } = options;
   const partitions = (['ctl', 'rpc'] as const).filter((partition) => config[partition].viaLeaf);
   const checks = partitions.map((partition) => new LeafCheck(options, partition));
-  const missing = (await Promise.all(checks.map((check) => check.run()))).filter((each) => each !== undefined);
+  const missing = (await Promise.all(checks.map((check) => check.first()))).filter((each) => each !== undefined);
   if (!config.dev && missing.length > 0) {
     throw new TrellisError('TRELLIS_LEAF_RIGHTS', { message: missing.join('; ') });
   }
-  const timer = setInterval(() => void Promise.all(checks.map((check) => check.run())), options.everyMs ?? EVERY_MS);
-  timer.unref();
-  const unlisten = checks.map((check) => check.onReconnect());
+  const end = checks.map((check) => check.goOn());
   return () => {
-    clearInterval(timer);
-    for (const end of unlisten) end();
+    for (const each of end) each();
   };
 }
 
@@ -58,20 +63,47 @@ class LeafCheck {
   readonly #options: LeafCheckOptions;
   readonly #partition: Partition;
   #said: string | undefined;
+  #isKnown = false;
 
   constructor(options: LeafCheckOptions, partition: Partition) {
     this.#options = options;
     this.#partition = partition;
   }
 
-  onReconnect(): () => void {
-    return this.#options[this.#partition].onStatus((event) => {
-      if (event.type === 'reconnected') void this.run();
+  /** Checks again after each reconnect and from time to time, until the returned function is called. */
+  goOn(): () => void {
+    const { everyMs = EVERY_MS } = this.#options;
+    let ended = false;
+    let timer: NodeJS.Timeout | undefined;
+    const next = (): void => {
+      if (ended) return;
+      timer = setTimeout(() => void this.#run().then(next), this.#isKnown ? everyMs : Math.min(everyMs, SOON_MS)).unref();
+    };
+    next();
+    const unlisten = this.#options[this.#partition].onStatus((event) => {
+      if (event.type === 'reconnected') void this.#run();
     });
+    return () => {
+      ended = true;
+      clearTimeout(timer);
+      unlisten();
+    };
   }
 
-  /** What is missing, as a sentence; `undefined` if nothing is known to be. Never throws. */
-  async run(): Promise<string | undefined> {
+  /** The first check. Tries until a hub answers, within patience. What is missing, as {@link #run}. */
+  async first(): Promise<string | undefined> {
+    const { patienceMs = PATIENCE_MS } = this.#options;
+    const endMs = performance.now() + patienceMs;
+    for (;;) {
+      const isLast = performance.now() + RETRY_MS > endMs;
+      const missing = await this.#run(!isLast);
+      if (this.#isKnown || isLast) return missing;
+      await sleep(RETRY_MS);
+    }
+  }
+
+  /** What is missing, as a sentence; `undefined` if nothing is known to be. Never throws. `quietly`: says nothing of the unknown. */
+  async #run(quietly = false): Promise<string | undefined> {
     const { log, timeoutMs = ANSWER_MS } = this.#options;
     const partition = this.#partition;
     try {
@@ -82,10 +114,13 @@ class LeafCheck {
         connection,
         timeoutMs,
       });
+      // An older hub tells no permissions; its echo shows that it has been reached.
+      this.#isKnown = hubs.length > 0 || findings.some(({ verdict }) => verdict === 'allowed');
       const missing = findings.filter(({ verdict }) => verdict === 'refused');
       const unknown = findings.filter(({ verdict }) => verdict === 'unknown');
       const text = missing.length > 0 ? missingText(partition, hubs, missing) : undefined;
       if (text !== undefined) this.#say(text, () => log.error({ partition, code: 'TRELLIS_LEAF_RIGHTS' }, text));
+      else if (unknown.length > 0 && quietly && !this.#isKnown) return undefined;
       else if (unknown.length > 0) {
         const tell =
           'no hub says what the user of the leaf node may do: it is away, older than 2.10, or does not let that user ask';

@@ -1,5 +1,6 @@
-import { stringify } from 'yaml';
+import { isMap, parseDocument } from 'yaml';
 import type { HostConfigInput } from '../config/schema.ts';
+import { TrellisError } from '../errors.ts';
 import { addressText, type SidecarSpec } from './sidecar-spec.ts';
 
 /** How a host logs in at its sidecar, and whose inboxes it may use at the hub. */
@@ -42,19 +43,33 @@ export function settingsBehindLeaf(spec: SidecarSpec, behind: BehindLeaf): Conne
   };
 }
 
-/** A host configuration to start from. */
-export function hostConfigText(spec: SidecarSpec, behind: BehindLeaf): string {
+/**
+ * The configuration of the host: a base (YAML or JSON; empty for none) with these settings in place of its own of the same names.
+ * Its comments stay.
+ *
+ * @throws TRELLIS_LEAF_INPUT for a base that is no mapping
+ */
+export function hostConfigText(spec: SidecarSpec, behind: BehindLeaf, base = ''): string {
   const head = [
-    `# The connections of a host behind the leaf node "${spec.name}". Written by \`trellis leaf config\`.`,
-    '# The sidecar has the credentials and the TLS of the hub.',
+    ` The connections of a host behind the leaf node "${spec.name}". Written by \`trellis leaf config\`.`,
+    ' The sidecar has the credentials and the TLS of the hub.',
     ...(behind.credsFiles === undefined
       ? [
-          '# Requests are answered below the keys of its users there, so a new user key (not a new JWT for the same key) needs a new',
-          '# inboxPrefix here.',
+          ' Requests are answered below the keys of its users there, so a new user key (not a new JWT for the same key) needs a new',
+          ' inboxPrefix here.',
         ]
       : []),
-    '# Add trust, components and links: docs/config.md has every setting.',
-    '',
-  ];
-  return `${head.join('\n')}${stringify(settingsBehindLeaf(spec, behind), { lineWidth: 0 })}`;
+    ...(base === '' ? [' Add trust, components and links: docs/config.md has every setting.'] : []),
+  ].join('\n');
+  const document = parseDocument(base, { uniqueKeys: true });
+  if (document.errors.length > 0 || !(document.contents === null || isMap(document.contents))) {
+    throw new TrellisError('TRELLIS_LEAF_INPUT', {
+      message: 'the configuration to add to is no YAML or JSON with settings in it',
+    });
+  }
+  const { trust, ...connections } = settingsBehindLeaf(spec, behind);
+  for (const [name, settings] of Object.entries(connections)) document.set(name, document.createNode(settings));
+  for (const [name, value] of Object.entries(trust ?? {})) document.setIn(['trust', name], value);
+  document.commentBefore = document.commentBefore ? `${head}\n\n${document.commentBefore}` : head;
+  return document.toString({ lineWidth: 0 });
 }

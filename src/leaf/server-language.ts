@@ -2,7 +2,7 @@ import { TrellisError } from '../errors.ts';
 import { quote } from '../ids.ts';
 
 /** A value in nats-server's configuration language. */
-export type ServerValue = Scalar | readonly (Scalar | ServerBlock)[] | ServerBlock;
+export type ServerValue = Scalar | EnvironmentValue | readonly (Scalar | ServerBlock)[] | ServerBlock;
 
 type Scalar = string | number;
 
@@ -16,6 +16,20 @@ export class ServerBlock {
   readonly entries: readonly ServerEntry[];
   constructor(...entries: readonly (ServerEntry | undefined)[]) {
     this.entries = entries.filter((entry) => entry !== undefined);
+  }
+}
+
+/** A value that nats-server takes from its environment when it starts. */
+export class EnvironmentValue {
+  /** A name that no shell or server reads as anything else. */
+  readonly variable: string;
+
+  /** @throws TRELLIS_LEAF_INPUT unless it is A-Z, 0-9 and _, with a letter first */
+  constructor(variable: string) {
+    if (!/^[A-Z][A-Z0-9_]{0,63}$/.test(variable)) {
+      throw new TrellisError('TRELLIS_LEAF_INPUT', { message: `${quote(variable)} is no name of an environment variable` });
+    }
+    this.variable = variable;
   }
 }
 
@@ -47,6 +61,7 @@ function linesOf(block: ServerBlock, indent: string): string[] {
 
 function valueLines(start: string, value: ServerValue, indent: string): string[] {
   if (typeof value === 'string' || typeof value === 'number') return [`${start}: ${scalar(value)}`];
+  if (value instanceof EnvironmentValue) return [`${start}: $${value.variable}`];
   const inner = `${indent}  `;
   if (value instanceof ServerBlock) return [`${start} {`, ...linesOf(value, inner), `${indent}}`];
   const items = value.flatMap((item) =>

@@ -1,5 +1,5 @@
 import type { LatticeName } from '../ids.ts';
-import { line, note, ServerBlock, type ServerEntry, writeServerConfig } from './server-language.ts';
+import { EnvironmentValue, line, note, ServerBlock, type ServerEntry, writeServerConfig } from './server-language.ts';
 import { addressText, nextPort, type LoopbackAddress, type SidecarPartition, type SidecarSpec } from './sidecar-spec.ts';
 
 /** A file for one nats-server process. */
@@ -93,9 +93,10 @@ function operatorForm(spec: SidecarSpec): ServerBlock {
 }
 
 function head(spec: SidecarSpec, name: string, listen: LoopbackAddress, monitor: LoopbackAddress | undefined): ServerEntry[] {
-  const { maxPayloadBytes } = spec;
+  const { maxPayloadBytes, nameVariable } = spec;
+  const serverName = nameVariable === undefined ? name : new EnvironmentValue(nameVariable);
   return [
-    line('server_name', name, 'Unique among the leaves of the hub, which drops an older one of the same name.'),
+    line('server_name', serverName, 'Unique among the leaves of the hub, which drops an older one of the same name.'),
     line('listen', addressText(listen), 'Loopback is the only protection of the local side: never anything else.'),
     ...(monitor === undefined ? [] : [line('http', addressText(monitor), '/healthz and /leafz; no login, so loopback too.')]),
     ...(maxPayloadBytes === undefined ? [] : [line('max_payload', maxPayloadBytes, 'The same as at the hub.')]),

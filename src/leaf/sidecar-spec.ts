@@ -32,6 +32,8 @@ export interface SidecarSpec {
   readonly form: SidecarForm;
   /** Unique among the leaves of a hub: the hub drops an older one of the same name and account. */
   readonly name: string;
+  /** Environment variable that has the name instead, for several pods of one configuration. */
+  readonly nameVariable?: string | undefined;
   readonly lattice: LatticeName;
   /** Leaf node addresses of the hub, `tls://host:7422`; `nats://` on loopback only. */
   readonly hubs: readonly string[];

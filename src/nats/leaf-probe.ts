@@ -54,22 +54,26 @@ const ECHO_MS = 1_000;
  */
 export async function probeThroughLeaf(options: LeafProbeOptions): Promise<LeafFindings> {
   const { partition, connection, timeoutMs } = options;
-  const hubs = await askHubs(connection, timeoutMs);
-  const needs = needsOf(options, hubs.find(({ domain }) => domain !== undefined)?.domain);
-  const found = ({ action, subject, about }: Need, verdict: ProbeFinding['verdict']): ProbeFinding => ({
+  const found = (need: Need, verdict: ProbeFinding['verdict']): ProbeFinding => ({
+    ...need,
     partition,
-    action,
-    subject,
-    about,
     expected: 'allowed',
     verdict,
   });
-  if (hubs.length > 0) {
+  const judged = (hubs: readonly HubRights[]): LeafFindings => {
+    const needs = needsOf(options, hubs.find(({ domain }) => domain !== undefined)?.domain);
     const isAllowed = ({ action, subject }: Need): boolean => hubs.every((rights) => covers(rights[action], subject));
     return { hubs, findings: needs.map((need) => found(need, isAllowed(need) ? 'allowed' : 'refused')) };
-  }
+  };
+  const hubs = await askHubs(connection, timeoutMs);
+  if (hubs.length > 0) return judged(hubs);
+  const needs = needsOf(options, undefined);
   if (partition === 'rpc') return { hubs, findings: needs.map((need) => found(need, 'unknown')) };
-  return { hubs, findings: await Promise.all(needs.map(async (need) => found(need, await tryEcho(connection, need)))) };
+  const findings = await Promise.all(needs.map(async (need) => found(need, await tryEcho(connection, need))));
+  if (!findings.some(({ verdict }) => verdict === 'allowed')) return { hubs, findings };
+  // There is a hub. The leaf node may have reached it only after it was asked.
+  const later = await askHubs(connection, timeoutMs);
+  return later.length > 0 ? judged(later) : { hubs, findings };
 }
 
 /** JetStream answers to whatever subject it is told to; the answer arrives if the subscription to it reached the hub. */

@@ -300,7 +300,8 @@ export class ComposeStack {
     const stopped: StoppedService[] = [];
     for (const name of this.#stopOrder()) {
       const running = this.#running.get(name);
-      if (running === undefined) continue;
+      // One that has ended already, as a test may make it, has nothing to be told.
+      if (running === undefined || (await running.endedWithin(0)) !== undefined) continue;
       const { stopSignal, stopGracePeriodMs } = this.#project.services[name]!;
       const startMs = performance.now();
       running.signal(stopSignal);

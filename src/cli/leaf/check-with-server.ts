@@ -12,15 +12,17 @@ const CHECK_MS = 10_000;
  * Has a nats-server of this machine read the files (`-t`: it opens nothing). Returns the program that did; `undefined` if there
  * is none, since the sidecar may run elsewhere.
  *
+ * @param nameVariable environment variable that the files name
  * @throws TRELLIS_LEAF_INPUT with what the program says
  */
-export function checkWithServer(files: readonly SidecarFile[]): NatsServerProgram | undefined {
+export function checkWithServer(files: readonly SidecarFile[], nameVariable?: string): NatsServerProgram | undefined {
   let program: NatsServerProgram;
   try {
     program = findNatsServer();
   } catch {
     return undefined;
   }
+  const env = nameVariable === undefined ? {} : { [nameVariable]: 'check' };
   const dir = mkdtempSync(join(tmpdir(), 'trellis-leaf-'));
   try {
     for (const { name, text } of files) {
@@ -29,7 +31,7 @@ export function checkWithServer(files: readonly SidecarFile[]): NatsServerProgra
       const { status, stdout, stderr } = spawnSync(program.path, ['-t', '-c', file], {
         encoding: 'utf8',
         timeout: CHECK_MS,
-        env: {},
+        env,
       });
       if (status === 0) continue;
       const said = `${stderr}${stdout}`.replaceAll(dir, '').trim().slice(-400);

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { TrellisError } from '../../errors.ts';
@@ -21,7 +21,7 @@ export function registerLeafConfig(leaf: Command): void {
       ...(flags.hostConfig === undefined ? [] : [{ file: flags.hostConfig, text: hostConfigOf(flags, parts) }]),
     ];
     if (flags.force !== true) refuseExisting(files.map(({ file }) => file));
-    const program = checkWithServer(sidecarFiles(parts.here));
+    const program = checkWithServer(sidecarFiles(parts.here), flags.nameEnv);
     if (parts.local?.isNew === true) writeSeed(parts.local.file, parts.local.key.exportSeed().reveal());
     for (const { file, text } of files) write(file, text);
 
@@ -67,10 +67,21 @@ function hostConfigOf(flags: ConfigFlags, { there, users, local }: LeafParts): s
   const path = (file: string): string =>
     hostFilesIn === undefined ? resolve(file) : `${hostFilesIn.replace(/\/+$/, '')}/${basename(file)}`;
   const own = { ctl: path(flags.ctlCreds), rpc: path(flags.rpcCreds) };
-  return hostConfigText(there, {
+  const behind = {
     users: { ctl: users.ctl.publicKey, rpc: users.rpc.publicKey },
     ...(local === undefined ? { credsFiles: own } : { ctlSeedFile: path(local.file) }),
-  });
+  };
+  return hostConfigText(there, behind, flags.hostBase === undefined ? '' : readBase(flags.hostBase));
+}
+
+function readBase(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new TrellisError('TRELLIS_CLI_FILE', {
+      message: `${file} cannot be read (${String((error as NodeJS.ErrnoException).code)})`,
+    });
+  }
 }
 
 function refuseExisting(files: readonly string[]): void {

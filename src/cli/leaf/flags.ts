@@ -10,6 +10,7 @@ export interface ConfigFlags {
   readonly domain: string;
   readonly lattice: string;
   readonly name?: string;
+  readonly nameEnv?: string;
   readonly ctlCreds: string;
   readonly rpcCreds: string;
   readonly ca?: string;
@@ -28,6 +29,7 @@ export interface ConfigFlags {
   readonly hostFilesIn?: string;
   readonly out: string;
   readonly hostConfig?: string;
+  readonly hostBase?: string;
   readonly force?: true;
 }
 
@@ -54,6 +56,10 @@ export function addLeafConfig(leaf: Command): Command {
     .option('--lattice <name>', 'lattice of the host', 'default')
     .option('--domain <name>', 'JetStream domain of the hub', 'hub')
     .option('--name <name>', 'name of the sidecar, unique at the hub; made of its rpc user key if left out')
+    .option(
+      '--name-env <variable>',
+      'environment variable that has the name, such as POD_NAME where several pods share the files',
+    )
     .option('--ca <file>', 'certificate authorities of the hub; the system ones if left out')
     .option('--cert <file>', 'client certificate, if the hub verifies leaves')
     .option('--key <file>', 'private key of the client certificate')
@@ -73,12 +79,13 @@ export function addLeafConfig(leaf: Command): Command {
     .option('--files-in <folder>', 'where the sidecar will find its files, if not where they are now (containers)')
     .option('--host-files-in <folder>', 'where the host will find its files, if not where they are now')
     .option('--out <folder>', 'folder for leaf.conf, or leaf-ctl.conf and leaf-rpc.conf', '.')
-    .option('--host-config <file>', 'also write the connection settings of the host behind it')
+    .option('--host-config <file>', 'also write the configuration of the host behind it')
+    .option('--host-base <file>', 'configuration to which its connection settings are added; trust, components and links stay')
     .option('--force', 'replace files that exist')
     .addHelpText(
       'after',
       examples(
-        'trellis leaf config --hub tls://hub.example:7422 --ca ca.pem --ctl-creds h1-ctl.creds --rpc-creds h1-rpc.creds --host-config host.yaml',
+        'trellis leaf config --hub tls://hub.example:7422 --ca ca.pem --ctl-creds h1-ctl.creds --rpc-creds h1-rpc.creds --host-base base.yaml --host-config host.yaml',
         'trellis leaf config --form pair --listen 127.0.0.1:4222 --rpc-listen 127.0.0.1:4223 --hub … --ctl-creds … --rpc-creds …',
         'trellis leaf config --form operator --store /srv/trellis/auth --hub … --ctl-creds … --rpc-creds …',
         '# for containers, which find their files elsewhere:',

@@ -48,6 +48,7 @@ export function gatherLeafParts(flags: ConfigFlags, nowMs: number): LeafParts {
     return sidecarSpec({
       form: flags.form,
       name: flags.name ?? `leaf-${users.rpc.publicKey.slice(0, 16)}`,
+      nameVariable: flags.nameEnv,
       lattice: latticeName(flags.lattice),
       hubs: flags.hub.split(',').map((hub) => hub.trim()),
       domain: flags.domain,

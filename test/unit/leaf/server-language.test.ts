@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { line, note, ServerBlock, writeServerConfig } from '../../../src/leaf/server-language.ts';
+import { EnvironmentValue, line, note, ServerBlock, writeServerConfig } from '../../../src/leaf/server-language.ts';
 
 /** What nats-server's lexer makes of a text in double quotes, and what stands behind it on the line. */
 function readQuoted(text: string): { readonly value: string; readonly rest: string } {
@@ -52,5 +52,14 @@ describe('nats-server configuration', () => {
 
   it.each(['a"\nport: 1', 'a\rb', '\u0000', 'x\u2028y', '\ud800'])('INJ-LEAF-02 refuses %j', (value) => {
     expect(() => config(value)).toThrow(expect.objectContaining({ code: 'TRELLIS_LEAF_INPUT' }));
+  });
+
+  it('INJ-LEAF-06 takes a value from the environment by a plain name only', () => {
+    expect(writeServerConfig(new ServerBlock(line('server_name', new EnvironmentValue('POD_NAME'))))).toBe(
+      'server_name: $POD_NAME\n',
+    );
+    for (const name of ['', 'pod', 'A-B', 'A\nport: 1', '1A', 'A'.repeat(65)]) {
+      expect(() => new EnvironmentValue(name)).toThrow(expect.objectContaining({ code: 'TRELLIS_LEAF_INPUT' }));
+    }
   });
 });

@@ -95,10 +95,10 @@ describe('the configuration of a sidecar', () => {
   it('INJ-LEAF-03 whatever a path or address holds, the file has the same lines', () => {
     const lines = textOf(input()).split('\n').length;
     fc.assert(
-      fc.property(fc.string({ minLength: 1 }), fc.webUrl(), (path, url) => {
+      fc.property(fc.string({ minLength: 1 }), fc.string(), (path, host) => {
         let text: string;
         try {
-          text = textOf(input({ caFile: path, hubs: [url.replace(/^https?/, 'tls')] }));
+          text = textOf(input({ caFile: path, hubs: [`tls://hub${host}:7422`] }));
         } catch (error) {
           expect(error).toMatchObject({ code: 'TRELLIS_LEAF_INPUT' });
           return;
@@ -124,5 +124,27 @@ describe('the configuration of a sidecar', () => {
     });
     expect(config.rpc.seedFile).toBeUndefined();
     expect(text).not.toContain('creds');
+  });
+
+  it('adds the connections to a base, whose other settings and comments stay', () => {
+    const base = '# Ours.\nlattice: other\ntrust:\n  # The seed.\n  clusterSeedFile: /s\nctl: { credsFile: /old.creds }\n';
+    const text = hostConfigText(sidecarSpec(input()), { users: USERS, ctlSeedFile: '/ctl.seed' }, base);
+    for (const comment of ['# Ours.', '# The seed.', '# The connections of a host behind']) expect(text).toContain(comment);
+    const config = parseConfig(parse(text) as object);
+    expect(config).toMatchObject({
+      lattice: 'lab',
+      trust: { clusterSeedFile: '/s' },
+      ctl: { seedFile: '/ctl.seed', viaLeaf: true },
+    });
+    expect(config.ctl.credsFile).toBeUndefined();
+    for (const broken of ['- a list', 'a: [', 'a: 1\na: 2']) {
+      expect(() => hostConfigText(sidecarSpec(input()), { users: USERS }, broken)).toThrow(
+        expect.objectContaining({ code: 'TRELLIS_LEAF_INPUT' }),
+      );
+    }
+  });
+
+  it('takes the name from the environment where several pods share the files', () => {
+    expect(textOf(input({ nameVariable: 'POD_NAME' }))).toContain('server_name: $POD_NAME\n');
   });
 });
