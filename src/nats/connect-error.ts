@@ -18,6 +18,8 @@ const TLS_REASONS: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: 'the server certificate has expired',
   CERT_NOT_YET_VALID: 'the server certificate is not valid yet',
   ERR_TLS_CERT_ALTNAME_INVALID: 'the server certificate is for another name',
+  ERR_SSL_UNSUPPORTED_PROTOCOL: 'the server speaks no TLS newer than 1.1, which protects nothing',
+  ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION: 'the server speaks no TLS newer than 1.1, which protects nothing',
   ERR_SSL_WRONG_VERSION_NUMBER:
     'the server does not start with TLS (handshakeFirst needs handshake_first there, nats-server 2.10)',
 };

@@ -45,7 +45,7 @@ export class ReconnectPace {
   nextDelayMs(): number {
     const slow = this.#loginRefused || this.#attempts > QUICK_ATTEMPTS;
     const leastMs = slow ? Math.max(this.#waitMs, this.#maxWaitMs / 3) : this.#waitMs;
-    const spreadMs = slow ? (this.#maxWaitMs * 2) / 3 : this.#jitterMs;
+    const spreadMs = slow ? Math.max(0, this.#maxWaitMs - leastMs) : this.#jitterMs;
     return leastMs + Math.random() * spreadMs;
   }
 }

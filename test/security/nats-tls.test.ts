@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connectPartition, type LatticeConnection } from '../../src/nats/connection.ts';
 import { silentLogger } from '../../src/telemetry/log.ts';
 import type { NatsUser } from '../support/accounts.ts';
-import { createCertificateAuthority } from '../support/certificates.ts';
+import { createCertificateAuthority, selfSignedCertificate } from '../support/certificates.ts';
 import { type JwtTestServer, startJwtServer, startServer, startTlsServer } from '../support/nats-server.ts';
 
 const open = (servers: string[], more: Partial<Parameters<typeof connectPartition>[0]> = {}): Promise<LatticeConnection> =>
@@ -38,7 +38,7 @@ interface Impostor {
   sockets: Socket[];
   close(): Promise<void>;
 }
-async function impostor(info: object, upgrade?: (socket: Socket) => void): Promise<Impostor> {
+async function impostor(info: object, upgrade?: (socket: Socket) => void, port = 0): Promise<Impostor> {
   const chunks: Buffer[] = [];
   const server: Server = createServer();
   const self: Impostor = {
@@ -67,7 +67,7 @@ async function impostor(info: object, upgrade?: (socket: Socket) => void): Promi
       upgrade(socket);
     }
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
   self.port = (server.address() as { port: number }).port;
   return self;
 }
@@ -110,6 +110,21 @@ describe('an impostor without TLS', () => {
     await fake.close();
   });
 
+  it('NAT-20 gets no login either when it takes the place of a server with TLS', async () => {
+    const real = await startTlsServer();
+    const { port } = real.server;
+    const connection = await open([real.url], { credsFile: user.credsFile, tls: { caFile: real.certificates.caFile } });
+    await connection.flush();
+    await real.server.kill();
+    const fake = await impostor({}, undefined, port);
+    await expect.poll(() => fake.dials, { timeout: 10_000 }).toBeGreaterThan(2);
+    expect(fake.heard()).toBe('');
+    expect(connection.state).toBe('disconnected');
+    await connection.close();
+    await fake.close();
+    await real[Symbol.asyncDispose]();
+  });
+
   it('is told a login without these settings: what the test above would see if it failed', async () => {
     const fake = await impostor({});
     await using connection = await open([`nats://127.0.0.1:${fake.port}`], { credsFile: user.credsFile });
@@ -123,6 +138,9 @@ describe('an impostor without TLS', () => {
     const trap = await impostor({});
     const fake = await impostor({ connect_urls: [`127.0.0.1:${trap.port}`] });
     const connection = await open([`nats://127.0.0.1:${fake.port}`]);
+    // Once more while it is connected, as servers tell of a cluster that grows.
+    for (const socket of fake.sockets) socket.write(`INFO {"connect_urls":["127.0.0.1:${trap.port}"]}\r\n`);
+    await connection.flush();
     for (const socket of fake.sockets) socket.destroy();
     await sleep(1000);
     expect(fake.dials).toBeGreaterThan(1);
@@ -180,7 +198,7 @@ describe('TLS', () => {
     expect((await refusal(open([byNumber], { tls: { caFile, serverName: 'hub.example' } }))).message).toContain('another name');
   });
 
-  it('NAT-21 refuses a foreign authority, another name and a past date, each in its own words', async () => {
+  it('NAT-21 refuses a foreign authority, another name, dates past and to come and a self-signed one, each in its own words', async () => {
     await using host = await startServer();
     const ca = createCertificateAuthority();
     const file = (name: string, text: string): string => {
@@ -205,12 +223,17 @@ describe('TLS', () => {
       await withCertificate(good, foreign),
       await withCertificate(ca.issue('hub.example', { dnsNames: ['hub.example'] })),
       await withCertificate(ca.issue('localhost', { dnsNames: ['localhost'], notAfter: new Date(Date.now() - 60_000) })),
+      await withCertificate(ca.issue('localhost', { dnsNames: ['localhost'], notBefore: new Date(Date.now() + 60_000) })),
+      await withCertificate(selfSignedCertificate('localhost', ['localhost'])),
     ].map((message) => message.replace(/^.*?: /, ''));
     expect(messages).toEqual([
       'the server certificate is signed by an authority that is not trusted here',
       'the server certificate is for another name',
       'the server certificate has expired',
+      'the server certificate is not valid yet',
+      'the server certificate is self-signed and not trusted here',
     ]);
+    expect(new Set(messages).size).toBe(messages.length);
   });
 
   it('NAT-21 refuses a server that speaks only TLS 1.1', async () => {
@@ -227,7 +250,7 @@ describe('TLS', () => {
     });
     const error = await refusal(open([`tls://localhost:${fake.port}`], { tls: { caFile } }));
     expect(error).toEqual(code('TRELLIS_NATS_TLS_FAILED'));
-    expect(error.message).toContain('TLS failed');
+    expect(error.message).toContain('no TLS newer than 1.1');
     await fake.close();
   });
 });

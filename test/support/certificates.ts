@@ -23,7 +23,15 @@ export interface CertificateFiles {
 /** An issuer of test certificates: ECDSA P-256, valid from yesterday for two days. */
 export interface CertificateAuthority {
   readonly certPem: string;
-  issue(commonName: string, options?: { dnsNames?: string[]; ipv4?: string[]; notAfter?: Date }): Certificate;
+  issue(commonName: string, options?: CertificateOptions): Certificate;
+}
+
+/** What a certificate may say beside its name. */
+export interface CertificateOptions {
+  readonly dnsNames?: readonly string[];
+  readonly ipv4?: readonly string[];
+  readonly notBefore?: Date;
+  readonly notAfter?: Date;
 }
 
 const DAY_MS = 86_400_000;
@@ -47,12 +55,28 @@ export function createCertificateAuthority(commonName = 'Trellis test CA'): Cert
         ...signed,
         subject,
         publicKey,
+        notBefore: options.notBefore ?? signed.notBefore,
         notAfter: options.notAfter ?? tomorrow(),
         names: [...(options.dnsNames ?? []), ...(options.ipv4 ?? [])],
       });
       return { certPem, keyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }) };
     },
   };
+}
+
+/** Makes a server certificate that nobody but itself has signed. */
+export function selfSignedCertificate(commonName: string, dnsNames: readonly string[]): Certificate {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const certPem = signCertificate({
+    issuer: commonName,
+    issuerKey: privateKey,
+    notBefore: new Date(Date.now() - DAY_MS),
+    notAfter: new Date(Date.now() + DAY_MS),
+    subject: commonName,
+    publicKey,
+    names: dnsNames,
+  });
+  return { certPem, keyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }) };
 }
 
 /** Writes a CA, a server certificate for `localhost` and 127.0.0.1, a client certificate and a foreign CA into `dir`. */
