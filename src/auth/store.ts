@@ -226,14 +226,15 @@ export class AuthStore {
 
   /**
    * Signs an account with a signing key of the operator (with its identity key, where the operator allows that and has no other
-   * here) and keeps it; returns the JWT. It is always newer than the one before, by the second at least.
+   * here) and keeps it; returns the JWT. It is issued now, and always later than the one before.
    * @throws TRELLIS_AUTH_KEY_MISSING, TRELLIS_AUTH_CLAIMS
    */
   writeAccount(claims: Unsigned<AccountClaims>): string {
     const { name = '' } = claims;
     const file = this.#accountFile(name);
     const before = existsSync(file) ? readNatsJwt(readFileSync(file, 'utf8').trim(), 'account') : undefined;
-    const iat = before?.ok === true ? Math.max(claims.iat, before.claims.iat + 1) : claims.iat;
+    const after = before?.ok === true ? before.claims.iat + 1 : 0;
+    const iat = Math.max(claims.iat, Math.floor(this.#clock.wallMs() / 1_000), after);
     return this.#write(file, { ...claims, iat }, this.#operatorSigner());
   }
 

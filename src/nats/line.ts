@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import type { MsgHdrs, NatsConnection, Status } from 'nats';
+import type { MsgHdrs, NatsConnection, Status, Subscription } from 'nats';
 import { TrellisError } from '../errors.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { BusHeaders, BusLine, BusMessage, BusSubscription, LineHolder } from '../wrpc/bus.ts';
@@ -41,6 +41,8 @@ export class Line implements BusLine {
   readonly closed: Promise<Error | undefined>;
   /** Subjects that the server refused to let this line subscribe to; an own inbox without its root. */
   readonly refused = new Set<string>();
+  /** What subscribes again what was refused: after a reconnect the user may have the right. */
+  readonly #renewals = new Set<() => void>();
   /** The server has said that it is about to shut down. */
   lameDuck = false;
   readonly #nc: NatsConnection;
@@ -116,23 +118,33 @@ export class Line implements BusLine {
     const { queue } = options;
     if (queue !== undefined && !isQueueName(queue)) throw subjectError('queue group', queue);
     const name = subject.startsWith(this.inboxPrefix) ? subject.slice(this.inboxPrefix.length) : subject;
-    const subscription = this.#nc.subscribe(subject, {
-      ...(queue === undefined ? {} : { queue }),
-      callback: (error, message) => {
-        if (error !== null) {
-          // The status stream reports it, too.
-          this.refused.add(name);
-          return;
-        }
-        try {
-          onMessage(new NatsMessage(message, this));
-        } catch (thrown) {
-          // An exception would end the client's reader and with it the connection.
-          this.#log.error({ code: 'TRELLIS_INTERNAL', subject, err: thrown }, 'a message handler failed');
-        }
-      },
+    const start = (): Subscription =>
+      this.#nc.subscribe(subject, {
+        ...(queue === undefined ? {} : { queue }),
+        callback: (error, message) => {
+          if (error !== null) {
+            // The status stream reports it, too. The client forgets the subscription.
+            this.refused.add(name);
+            this.#renewals.add(renew);
+            return;
+          }
+          try {
+            onMessage(new NatsMessage(message, this));
+          } catch (thrown) {
+            // An exception would end the client's reader and with it the connection.
+            this.#log.error({ code: 'TRELLIS_INTERNAL', subject, err: thrown }, 'a message handler failed');
+          }
+        },
+      });
+    const subscription = new NatsSubscription(start(), () => {
+      this.refused.delete(name);
+      this.#renewals.delete(renew);
     });
-    return new NatsSubscription(subscription, () => this.refused.delete(name));
+    const renew = (): void => {
+      this.refused.delete(name);
+      subscription.renew(start());
+    };
+    return subscription;
   }
 
   /** Sends a request and resolves with the first answer; for the errors see `LatticeConnection.request`. */
@@ -220,6 +232,12 @@ export class Line implements BusLine {
     });
   }
 
+  #renew(): void {
+    const renewals = [...this.#renewals];
+    this.#renewals.clear();
+    for (const renew of renewals) renew();
+  }
+
   /** The client's socket. Private there; the version is pinned and a test watches what depends on it. */
   #socket(): Socket | undefined {
     return (this.#nc as unknown as { protocol?: { transport?: { socket?: Socket } } }).protocol?.transport?.socket;
@@ -240,6 +258,7 @@ export class Line implements BusLine {
         this.lameDuck = false;
         this.#pace.connected();
         this.login?.accepted();
+        this.#renew();
         this.#onEvent(this, { type: 'reconnected', server: status.server });
         break;
       case 'staleConnection':

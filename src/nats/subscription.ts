@@ -3,13 +3,18 @@ import type { BusSubscription } from '../wrpc/bus.ts';
 
 /** A subscription of the client library behind the bus interface: ending it twice, or after the connection, is no error. */
 export class NatsSubscription implements BusSubscription {
-  readonly #subscription: Subscription;
+  #subscription: Subscription;
   readonly #ended: () => void;
 
   /** @param ended Called when nobody needs it any more. */
   constructor(subscription: Subscription, ended: () => void) {
     this.#subscription = subscription;
     this.#ended = ended;
+  }
+
+  /** Goes on with another subscription of the library; the one before is over. */
+  renew(subscription: Subscription): void {
+    this.#subscription = subscription;
   }
 
   async drain(): Promise<void> {

@@ -108,7 +108,7 @@ function registerUpdate(tenant: Command): void {
           return;
         }
         for (const { account, roles } of updated.changed)
-          print(`Changed: account ${account}, roles ${roles.join(', ') || 'none'}.`);
+          print(`Changed: account ${account}${roles.length === 0 ? ', but none of its roles' : `, roles ${roles.join(', ')}`}.`);
         print(
           'A running server has to be told: trellis auth push. It then ends the connections of these roles once; they come back.',
         );

@@ -3,7 +3,7 @@ import { grantComponent } from '../../../src/auth/grants.ts';
 import type { AddedMember } from '../../../src/auth/members.ts';
 import { SigningKey } from '../../../src/trust/nkey.ts';
 import { type AuthLattice, credsOf, login, makeAuthLattice, may } from '../../support/auth-lattice.ts';
-import { callTiny, memberConfig, seedFile, startTrustCaller, startTrustHost, TINY } from '../../support/trust-lattice.ts';
+import { callTiny, memberConfig, seedFile, startTrustCaller, startTrustHost, TINY, until } from '../../support/trust-lattice.ts';
 
 let lattice: AuthLattice;
 let url: string;
@@ -38,17 +38,19 @@ async function allowed(member: AddedMember, partition: 'ctl' | 'rpc', tries: rea
   return found;
 }
 
+/** The settings with which members join, as in production but for TLS. */
+const memberOf = (clusterSeedFile: string) => (of: AddedMember) =>
+  memberConfig(url, {
+    dev: false,
+    lattice: 'lab',
+    ctl: { servers: [url], credsFile: credsOf(of, 'ctl') },
+    rpc: { servers: [url], credsFile: credsOf(of, 'rpc') },
+    trust: { clusterSeedFile, store: 'required', unlinkedOrigins: ['caller'] },
+  });
+
 describe('a host with the credentials of auth host add', () => {
   it('joins, serves a call of another member, and makes the trust bucket', async () => {
-    const clusterSeedFile = seedFile(lattice.dir, 'cluster', SigningKey.generate('cluster'));
-    const member = (of: AddedMember) =>
-      memberConfig(url, {
-        dev: false,
-        lattice: 'lab',
-        ctl: { servers: [url], credsFile: credsOf(of, 'ctl') },
-        rpc: { servers: [url], credsFile: credsOf(of, 'rpc') },
-        trust: { clusterSeedFile, store: 'required', unlinkedOrigins: ['caller'] },
-      });
+    const member = memberOf(seedFile(lattice.dir, 'cluster', SigningKey.generate('cluster')));
     await using host = await startTrustHost({
       ...member(made['web']!),
       components: memberConfig(url, { components: [TINY] }).components,
@@ -161,6 +163,19 @@ describe('a grant', () => {
     expect(await grant('cash', { remove: true })).toMatchObject({ changed: false });
     await lattice.reload();
     expect(await allowed(made['till']!, 'rpc', tries)).toEqual(tries.slice(0, 2));
+  });
+
+  it('reaches a host that runs: the server ends its connection, and it subscribes what it may now', async () => {
+    const { store } = lattice;
+    const member = memberOf(seedFile(lattice.dir, 'grant', SigningKey.generate('cluster')));
+    const { components } = memberConfig(url, { components: [TINY] });
+    await using host = await startTrustHost({ ...member(made['till']!), components });
+    await using caller = await startTrustCaller(member(made['caller']!));
+    await expect(callTiny(caller)).rejects.toMatchObject({ code: 'TRELLIS_INVOKE_NO_RESPONDERS' });
+    await store.change(() => grantComponent(store, { tenant: 'acme', component: 'tiny', to: 'till' }));
+    await lattice.reload();
+    await until(async () => (await callTiny(caller).catch(() => undefined)) !== undefined);
+    expect(host.host.status().components[0]!.calls).toBe(1);
   });
 
   it('lets a provider call one more', async () => {

@@ -114,6 +114,16 @@ describe('accounts and users', () => {
     expect(store.user('acme', 'h1').iat).toBe(nowMs / 1_000 + 31);
   });
 
+  it('are written with the time of the change, not of what they were made from', async () => {
+    let ms = nowMs;
+    const clock = { wallMs: () => ms, monotonicMs: () => ms };
+    const store = await AuthStore.create(newDir(), { operator: 'lab', clock });
+    await addAccount(store);
+    ms += 3_600_000;
+    await store.change(() => store.writeAccount(store.account('acme')));
+    expect(store.account('acme').iat).toBe(nowMs / 1_000 + 3_600);
+  });
+
   it('keep what another tool wrote into them', async () => {
     const store = await newStore();
     await addAccount(store);
