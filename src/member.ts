@@ -73,7 +73,10 @@ export interface Member {
   readonly foreign: ForeignGates;
   /** What peers of wasmCloud 0.82 need. */
   readonly wasmbus: WasmbusMember;
-  /** Takes over what may change while it runs. @throws TRELLIS_TRUST_ISSUER_INVALID, TRELLIS_KEY_INVALID; then nothing has changed */
+  /**
+   * Takes over what may change while it runs. @throws TRELLIS_NATS_*, TRELLIS_TRUST_ISSUER_INVALID, TRELLIS_KEY_INVALID; then nothing
+   * has changed
+   */
   reconfigure(config: HostConfig): Promise<void>;
   /** What the next delegation is to name. */
   wants(scope: WantedScope): void;
@@ -237,6 +240,26 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     store: new ObjectBucket(rpc, lattice),
     observer,
   });
+  let settings = config;
+  /** Both connections or none: half a change would tear the host in two. */
+  async function reconnect(now: HostConfig): Promise<void> {
+    const moved: (() => Promise<void>)[] = [];
+    try {
+      for (const [partition, connection] of [
+        ['ctl', ctl],
+        ['rpc', rpc],
+      ] as const) {
+        const before = settings[partition];
+        if (isDeepStrictEqual(before, now[partition])) continue;
+        await connection.reconfigure(partitionOptions(partition, now[partition], options));
+        moved.push(() => connection.reconfigure(partitionOptions(partition, before, options)));
+      }
+      settings = now;
+    } catch (error) {
+      for (const back of moved) await back();
+      throw error;
+    }
+  }
   joining.move();
   const adHoc = seeds?.adHoc ?? false;
   log.debug({ lattice, host: key.publicKey, adHoc, issuers: trust.issuers }, 'joined the lattice');
@@ -260,8 +283,10 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     shared,
     foreign,
     wasmbus,
-    async reconfigure({ trust: next }) {
+    async reconfigure(now) {
+      const { trust: next } = now;
       const believed = await believedIssuers(next.clusterIssuers, seeds);
+      await reconnect(now);
       if (!isDeepStrictEqual(believed, issuers) && trust.configure(believed)) issuers = believed;
       unlinkedOrigins.clear();
       for (const origin of next.unlinkedOrigins) unlinkedOrigins.add(origin);

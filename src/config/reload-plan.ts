@@ -2,12 +2,16 @@ import { isDeepStrictEqual } from 'node:util';
 import { isTree, type Tree } from './layers.ts';
 import type { HostConfig } from './schema.ts';
 
+/** Where a connection leads and as whom; its manner (pings, inbox root) is made once. */
+const CONNECTION = ['servers', 'credsFile', 'jwtFile', 'seedFile', 'tls'] as const;
+
 /**
  * Settings that a running host takes over when its configuration is read again; a name stands for all below it. Everything else is
  * part of what the host is made of, and waits for a restart.
  */
 export const RELOADABLE: readonly string[] = [
   'components',
+  ...CONNECTION.map((name) => `ctl.${name}`),
   'drainTimeoutMs',
   'labels',
   'lameDuckMs',
@@ -21,6 +25,7 @@ export const RELOADABLE: readonly string[] = [
   'limits.maxParamsBytes',
   'links',
   'log.level',
+  ...CONNECTION.map((name) => `rpc.${name}`),
   'trust.clusterIssuers',
   'trust.foreign',
   'trust.unlinkedOrigins',

@@ -37,6 +37,40 @@ const MAX_RETIRING = 8;
  *   TRELLIS_NATS_TLS_FAILED, TRELLIS_NATS_AUTH_REFUSED when no server lets us in.
  */
 export async function connectPartition(options: PartitionOptions): Promise<LatticeConnection> {
+  let connection: LatticeConnection | undefined;
+  const parts = partsOf(options, (line, event) => connection?.onLineEvent(line, event));
+  const { endpoints, first, dial: dialOn } = parts;
+  const line = await dialOn(first);
+  options.log.info(
+    {
+      partition: options.partition,
+      servers: endpoints.servers,
+      server: line.client.getServer(),
+      tls: endpoints.tls !== undefined,
+    },
+    'connected',
+  );
+  connection = new LatticeConnection(parts, line);
+  return connection;
+}
+
+type DialFrom = Pick<Parameters<typeof dial>[0], 'credentials' | 'tls' | 'servers'>;
+
+/** What a {@link LatticeConnection} is made of: settings that have been judged, and what follows from them. */
+interface ConnectionParts {
+  readonly options: PartitionOptions;
+  readonly endpoints: Endpoints;
+  /** What the files held. */
+  readonly first: DialFrom;
+  readonly dial: (from: DialFrom) => Promise<Line>;
+  readonly files: (onLooked: () => void) => LoginFiles;
+  readonly alarms: Alarms;
+  readonly clock: Clock;
+  readonly onEvent: (line: Line, event: ConnectionEvent) => void;
+}
+
+/** Judges settings and reads the files they name. @throws what {@link connectPartition} throws before dialling */
+function partsOf(options: PartitionOptions, onEvent: ConnectionParts['onEvent']): ConnectionParts {
   const { partition, servers, tls, log } = options;
   latticeName(options.lattice);
   const endpoints = resolveEndpoints(servers, tls, options.allowPlaintext);
@@ -51,40 +85,29 @@ export async function connectPartition(options: PartitionOptions): Promise<Latti
     log.warn({ ...fields, file }, 'other users of this machine can read this credentials file; chmod 600 it');
   }
   const tlsFiles = openTlsFiles(endpoints.tls);
-  let connection: LatticeConnection | undefined;
-  const onEvent = (line: Line, event: ConnectionEvent): void => connection?.onLineEvent(line, event);
-  const dialOn = (from: DialFrom): Promise<Line> => dial({ partition: options, endpoints, ...from, log, onEvent });
-  const line = await dialOn({ credentials: credentials?.current, tls: tlsFiles?.current });
-  log.info({ ...fields, server: line.client.getServer(), tls: endpoints.tls !== undefined }, 'connected');
   const clock = options.clock ?? systemClock;
   const alarms = options.alarms ?? new Alarms(log, clock);
-  const files = (onLooked: () => void): LoginFiles =>
-    new LoginFiles({
-      partition,
-      files: options,
-      credentials,
-      tls: tlsFiles,
-      alarms,
-      clock,
-      log: log.child({ partition }),
-      onLooked,
-      pollMs: options.filesPollMs,
-    });
-  connection = new LatticeConnection({ line, options, endpoints, dial: dialOn, files, alarms, clock });
-  return connection;
-}
-
-type DialFrom = Pick<Parameters<typeof dial>[0], 'credentials' | 'tls' | 'servers'>;
-
-/** What a {@link LatticeConnection} is made of. */
-interface ConnectionParts {
-  readonly line: Line;
-  readonly options: PartitionOptions;
-  readonly endpoints: Endpoints;
-  readonly dial: (from: DialFrom) => Promise<Line>;
-  readonly files: (onLooked: () => void) => LoginFiles;
-  readonly alarms: Alarms;
-  readonly clock: Clock;
+  return {
+    options,
+    endpoints,
+    first: { credentials: credentials?.current, tls: tlsFiles?.current },
+    dial: (from) => dial({ partition: options, endpoints, ...from, log, onEvent }),
+    files: (onLooked) =>
+      new LoginFiles({
+        partition,
+        files: options,
+        credentials,
+        tls: tlsFiles,
+        alarms,
+        clock,
+        log: log.child({ partition }),
+        onLooked,
+        pollMs: options.filesPollMs,
+      }),
+    alarms,
+    clock,
+    onEvent,
+  };
 }
 
 /** One of the two connections of a host. */
@@ -93,9 +116,9 @@ export class LatticeConnection implements Bus {
   readonly lattice: string;
   /** Resolves when the connection has ended: with the error that ended it, or `undefined` after {@link close} or {@link drain}. */
   readonly closed: Promise<TrellisError | undefined>;
-  readonly #parts: ConnectionParts;
+  #parts: ConnectionParts;
   readonly #log: Logger;
-  readonly #files: LoginFiles;
+  #files: LoginFiles;
   readonly #moves: Moves;
   readonly #listeners = new Set<(event: ConnectionEvent) => void>();
   readonly #refusalWatches = new Set<RefusalWatch>();
@@ -114,8 +137,8 @@ export class LatticeConnection implements Bus {
   #ending = false;
 
   /** @internal Use {@link connectPartition}. */
-  constructor(parts: ConnectionParts) {
-    const { options, line } = parts;
+  constructor(parts: ConnectionParts, line: Line) {
+    const { options } = parts;
     this.#parts = parts;
     this.#line = line;
     this.partition = options.partition;
@@ -271,6 +294,25 @@ export class LatticeConnection implements Bus {
   async rotate(reason: string): Promise<void> {
     await this.#files.look();
     await this.#moves.now(reason);
+  }
+
+  /**
+   * Moves to where other settings lead, as {@link rotate} does: other servers, files or TLS settings. Partition, lattice and name stay.
+   *
+   * @throws as {@link rotate}, and what {@link connectPartition} throws before dialling; the connection then keeps its settings.
+   */
+  async reconfigure(options: PartitionOptions): Promise<void> {
+    const [parts, files] = [this.#parts, this.#files];
+    this.#parts = partsOf(options, parts.onEvent);
+    this.#files = this.#parts.files(() => this.#onFilesLooked());
+    try {
+      await this.#moves.now('new settings');
+    } catch (error) {
+      this.#files.close();
+      [this.#parts, this.#files] = [parts, files];
+      throw error;
+    }
+    files.close();
   }
 
   /**

@@ -47,7 +47,7 @@ async function said(daemon: RunningDaemon, message: string, sinceMs: number, wit
 
 const show = (what: string, ms: number): void => console.log(`${what}: ${Math.round(ms)} ms`);
 
-describe('a host behind a network with faults', () => {
+describe('a host behind a network with faults', { timeout: 180_000 }, () => {
   it('NAT-01 is back within 2 s of its server, which was killed and listens again', async () => {
     await using host = await startFaulty('killed');
     await callEcho(own.caller, host.target, 10_000);

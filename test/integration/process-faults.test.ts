@@ -30,7 +30,7 @@ const runnersOf = ({ program }: RunningDaemon): number[] =>
 const isAlive = (pid: number): boolean => existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`).length > 0;
 const onLinux = process.platform === 'linux';
 
-describe.runIf(onLinux)('a host in trouble', () => {
+describe.runIf(onLinux)('a host in trouble', { timeout: 180_000 }, () => {
   it.each([
     ['an error', 'throw new Error("made up")'],
     ['a rejection', 'void Promise.reject(new Error("made up"))'],

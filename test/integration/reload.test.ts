@@ -5,6 +5,8 @@ import type { HostConfigInput } from '../../src/config/schema.ts';
 import { sampleFile } from '../../src/development.ts';
 import { callEcho, startDaemon, latticeOfFile, startLoad, writeConfig, type RunningDaemon } from '../support/daemon-lattice.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
+import { TestOperator } from '../support/accounts.ts';
+import { FaultProxy } from '../support/fault-proxy.ts';
 import { openCall, STREAMS } from '../support/open-call.ts';
 import { TINY, until } from '../support/trust-lattice.ts';
 
@@ -26,7 +28,7 @@ async function reload({ program }: RunningDaemon): Promise<{ end: Record<string,
   return { end: said().find(isEnd)!, said: said() };
 }
 
-describe('HUP', () => {
+describe('HUP', { timeout: 240_000 }, () => {
   it('LIF-14 lists every error at once and keeps the configuration before, without a lost call', async () => {
     const mine = own.lattice.config('careful', { components: [{ ...TINY, id: 'careful' }] });
     await using host = await own.lattice.start('careful', mine);
@@ -163,6 +165,47 @@ describe('HUP', () => {
     expect(host.program.stderr).not.toContain('TRELLIS_INTERNAL');
     host.program.signal('SIGTERM');
     expect((await host.program.ended).code).toBe(0);
+  });
+
+  it('LIF-15 moves to other credentials and servers under load, and stays where it is when it cannot', async () => {
+    const mine = own.lattice.config('mover', { components: [{ ...TINY, id: 'mover' }] });
+    await using host = await own.lattice.start('mover', mine);
+    await using elsewhere = await FaultProxy.start(own.lattice.jwt.server.port);
+    const load = startLoad(own.caller, 200, { target: 'mover' });
+    await until(() => load.ok > 50);
+    const stranger = new TestOperator(own.lattice.dir).addAccount('rpc').addUser('stranger');
+    const refusals: [HostConfigInput, RegExp][] = [
+      [{ ...mine, rpc: { ...mine.rpc, credsFile: stranger.credsFile } }, /TRELLIS_NATS_AUTH_REFUSED/],
+      [
+        { ...mine, ctl: { ...mine.ctl, servers: [elsewhere.url] }, rpc: { ...mine.rpc, servers: ['nats://127.0.0.1:1'] } },
+        /UNREACHABLE/,
+      ],
+    ];
+    for (const [next, code] of refusals) {
+      writeConfig(host.configFile, next);
+      const { end, said } = await reload(host);
+      expect(end['msg']).toBe(REFUSED);
+      expect(JSON.stringify(said)).toMatch(code);
+    }
+    expect((await host.readyz()).status).toBe(200);
+
+    const { credsFile } = own.lattice.jwt.rpc.addUser('mover-again');
+    const next = { ...mine, ctl: { ...mine.ctl, servers: [elsewhere.url] }, rpc: { servers: [elsewhere.url], credsFile } };
+    writeConfig(host.configFile, next);
+    const { end } = await reload(host);
+    expect(end).toMatchObject({ msg: APPLIED, applied: ['ctl.servers', 'rpc.credsFile', 'rpc.servers'], needsRestart: [] });
+    const before = load.ok;
+    await until(() => load.ok > before + 200);
+    await load.stop();
+    console.log(`${load.ok} of ${load.sent} calls answered while both connections moved`);
+    expect([...load.failures]).toEqual([]);
+    // All of it now goes the other way.
+    expect(elsewhere.connections).toBeGreaterThanOrEqual(2);
+    await elsewhere.cut();
+    await until(async () => (await host.readyz()).body['state'] === 'degraded');
+    await elsewhere.heal();
+    await until(async () => (await host.readyz()).status === 200);
+    await callEcho(own.caller, 'mover', 10_000);
   });
 
   it('is refused while seeds come by the environment, which is read once', async () => {

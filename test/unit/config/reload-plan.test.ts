@@ -20,27 +20,16 @@ describe('the plan of a reload', () => {
         limits: { maxInFlight: 6, maxResultBytes: 2_000 },
         log: { level: 'debug', format: 'json' },
         trust: { unlinkedOrigins: ['me'], verify: 'observe' },
-        ctl: { tls: { caFile: '/ca' } },
+        ctl: { tls: { caFile: '/ca' }, pingIntervalMs: 2_000 },
       },
     );
-    expect(applied).toEqual(['limits.maxInFlight', 'log.level', 'trust.unlinkedOrigins']);
-    expect(needsRestart).toEqual([
-      'ctl.credsFile',
-      'ctl.tls.caFile',
-      'ctl.tls.handshakeFirst',
-      'lattice',
-      'limits.maxResultBytes',
-      'log.format',
-      'rpc.tls.handshakeFirst',
-      'rpc.tls.serverName',
-      'trust.verify',
-    ]);
+    expect(applied).toEqual(['ctl.credsFile', 'ctl.tls', 'limits.maxInFlight', 'log.level', 'rpc.tls', 'trust.unlinkedOrigins']);
+    expect(needsRestart).toEqual(['ctl.pingIntervalMs', 'lattice', 'limits.maxResultBytes', 'log.format', 'trust.verify']);
     expect(config).toEqual(
       parseConfig({
         lattice: 'one',
         limits: { maxInFlight: 6 },
-        rpc: { tls: { serverName: 'x' } },
-        ctl: { credsFile: '/c' },
+        ctl: { tls: { caFile: '/ca' } },
         log: { level: 'debug' },
         trust: { unlinkedOrigins: ['me'] },
       }),
