@@ -10,7 +10,9 @@ export interface ServiceManager {
   ready(status: string): void;
   /** A reload has begun. */
   reloading(): void;
-  /** The host stops. */
+  /** The host goes on, and `systemctl status` shows this. */
+  status(status: string): void;
+  /** The host stops. From here on systemd counts `TimeoutStopSec`, also when nobody has asked it for a stop. */
   stopping(status: string): void;
 }
 
@@ -23,7 +25,7 @@ export interface ServiceManager {
 export function serviceManager(env: NodeJS.ProcessEnv, log: Logger): ServiceManager {
   const socket = env['NOTIFY_SOCKET'];
   delete env['NOTIFY_SOCKET'];
-  if (socket === undefined || socket === '') return { ready() {}, reloading() {}, stopping() {} };
+  if (socket === undefined || socket === '') return { ready() {}, reloading() {}, status() {}, stopping() {} };
   const own = { NOTIFY_SOCKET: socket, PATH: env['PATH'] ?? '/usr/bin:/bin' };
   let last: Promise<void> = Promise.resolve();
   let saidWhy = false;
@@ -45,6 +47,7 @@ export function serviceManager(env: NodeJS.ProcessEnv, log: Logger): ServiceMana
   return {
     ready: (status) => send('READY=1', `STATUS=${status}`),
     reloading: () => send('RELOADING=1', `MONOTONIC_USEC=${process.hrtime.bigint() / 1_000n}`, 'STATUS=reloading'),
+    status: (status) => send(`STATUS=${status}`),
     stopping: (status) => send('STOPPING=1', `STATUS=${status}`),
   };
 }

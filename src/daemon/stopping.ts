@@ -60,7 +60,8 @@ export class Stopping {
       if (this.begun) return log.info({ signal }, 'already stopping');
       this.#step = 'lame-duck';
       log.info({ signal, lameDuckMs }, 'lame duck: takes nothing new and ends when all is done; TERM hurries it');
-      manager.stopping('lame duck: finishing what is in flight');
+      // No stop yet: systemd would end in TimeoutStopSec what may take lameDuckMs.
+      manager.status('lame duck: finishing what is in flight');
       this.#await(running.lameDuck(), lameDuckMs);
     } else if (this.#step === 'none' || this.#step === 'lame-duck') {
       this.#step = 'drain';
