@@ -198,6 +198,7 @@ export class Host implements AsyncDisposable {
           config,
           wallMs: () => (clock ?? systemClock).wallMs(),
           log,
+          alarms: this.alarms,
           onRefused: (error) => this.#giveUp(error),
         });
       },

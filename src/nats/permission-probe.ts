@@ -127,7 +127,6 @@ class Probing {
 
   #watchRefusals(partition: Partition): void {
     const subjects = new Set(probesOf(this.#names).map(({ subject }) => subject));
-    for (const { subject } of ownSubjects(partition, this.#names, this.#options.components ?? [])) subjects.add(subject);
     this.#unwatch.push(
       this.#options[partition].watchRefusals(subjects, (action, subject) =>
         this.#refused.add(`${partition} ${action} ${subject}`),
@@ -177,16 +176,26 @@ class Probing {
     const found: ProbeFinding[] = [];
     for (const partition of ['ctl', 'rpc'] as const) {
       const connection = this.#options[partition];
-      for (const { subject } of ownSubjects(partition, this.#names, components))
-        this.#subscriptions.push(connection.subscribe(subject, {}, () => {}));
+      const own = ownSubjects(partition, this.#names, components);
+      const ownRefused = new Set<string>();
+      // Not longer than this: the host subscribes to some of them itself, and has to hear of it when that is refused.
+      const unwatchOwn = connection.watchRefusals(new Set(own.map(({ subject }) => subject)), (_, subject) =>
+        ownRefused.add(subject),
+      );
+      const tried = own.map(({ subject }) => connection.subscribe(subject, {}, () => {}));
       const inbox = `${connection.inboxPrefix}.${this.#names.nobody}`;
       let arrived = false;
       this.#subscriptions.push(connection.subscribe(inbox, {}, () => (arrived = true)));
       const refused = new Set<string>();
       this.#unwatch.push(connection.watchRefusals(new Set([inbox]), (action) => refused.add(action)));
-      connection.publish(inbox, new Uint8Array(0));
-      await connection.flush();
-      await nextTurn();
+      try {
+        connection.publish(inbox, new Uint8Array(0));
+        await connection.flush();
+        await nextTurn();
+      } finally {
+        for (const subscription of tried) subscription.unsubscribe();
+        unwatchOwn();
+      }
       const verdict = (action: ProbeFinding['action']): ProbeFinding['verdict'] =>
         refused.has(action) ? 'refused' : arrived || refused.size > 0 ? 'allowed' : 'unknown';
       // Callers write into inboxes. On ctl a user only replies to who asked, for which it has the right without naming any.
@@ -200,16 +209,9 @@ class Probing {
           verdict: verdict(action),
         });
       }
-      for (const { subject, about } of ownSubjects(partition, this.#names, components)) {
-        const isRefused = this.#refused.has(`${partition} subscribe ${subject}`);
-        found.push({
-          partition,
-          action: 'subscribe',
-          subject,
-          about,
-          expected: 'allowed',
-          verdict: isRefused ? 'refused' : 'allowed',
-        });
+      for (const { subject, about } of own) {
+        const verdictOfOwn = ownRefused.has(subject) ? 'refused' : 'allowed';
+        found.push({ partition, action: 'subscribe', subject, about, expected: 'allowed', verdict: verdictOfOwn });
       }
     }
     return found;

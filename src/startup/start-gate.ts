@@ -3,12 +3,16 @@ import type { Problem } from '../config/problems.ts';
 import { TrellisError } from '../errors.ts';
 import type { ProbeFinding } from '../nats/probe-finding.ts';
 import type { ConnectionEvent } from '../nats/connection-events.ts';
+import { describeFinding, isAsExpected } from '../nats/probe-finding.ts';
+import type { Alarms } from '../telemetry/alarms.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { checkOnline, isDevelopment, type OnlineChecksOptions } from './online-checks.ts';
 
 /** What {@link openStartGate} takes. */
 export interface StartGateOptions extends Omit<OnlineChecksOptions, 'onLate'> {
   readonly log: Logger;
+  /** Hears of rights that are missing. */
+  readonly alarms: Alarms;
   /** Told once when a host that serves must not any more, with what would have refused its start. */
   readonly onRefused: (error: TrellisError) => void;
 }
@@ -107,6 +111,7 @@ export class StartGate {
   async #look(): Promise<TrellisError | undefined> {
     const { problems, findings } = await checkOnline({ ...this.#options, onLate: (late) => this.#refuse(this.#say(late)) });
     this.#findings = findings;
+    this.#alarm(findings);
     const known = new Set(this.#problems.map(keyOf));
     this.#problems = problems;
     return this.#say(problems, known);
@@ -130,6 +135,17 @@ export class StartGate {
       remedy: [...new Set(refused.map(({ fix }) => fix))].join(' '),
       details: { codes: refused.map(({ code }) => code) },
     });
+  }
+
+  #alarm(findings: readonly ProbeFinding[]): void {
+    for (const partition of ['ctl', 'rpc'] as const) {
+      const missing = findings.filter(
+        (finding) => finding.partition === partition && finding.expected === 'allowed' && !isAsExpected(finding),
+      );
+      const { alarms } = this.#options;
+      if (missing.length > 0) alarms.raise('TRELLIS_ALARM_NATS_RIGHTS', missing.map(describeFinding).join('; '), partition);
+      else alarms.clear('TRELLIS_ALARM_NATS_RIGHTS', partition);
+    }
   }
 
   #refuse(error: TrellisError | undefined): void {

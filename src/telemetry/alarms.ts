@@ -51,6 +51,12 @@ export const ALARMS = {
     meaning: 'The server refused the host a subject in the last ten minutes; the detail names it. What needs it does not work.',
     remedy: 'Grant the subject to the user of this connection, or remove what uses it.',
   },
+  TRELLIS_ALARM_NATS_RIGHTS: {
+    meaning:
+      'The credentials of a connection lack rights that this host needs; the detail names them. It was found out by trying.',
+    remedy:
+      'Grant the rights to the user of this connection; trellis doctor shows the subjects. It is looked at again at the next reconnect.',
+  },
   TRELLIS_ALARM_NATS_BACKLOG: {
     meaning:
       'The server takes messages more slowly than the host sends them; beyond 128 MiB waiting, messages were dropped in the last minute.',

@@ -1,5 +1,5 @@
 import { createServer, connect as dial, type Server, type Socket } from 'node:net';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -170,6 +170,34 @@ describe('a host in production', () => {
     } finally {
       await old.close();
     }
+  });
+
+  it('START-07 stops serving when new credentials, which it took over, may do more than the old', async () => {
+    const [ctl, rpc] = [user(rights.ctl), user(rights.rpc)];
+    const wide = user({ ...rights.rpc, publish: [...rights.rpc.publish!, 'wasmbus.ctl.>'] });
+    await using started = await start(production({ ...logins(ctl, rpc), components: [TINY] }));
+    // A renewal that changes nothing is no reason to stop.
+    const renew = (from: NatsUser): void => {
+      writeFileSync(`${rpc.credsFile}.new`, readFileSync(from.credsFile), { mode: 0o600 });
+      renameSync(`${rpc.credsFile}.new`, rpc.credsFile);
+    };
+    const next = user(rights.rpc);
+    renew(next);
+    await until(() => started.host.member!.rpc.userKey === next.publicKey);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(started.host.status().ready).toBe(true);
+    renew(wide);
+    expect(await started.host.closed).toMatchObject({ code: 'TRELLIS_START_REFUSED' });
+    expect(started.host.status().state).toBe('stopped');
+  });
+
+  it('NAT-18 names in its status the rights that it lacks, and serves what it can', async () => {
+    const narrow = { ...rights.rpc, subscribe: ['default.other.>', '_INBOX_RPC.default.{user}.>'] };
+    await using started = await start(production({ ...logins(user(rights.ctl), user(narrow)), components: [TINY] }));
+    const alarm = started.host.status().alarms.find(({ code }) => code === 'TRELLIS_ALARM_NATS_RIGHTS');
+    expect(alarm).toMatchObject({ scope: 'rpc', detail: expect.stringContaining('calls of tiny') as string });
+    // What it then does itself is refused, and said as well.
+    await until(() => started.host.status().alarms.some(({ code }) => code === 'TRELLIS_ALARM_NATS_PERMISSION'));
   });
 
   it('START-07 stops serving, after what it has begun, when its rights have grown while it was away', async () => {
