@@ -250,6 +250,8 @@ export class ComposeStack {
   #plainAddress(owner: string, host: string, port: number): string | undefined {
     const local = ['127.0.0.1', '0.0.0.0', 'localhost'].includes(host);
     if (!local && this.#project.services[host] === undefined) return undefined;
+    // A file in a volume may have been put right before.
+    if ([...this.#ports.values()].includes(port)) return undefined;
     const key = `${local ? owner : (this.#project.services[host]!.sharesNetworkOf ?? host)}:${port}`;
     let mapped = this.#ports.get(key);
     if (mapped === undefined) this.#ports.set(key, (mapped = freePort()));
