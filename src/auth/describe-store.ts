@@ -72,6 +72,8 @@ export interface AccountFacts {
   readonly tenant?: string;
   readonly lattice?: string;
   readonly partitions?: readonly Partition[];
+  /** Extensions of permission templates that are on. */
+  readonly extensions?: readonly string[];
   readonly jetstream?: boolean;
   readonly issuedMs?: number;
   readonly expiresMs?: number;
@@ -139,6 +141,7 @@ function describeAccount(
       : {
           tenant: tenant.name,
           lattice: tenant.lattice,
+          extensions: tenant.extensions,
           partitions: (['ctl', 'rpc'] as const).filter((partition) => tenant.accounts[partition] === name),
         }),
     jetstream: hasJetStream(nats.limits),

@@ -90,7 +90,13 @@ describe('trellis auth', () => {
     expect(operator).toMatchObject({ name: 'example', strictSigningKeys: true, identity: { inStore: true } });
     expect(accounts.map(({ name }) => name)).toEqual(['SYS', 'acme-ctl', 'acme-rpc']);
     const [, ctl, rpc] = accounts;
-    expect(ctl).toMatchObject({ tenant: 'acme', lattice: 'lab', partitions: ['ctl'], jetstream: true });
+    expect(ctl).toMatchObject({
+      tenant: 'acme',
+      lattice: 'lab',
+      partitions: ['ctl'],
+      jetstream: true,
+      extensions: ['make-buckets'],
+    });
     expect(rpc).toMatchObject({ tenant: 'acme', lattice: 'lab', partitions: ['rpc'], jetstream: false });
     expect(rpc!.users.map(({ name, role, state }) => [name, role, state])).toEqual([
       ['ada-rpc', 'caller-rpc', 'valid'],
