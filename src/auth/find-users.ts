@@ -19,11 +19,11 @@ export interface UserPlace {
   readonly account?: string | undefined;
 }
 
-/** Names of the accounts of a place; the system account is only looked into when it is named. @throws TRELLIS_AUTH_UNKNOWN */
+/** Names of the accounts of a place. @throws TRELLIS_AUTH_UNKNOWN */
 export function accountsOf(store: AuthStore, { tenant, account }: UserPlace): string[] {
   if (account !== undefined) return [store.account(account).name ?? account];
   if (tenant !== undefined) return [...new Set(Object.values(tenantOf(store, tenant).accounts))];
-  return [...new Set(listTenants(store).flatMap(({ accounts }) => Object.values(accounts)))];
+  return store.accounts().flatMap((each) => (each.ok ? [each.name] : []));
 }
 
 /** All sound users of a place. @throws TRELLIS_AUTH_UNKNOWN */
@@ -33,6 +33,11 @@ export function usersOf(store: AuthStore, place: UserPlace): FoundUser[] {
     const users = store.users(account);
     return users.flatMap((user) => (user.ok ? [{ account, user: user.name, claims: user.claims, accountClaims }] : []));
   });
+}
+
+function ownerOf(store: AuthStore, account: string): string {
+  const tenant = listTenants(store).find(({ accounts }) => accounts.ctl === account || accounts.rpc === account);
+  return tenant === undefined ? `account ${account}` : `tenant ${tenant.name}`;
 }
 
 /**
@@ -50,6 +55,13 @@ export function usersNamed(store: AuthStore, name: string, place: UserPlace): Fo
     });
   }
   const found = ofMember.length > 0 ? ofMember : all.filter(({ user }) => user === name);
+  const owners = new Set(found.map(({ account }) => ownerOf(store, account)));
+  if (owners.size > 1) {
+    throw new TrellisError('TRELLIS_USAGE', {
+      message: `${quote(name)} is known to ${[...owners].join(' and to ')}`,
+      remedy: 'Say which one is meant: --tenant NAME, or --account NAME.',
+    });
+  }
   if (found.length > 0) return found;
   throw new TrellisError('TRELLIS_AUTH_UNKNOWN', { message: `There is no host, provider or user ${quote(name)} in that place` });
 }

@@ -8,7 +8,7 @@ import { EXIT, TrellisError } from '../../errors.ts';
 import { fieldLines } from '../output.ts';
 import { examples, outputOf } from '../program.ts';
 import { allWell, changedLines, pushChanged } from './push.ts';
-import { type ServerFlags, withServer } from './server-option.ts';
+import { type ServerFlags, systemLogin, withServer } from './server-option.ts';
 import { openStore, type StoreFlags, withStore } from './store-option.ts';
 
 interface AcceptFlags extends StoreFlags, ServerFlags {
@@ -26,6 +26,7 @@ export function registerAccept(auth: Command): void {
     .addHelpText('after', examples('trellis auth accept hello.share --tenant globex --as acme-hello'))
     .action(async (file: string, flags: AcceptFlags, command: Command) => {
       const store = openStore(flags);
+      systemLogin(flags, store);
       const read = readShare(readText(file), Date.now());
       const { share } = read;
       const accepted = await store.change(() => acceptShare(store, { ...read, tenant: flags.tenant, as: flags.as }));

@@ -57,7 +57,10 @@ export function registerPush(auth: Command): void {
     });
 }
 
-/** Pushes accounts that a command has just changed, if servers are named. @throws what {@link pushAccounts} throws */
+/**
+ * Pushes accounts that a command has just changed, if servers are named. @throws what {@link pushAccounts} throws, with a message that
+ * says that the store has changed already
+ */
 export async function pushChanged(
   store: AuthStore,
   flags: ServerFlags,
@@ -65,7 +68,16 @@ export async function pushChanged(
 ): Promise<PushRow[] | undefined> {
   const system = systemLogin(flags, store);
   if (system === undefined || accounts.length === 0) return undefined;
-  return await pushAccounts({ store, ...system, accounts: [...new Set(accounts)] });
+  try {
+    return await pushAccounts({ store, ...system, accounts: [...new Set(accounts)] });
+  } catch (cause) {
+    if (!(cause instanceof TrellisError)) throw cause;
+    throw new TrellisError(cause.code, {
+      message: `The store is changed, and no server was told: ${cause.message}`,
+      remedy: `${cause.remedy} Then tell them: trellis auth push`,
+      cause,
+    });
+  }
 }
 
 /** True if the servers go by every account that was to be pushed. */

@@ -6,7 +6,7 @@ import { tableLines } from '../output.ts';
 import { examples, outputOf } from '../program.ts';
 import { allWell, changedLines, pushChanged } from './push.ts';
 import { renewedLines } from './renewed-lines.ts';
-import { type ServerFlags, withServer } from './server-option.ts';
+import { type ServerFlags, systemLogin, withServer } from './server-option.ts';
 import { openStore, type StoreFlags, withStore } from './store-option.ts';
 
 interface RevokeFlags extends StoreFlags, ServerFlags {
@@ -43,6 +43,8 @@ export function registerRevoke(auth: Command): void {
       const { tenant, account, undo = false, lift = false } = flags;
       if (lift && !undo) throw new TrellisError('TRELLIS_USAGE', { message: '--lift is a way to --undo' });
       const store = openStore(flags);
+      // Servers that cannot be reached as it is said are found out before anything is changed.
+      systemLogin(flags, store);
       const place = { tenant, account };
       const nowMs = Date.now();
       let revoked: Revocation[] = [];

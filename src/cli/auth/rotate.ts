@@ -8,7 +8,7 @@ import { TrellisError } from '../../errors.ts';
 import { examples, outputOf } from '../program.ts';
 import { renewedLines } from './renewed-lines.ts';
 import { type KeyFlags, rotateAccountKeys, rotateOperatorKey } from './rotate-keys.ts';
-import { withServer } from './server-option.ts';
+import { systemLogin, withServer } from './server-option.ts';
 import { openStore, withStore } from './store-option.ts';
 
 interface RotateFlags extends KeyFlags {
@@ -26,7 +26,7 @@ export function registerRotate(auth: Command): void {
         'until it ends, so nobody is disconnected: bring the new creds files to their hosts, which read them without a restart.',
     )
     .argument('[name]', 'host, provider, person or user that gets new credentials')
-    .option('--tenant <name>', 'tenant; every tenant if left out')
+    .option('--tenant <name>', 'tenant; with --expiring-within every account if left out')
     .option('--account <name>', 'one account, for example SYS')
     .option('--expiring-within <time>', 'instead of a name: everybody whose credentials end within this time, such as 7d')
     .option('--expires <lifetime>', 'how long the new credentials count; as long as the old ones if left out')
@@ -60,6 +60,7 @@ export function registerRotate(auth: Command): void {
         });
       }
       const store = openStore(flags);
+      systemLogin(flags, store);
       const output = outputOf(command);
       if (operatorKey) return await rotateOperatorKey(store, flags, output);
       if (role !== undefined || allKeys) return await rotateAccountKeys(store, flags, output);

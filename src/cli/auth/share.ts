@@ -10,7 +10,7 @@ import { fieldLines } from '../output.ts';
 import { EXIT, TrellisError } from '../../errors.ts';
 import { examples, outputOf } from '../program.ts';
 import { allWell, changedLines, pushChanged } from './push.ts';
-import { type ServerFlags, withServer } from './server-option.ts';
+import { type ServerFlags, systemLogin, withServer } from './server-option.ts';
 import { idsOf, openStore, type StoreFlags, withStore } from './store-option.ts';
 
 interface ShareFlags extends StoreFlags, ServerFlags {
@@ -48,6 +48,7 @@ export function registerShare(auth: Command): void {
     )
     .action(async (component: string, flags: ShareFlags, command: Command) => {
       const store = openStore(flags);
+      systemLogin(flags, store);
       const lifetimeMs = parseLifetime(flags.expires);
       const nowMs = Date.now();
       const made = await store.change(() =>

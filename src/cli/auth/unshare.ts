@@ -3,7 +3,7 @@ import { unshareComponent } from '../../auth/sharing.ts';
 import { EXIT } from '../../errors.ts';
 import { examples, outputOf } from '../program.ts';
 import { allWell, changedLines, pushChanged } from './push.ts';
-import { type ServerFlags, withServer } from './server-option.ts';
+import { type ServerFlags, systemLogin, withServer } from './server-option.ts';
 import { openStore, type StoreFlags, withStore } from './store-option.ts';
 
 interface UnshareFlags extends StoreFlags, ServerFlags {
@@ -26,6 +26,7 @@ export function registerUnshare(auth: Command): void {
     )
     .action(async (component: string, flags: UnshareFlags, command: Command) => {
       const store = openStore(flags);
+      systemLogin(flags, store);
       const unshared = await store.change(() => unshareComponent(store, { ...flags, component, nowMs: Date.now() }));
       const { account, importer } = unshared;
       const pushed = await pushChanged(store, flags, [account]);

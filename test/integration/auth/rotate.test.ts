@@ -138,6 +138,12 @@ describe('trellis auth rotate', () => {
     const { renewed, skipped } = await said('rotate', '--expiring-within', '7d', '--expires', '30d', '--store', store.dir);
     expect(renewed.map(({ user }) => user)).toEqual(['soon-ctl', 'soon-rpc']);
     expect(skipped).toEqual(['gone-ctl', 'gone-rpc']);
+    // Users of the system account as well.
+    await runAuth('pusher', 'add', 'pipeline', '--expires', '1d', '--store', store.dir);
+    expect((await said('rotate', '--expiring-within', '7d', '--store', store.dir)).renewed.map(({ user }) => user)).toEqual([
+      'pipeline',
+    ]);
+    await said('rotate', 'pipeline', '--account', 'SYS', '--expires', '30d', '--store', store.dir);
     expect(await refusal('rotate', 'gone', '--tenant', 'acme', '--store', store.dir)).toContain('TRELLIS_AUTH_REVOKED');
     expect((await said('rotate', '--expiring-within', '7d', '--store', store.dir)).renewed).toEqual([]);
   });
@@ -325,7 +331,22 @@ describe('trellis auth revoke', () => {
     expect(await refusal('revoke', host.users[0]!.publicKey, ...flags)).toContain('A public key alone does not tell its account');
     expect(await refusal('revoke', 'web-1', '--lift', ...flags)).toContain('--lift is a way to --undo');
     expect(await refusal('revoke', 'nobody', ...flags)).toContain('There is no host, provider or user');
-    expect(await refusal('revoke', 'web-1', '--system-creds', 'x', ...flags)).toContain('--server, which is missing');
+    await test.lattice.addTenant('beta', { lattice: 'other' });
+    await test.lattice.addMember('host', 'web-1', { tenant: 'beta' });
+    expect(await refusal('revoke', 'web-1', ...flags)).toContain('"web-1" is known to tenant acme and to tenant beta');
+    await test.lattice.addMember('caller', 'same');
+    await test.lattice.addMember('provider', 'same');
+    expect(await refusal('revoke', 'same', ...flags)).toContain('is the name of a caller and of a provider');
+    const own = ['--tenant', 'acme', ...flags];
+    expect(await refusal('revoke', 'web-1', '--system-creds', 'x', ...own)).toContain('which is missing');
+    expect(await refusal('revoke', 'web-1', '--server', test.server.url, '--system-creds', 'x', ...own)).toContain(
+      'does not exist',
+    );
+    expect(store.account('acme-rpc').nats.revocations).toBeUndefined();
+    const untold = await refusal('revoke', 'web-1', '--server', 'nats://127.0.0.1:1', ...own);
+    expect(untold).toContain('The store is changed, and no server was told');
+    expect(untold).toContain('trellis auth push');
+    expect(Object.keys(store.account('acme-rpc').nats.revocations!)).toEqual([host.users[1]!.publicKey]);
     const { stdout } = await runAuth('revoke', 'web-1', '--tenant', 'acme', ...flags);
     expect(stdout).toContain('A running server has to be told: trellis auth push');
     expect(stdout).not.toContain(/SU[A-Z2-7]{56}/.exec(readFileSync(credsOf(host, 'rpc'), 'utf8'))![0]);
