@@ -94,7 +94,7 @@ class Push {
     const rows: PushRow[] = [];
     // The system account last: it is the one by which all others are put right.
     for (const account of chosen.toSorted((a, b) => rank(a.name) - rank(b.name))) {
-      if (account.ok) rows.push(await this.#account(account.name, account.claims, account.jwt, trusted));
+      if (account.ok) rows.push(await this.#account(account, trusted, known));
       else rows.push({ name: account.name, key: '', action: 'refuse', outcome: 'refused', detail: account.reason });
     }
     if (wanted !== undefined) return rows;
@@ -105,8 +105,13 @@ class Push {
     return rows;
   }
 
-  async #account(name: string, claims: AccountClaims, jwt: string, trusted: readonly TrustedOperators[]): Promise<PushRow> {
-    const former = await this.#system.lookup(claims.sub);
+  async #account(
+    { name, claims, jwt }: { readonly name: string; readonly claims: AccountClaims; readonly jwt: string },
+    trusted: readonly TrustedOperators[],
+    known: readonly string[],
+  ): Promise<PushRow> {
+    // Servers before 2.10 leave the question for an account that they do not have without an answer.
+    const former = known.includes(claims.sub) ? await this.#system.lookup(claims.sub) : undefined;
     const read = former === undefined ? undefined : readNatsJwt(former, 'account');
     const serverIat = read?.ok === true ? read.claims.iat : undefined;
     const row = {

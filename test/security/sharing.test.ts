@@ -165,6 +165,7 @@ describe('what verification lets through, where NATS lets everybody call everyth
     subject: string,
     message: { data: Uint8Array; headers?: MsgHdrs | undefined },
     changes: Record<string, string | undefined> = {},
+    waitMs = 15_000,
   ): Promise<string> {
     const headers = natsHeaders();
     for (const [name, values] of message.headers ?? [])
@@ -174,9 +175,10 @@ describe('what verification lets through, where NATS lets everybody call everyth
     let answer: Msg | undefined;
     const listening = connection.subscribe(reply, { callback: (_, each) => void (answer = each) });
     connection.publish(subject, message.data, { reply, headers });
-    await until(() => answer !== undefined);
+    await until(() => answer !== undefined, waitMs).catch(() => {});
     listening.unsubscribe();
-    return answer!.headers?.code ? `${answer!.headers.code}` : 'ran';
+    if (answer === undefined) return 'nothing';
+    return answer.headers?.code ? `${answer.headers.code}` : 'ran';
   }
 
   it('TEN-12 is what trust.foreign lists: caller, component and function, and until when', async () => {
@@ -254,7 +256,10 @@ describe('what verification lets through, where NATS lets everybody call everyth
     expect(await resend(lab.insiders.b, local, { data: Uint8Array.of(3, 6, 6, 6), headers: unused!.headers })).toBe('401');
     expect(await resend(lab.insiders.b, local, { data: PARAMS.slice(0, 2), headers: unused!.headers })).toBe('413');
     expect(await resend(lab.insiders.b, local.replace('a-tiny', 'a-partly'), unused!)).toBe('401');
-    expect(await resend(lab.insiders.b, local.replace('echo-bytes', 'echo-other'), unused!)).toBe('503');
+    // Older servers do not say that nobody listens beyond an import.
+    expect(await resend(lab.insiders.b, local.replace('echo-bytes', 'echo-other'), unused!, {}, 500)).toMatch(
+      /^(?:503|nothing)$/,
+    );
     expect(deniedBy(lab.host, fresh)).toEqual(['TRELLIS_VERIFY_PAYLOAD', 'TRELLIS_VERIFY_FOREIGN']);
     expect(runsOf(lab.host)).toBe(runs);
     expect(await resend(lab.insiders.b, local, unused!)).toBe('ran');
