@@ -428,7 +428,7 @@ export const CATALOGUE = {
     EXIT.denied,
     false,
     'The envelope was made for another subject or reply subject.',
-    'Across NATS accounts with mapped subjects set trust.bind to logical; otherwise somebody re-sent it.',
+    'Across NATS accounts share the component (trellis auth share), or with mapped subjects set trust.bind to logical; otherwise somebody re-sent it.',
   ),
   TRELLIS_VERIFY_HEADERS: entry(
     'denied',

@@ -1,4 +1,5 @@
-import { resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { stringify } from 'yaml';
 import { parseLifetime } from '../../auth/lifetime.ts';
@@ -49,6 +50,9 @@ export function registerShare(auth: Command): void {
     .action(async (component: string, flags: ShareFlags, command: Command) => {
       const store = openStore(flags);
       systemLogin(flags, store);
+      const file = resolve(flags.out);
+      if (!existsSync(dirname(file)))
+        throw new TrellisError('TRELLIS_CLI_FILE', { message: `There is no folder ${dirname(file)}` });
       const lifetimeMs = parseLifetime(flags.expires);
       const nowMs = Date.now();
       const made = await store.change(() =>
@@ -63,7 +67,6 @@ export function registerShare(auth: Command): void {
         }),
       );
       const { share, account, changed } = made;
-      const file = resolve(flags.out);
       writeTo(file, writeShare(share));
       const issuers = idsOf(flags.callerIssuers) ?? [];
       const settings = { trust: { foreign: [foreignSetting(share, { lattice: made.callerLattice, issuers })] } };
