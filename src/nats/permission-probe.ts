@@ -53,6 +53,11 @@ export async function probePermissions(options: ProbeOptions): Promise<readonly 
 class Probing {
   readonly #options: ProbeOptions;
   readonly #names: ProbeNames;
+  /**
+   * What each connection sends: whoever reads along on one of them learns the subjects, and could send on them what then seems to have
+   * come from the other.
+   */
+  readonly #proofs = { ctl: randomBytes(16), rpc: randomBytes(16) };
   readonly #refused = new Set<string>();
   readonly #heard = new Set<string>();
   readonly #subscriptions: BusSubscription[] = [];
@@ -150,7 +155,9 @@ class Probing {
   }
 
   #listen(partition: Partition, probe: Probe, subject: string): void {
-    const subscription = this.#options[partition].subscribe(subject, {}, () => {
+    const proof = this.#proofs[probe.action === 'publish' ? probe.partition : OTHER[probe.partition]];
+    const subscription = this.#options[partition].subscribe(subject, {}, ({ payload }) => {
+      if (!proof.equals(payload)) return;
       const key = keyOf(probe);
       this.#heard.add(key);
       const late = this.#judged?.get(key);
@@ -162,7 +169,7 @@ class Probing {
   #send(partition: Partition, { subject, isStored }: Probe): void {
     // A bucket's stream refuses what names another stream, so nothing is stored.
     const headers = isStored ? { headers: { entries: [['Nats-Expected-Stream', this.#names.nobody]] as const } } : {};
-    this.#options[partition].publish(subject, new Uint8Array(0), headers);
+    this.#options[partition].publish(subject, this.#proofs[partition], headers);
   }
 
   async #askBuckets(): Promise<ProbeFinding[]> {

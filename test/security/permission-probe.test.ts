@@ -218,18 +218,50 @@ describe('the probe of permissions', () => {
         connectPartition({ partition: 'rpc', lattice, servers: [url], name: 'test', log, credsFile }),
       ),
     );
-    const carried: string[] = [];
+    const carried: [subject: string, payload: Uint8Array][] = [];
     // Plays a way between the accounts that is slower than the first answer.
-    spyOnRpc!.subscribe('wasmbus.ctl.v1.lab.host.stop.*', {}, ({ subject }) => carried.push(subject));
+    spyOnRpc!.subscribe('wasmbus.ctl.v1.lab.host.stop.*', {}, ({ subject, payload }) =>
+      carried.push([subject, Uint8Array.from(payload)]),
+    );
     await spyOnRpc!.flush();
     await using both = await pair(user('ctl', {}), user('rpc', {}));
     const late: ProbeFinding[] = [];
     await probePermissions({ ...both, lattice, lingerMs: 5_000, onLate: (finding) => late.push(finding) });
     expect(late).toEqual([]);
-    for (const subject of carried) wayToCtl!.publish(subject, new Uint8Array(0));
+    for (const [subject, payload] of carried) wayToCtl!.publish(subject, payload);
     await until(() => late.length > 0);
     expect(late[0]).toMatchObject({ partition: 'rpc', about: 'commands to hosts', verdict: 'allowed' });
     await Promise.all([spyOnRpc!.close(), wayToCtl!.close()]);
+  });
+
+  it('START-07 is not to be fooled by somebody on ctl who learns the subjects and sends on them', async () => {
+    const { url, credsFile } = user('ctl', { publish: ['wasmbus.>'], subscribe: ['wasmbus.>', '_INBOX_CTL.lab.{user}.>'] });
+    const insider = await connectPartition({
+      partition: 'ctl',
+      lattice,
+      servers: [url],
+      name: 'test',
+      log,
+      ...(credsFile === undefined ? {} : { credsFile }),
+    });
+    let seen = 0;
+    insider.subscribe('wasmbus.ctl.v1.lab.>', {}, ({ subject, payload }) => {
+      if (subject.endsWith('rpcpublish')) return;
+      seen++;
+      // The same for the other direction, with what it saw and with nothing.
+      const other = subject.replace('rpcsubscribe', 'rpcpublish');
+      for (const bytes of [payload, new Uint8Array(0)]) insider.publish(other, bytes);
+    });
+    await insider.flush();
+    // Rights of rpc on ctl subjects to subscribe alone would be found; here both are refused or lead nowhere.
+    await using both = await pair(user('ctl', rights.ctl), user('rpc', {}));
+    const late: ProbeFinding[] = [];
+    const found = await probePermissions({ ...both, lattice, lingerMs: 300, onLate: (finding) => late.push(finding) });
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    expect(seen).toBeGreaterThan(0);
+    expect(late).toEqual([]);
+    expect(found.filter(({ about, verdict }) => about === 'commands to hosts' && verdict === 'allowed')).toEqual([]);
+    await insider.close();
   });
 
   it('rejects when a connection goes away, for then nothing is known', async () => {

@@ -31,7 +31,7 @@ async function bucketOutcome(ctl: LatticeConnection, config: HostConfig): Promis
     const { entries, replicas } = standing;
     return {
       verdict: 'ok',
-      found: `${entries} entries, ${replicas} replica${replicas === 1 ? '' : 's'}`,
+      found: `${entries} ${entries === 1 ? 'entry' : 'entries'}, ${replicas} replica${replicas === 1 ? '' : 's'}`,
       problems: [],
       values: [{ name: 'trust_entries', value: entries, unit: '' }],
     };
@@ -44,7 +44,7 @@ async function bucketOutcome(ctl: LatticeConnection, config: HostConfig): Promis
     setting: 'trust.store',
     why: 'Rotated issuers and revocations reach hosts through it at once.',
     fix: isMissing
-      ? 'Start a host, which makes it.'
+      ? 'Start a host, which makes it; where hosts may not: trellis auth provision.'
       : 'Give the server JetStream and the ctl user the rights on LATTICETRUST, or set trust.store to off.',
   };
   return { verdict: verdictOf([problem]), found: problem.summary, problems: [problem], values: [] };
