@@ -45,7 +45,7 @@ export async function reloadHost({ before, next, serving, components }: ReloadOp
   admission.limit(config.limits);
   // Seeds and delegations lie in files as well; and whoever is new must be named before it answers.
   scope(before, config);
-  await member.delegation.renew();
+  await Promise.all([member.delegation.renew(), member.ctl.lookAtFiles(), member.rpc.lookAtFiles()]);
   const mayAnswer = scopeTest(member.delegation.held.claims.tgt);
   for (const component of change.added.filter((id) => !mayAnswer(id)))
     log.warn({ component }, 'the delegation of this host does not name a component: its answers will not be believed');

@@ -81,7 +81,7 @@ class LeafCheck {
     };
     next();
     const unlisten = this.#options[this.#partition].onStatus((event) => {
-      if (event.type === 'reconnected') void this.#run();
+      if (event.type === 'reconnected' || event.type === 'moved') void this.#run();
     });
     return () => {
       ended = true;

@@ -1,31 +1,23 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { NatsConnection } from 'nats';
-import { type Clock, systemClock } from '../clock.ts';
 import { TrellisError } from '../errors.ts';
-import { latticeName } from '../ids.ts';
-import { Alarms } from '../telemetry/alarms.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Bus, BusHeaders, BusLine, BusMessage, BusSubscription, LineUser } from '../wrpc/bus.ts';
 import { connectFailure } from './connect-error.ts';
 import { watchConnection } from './connection-alarms.ts';
 import type { ConnectionEvent, ConnectionStats, DrainOptions, RefusalWatch } from './connection-events.ts';
-import { exposedFiles, openCredentials } from './credentials.ts';
-import { dial } from './dial.ts';
-import { type Endpoints, resolveEndpoints } from './endpoint.ts';
+import { heldInbox } from './held-inbox.ts';
 import type { Line } from './line.ts';
-import { LoginFiles } from './login-files.ts';
+import { Lines } from './lines.ts';
+import type { LoginFiles } from './login-files.ts';
 import { Moves } from './moves.ts';
+import { type ConnectionParts, partsOf } from './open-parts.ts';
 import type { Partition, PartitionOptions } from './partition.ts';
-import { retire, within } from './retire.ts';
-import { SharedSubscription } from './shared-subscription.ts';
-import { openTlsFiles } from './tls-files.ts';
+import { within } from './retire.ts';
 
 /** How long a subscription on another server takes to be known to the rest of a cluster, with room to spare. */
 const SETTLE_MS = 300;
 /** How long calls may take to end on the line they began on. */
 const RETIRE_MS = 60_000;
-/** Lines that wait for their calls at a time; with one more the oldest is ended. */
-const MAX_RETIRING = 8;
 
 /**
  * Opens one of a host's two connections. Once it is open it stays: interruptions, expired credentials and refused logins are
@@ -39,8 +31,8 @@ const MAX_RETIRING = 8;
 export async function connectPartition(options: PartitionOptions): Promise<LatticeConnection> {
   let connection: LatticeConnection | undefined;
   const parts = partsOf(options, (line, event) => connection?.onLineEvent(line, event));
-  const { endpoints, first, dial: dialOn } = parts;
-  const line = await dialOn(first);
+  const { endpoints, first } = parts;
+  const line = await parts.dial(first);
   options.log.info(
     {
       partition: options.partition,
@@ -54,62 +46,6 @@ export async function connectPartition(options: PartitionOptions): Promise<Latti
   return connection;
 }
 
-type DialFrom = Pick<Parameters<typeof dial>[0], 'credentials' | 'tls' | 'servers'>;
-
-/** What a {@link LatticeConnection} is made of: settings that have been judged, and what follows from them. */
-interface ConnectionParts {
-  readonly options: PartitionOptions;
-  readonly endpoints: Endpoints;
-  /** What the files held. */
-  readonly first: DialFrom;
-  readonly dial: (from: DialFrom) => Promise<Line>;
-  readonly files: (onLooked: () => void) => LoginFiles;
-  readonly alarms: Alarms;
-  readonly clock: Clock;
-  readonly onEvent: (line: Line, event: ConnectionEvent) => void;
-}
-
-/** Judges settings and reads the files they name. @throws what {@link connectPartition} throws before dialling */
-function partsOf(options: PartitionOptions, onEvent: ConnectionParts['onEvent']): ConnectionParts {
-  const { partition, servers, tls, log } = options;
-  latticeName(options.lattice);
-  const endpoints = resolveEndpoints(servers, tls, options.allowPlaintext);
-  const fields = { partition, servers: endpoints.servers };
-  const credentials = openCredentials(options, (seed) => log.scrubber.register(seed));
-  if (credentials === undefined && tls?.certFile === undefined && !endpoints.loopback && options.allowAnonymous !== true) {
-    throw new TrellisError('TRELLIS_NATS_CREDENTIALS_REQUIRED', {
-      message: `the ${partition} connection to ${endpoints.servers.join(', ')} has no credentials`,
-    });
-  }
-  for (const file of exposedFiles(options)) {
-    log.warn({ ...fields, file }, 'other users of this machine can read this credentials file; chmod 600 it');
-  }
-  const tlsFiles = openTlsFiles(endpoints.tls);
-  const clock = options.clock ?? systemClock;
-  const alarms = options.alarms ?? new Alarms(log, clock);
-  return {
-    options,
-    endpoints,
-    first: { credentials: credentials?.current, tls: tlsFiles?.current },
-    dial: (from) => dial({ partition: options, endpoints, ...from, log, onEvent }),
-    files: (onLooked) =>
-      new LoginFiles({
-        partition,
-        files: options,
-        credentials,
-        tls: tlsFiles,
-        alarms,
-        clock,
-        log: log.child({ partition }),
-        onLooked,
-        pollMs: options.filesPollMs,
-      }),
-    alarms,
-    clock,
-    onEvent,
-  };
-}
-
 /** One of the two connections of a host. */
 export class LatticeConnection implements Bus {
   readonly partition: Partition;
@@ -120,33 +56,31 @@ export class LatticeConnection implements Bus {
   readonly #log: Logger;
   #files: LoginFiles;
   readonly #moves: Moves;
+  readonly #lines: Lines;
   readonly #listeners = new Set<(event: ConnectionEvent) => void>();
   readonly #refusalWatches = new Set<RefusalWatch>();
-  readonly #subscriptions = new Set<SharedSubscription>();
-  readonly #users = new Set<LineUser>();
-  /** Lines that were left and still have something to end; each with what ends the wait for it. */
-  readonly #retiring = new Map<Line, () => void>();
   readonly #resolveClosed: (error: TrellisError | undefined) => void;
-  #line: Line;
-  /** The line that is being made ready. */
-  #next: Line | undefined;
   #closedFor: { readonly error: TrellisError | undefined } | undefined;
   #reconnects = 0;
-  /** What lines have counted that are over. */
-  #past: ConnectionStats = { messagesIn: 0, messagesOut: 0, bytesIn: 0, bytesOut: 0, reconnects: 0 };
   #ending = false;
 
   /** @internal Use {@link connectPartition}. */
   constructor(parts: ConnectionParts, line: Line) {
     const { options } = parts;
     this.#parts = parts;
-    this.#line = line;
     this.partition = options.partition;
     this.lattice = options.lattice;
     this.#log = options.log.child({ partition: options.partition });
     const { promise, resolve } = Promise.withResolvers<TrellisError | undefined>();
     this.closed = promise;
     this.#resolveClosed = resolve;
+    this.#lines = new Lines({
+      first: line,
+      retireTimeoutMs: options.retireTimeoutMs ?? RETIRE_MS,
+      settleMs: options.settleMs ?? SETTLE_MS,
+      log: this.#log,
+      isEnding: () => this.#ending,
+    });
     this.#endWith(line);
     watchConnection({ connection: this, alarms: parts.alarms });
     this.#moves = new Moves({
@@ -156,6 +90,10 @@ export class LatticeConnection implements Bus {
       settled: () => parts.alarms.clear('TRELLIS_ALARM_ROTATION_FAILED', this.partition),
     });
     this.#files = parts.files(() => this.#onFilesLooked());
+  }
+
+  get #line(): Line {
+    return this.#lines.current;
   }
 
   get state(): 'connected' | 'disconnected' | 'closed' {
@@ -220,7 +158,7 @@ export class LatticeConnection implements Bus {
   }
 
   get stats(): ConnectionStats {
-    return [this.#line, ...this.#retiring.keys()].reduce(withStatsOf, { ...this.#past, reconnects: this.#reconnects });
+    return { ...this.#lines.stats, reconnects: this.#reconnects };
   }
 
   get maxPayloadBytes(): number {
@@ -236,18 +174,11 @@ export class LatticeConnection implements Bus {
     if (this.state === 'closed' || this.#ending) throw new TrellisError('TRELLIS_NATS_CLOSED');
     const line = this.#line;
     if (typeof subject === 'string' && subject.startsWith(`${line.inboxPrefix}.`)) return heldInbox(line, subject, onMessage);
-    const shared = new SharedSubscription(subject, options.queue, onMessage, (self) => this.#subscriptions.delete(self));
-    shared.join(line);
-    if (this.#next !== undefined) shared.join(this.#next);
-    this.#subscriptions.add(shared);
-    return shared;
+    return this.#lines.subscribe(subject, options.queue, onMessage);
   }
 
   eachLine(user: LineUser): () => void {
-    this.#users.add(user);
-    user.prepare(this.#line);
-    if (this.#next !== undefined) user.prepare(this.#next);
-    return () => this.#users.delete(user);
+    return this.#lines.eachLine(user);
   }
 
   /**
@@ -261,7 +192,7 @@ export class LatticeConnection implements Bus {
   }
 
   async flush(): Promise<void> {
-    const retiring = [...this.#retiring.keys()].filter(({ state }) => state === 'connected');
+    const retiring = this.#lines.retiring.filter(({ state }) => state === 'connected');
     // What a line that was left still has to say counts too, but it may end meanwhile.
     await Promise.all([this.#line.flush(), ...retiring.map((line) => line.flush().catch(() => undefined))]);
   }
@@ -316,6 +247,14 @@ export class LatticeConnection implements Bus {
   }
 
   /**
+   * Looks at the credentials and TLS files now; the connection then moves by itself if there is something new. Without it, it hears of
+   * a change within seconds. Never rejects.
+   */
+  async lookAtFiles(): Promise<void> {
+    await this.#files.look();
+  }
+
+  /**
    * Ends the connection without losing an answer: drains all subscriptions but the own inboxes, waits for `pending`, flushes,
    * closes. (The client's own drain does not wait for handlers that are still at work; their answers would be lost.)
    * Resolves in any case, at the latest after three times `timeoutMs`.
@@ -327,7 +266,7 @@ export class LatticeConnection implements Bus {
       return;
     }
     this.#ending = true;
-    await within(timeoutMs, Promise.all([...this.#subscriptions].map((subscription) => subscription.drain())));
+    await within(timeoutMs, this.#lines.drain());
     if (pending !== undefined) await within(timeoutMs, pending());
     if (this.state === 'connected') await within(timeoutMs, this.flush());
     await this.close();
@@ -338,9 +277,7 @@ export class LatticeConnection implements Bus {
     this.#ending = true;
     this.#moves.end();
     this.#files.close();
-    for (const hurry of this.#retiring.values()) hurry();
-    const lines = [this.#line, ...(this.#next === undefined ? [] : [this.#next]), ...this.#retiring.keys()];
-    await Promise.all(lines.map((line) => line.close()));
+    await this.#lines.close();
     await this.closed;
   }
 
@@ -352,7 +289,7 @@ export class LatticeConnection implements Bus {
   onLineEvent(line: Line, event: ConnectionEvent): void {
     if (this.#isExpected(event)) return;
     if (line !== this.#line) {
-      if (event.type === 'error' && event.error.code === 'TRELLIS_NATS_AUTH_REFUSED') this.#retiring.get(line)?.();
+      if (event.type === 'error' && event.error.code === 'TRELLIS_NATS_AUTH_REFUSED') this.#lines.hurry(line);
       else if (event.type === 'error') {
         this.#log.error({ code: event.error.code, ...event.error.details }, event.error.message);
         this.#emit(event);
@@ -398,57 +335,17 @@ export class LatticeConnection implements Bus {
     this.#moves.look();
   }
 
-  /** Make before break: the new line is ready to its last subscription before anything goes over it. */
   async #move(reason: string): Promise<void> {
-    const { endpoints, options } = this.#parts;
     const old = this.#line;
     const next = await this.#parts.dial({
       credentials: this.#files.credentials,
       tls: this.#files.tls,
-      ...(old.lameDuck ? { servers: without(endpoints.servers, this.server) } : {}),
+      ...(old.lameDuck ? { servers: without(this.#parts.endpoints.servers, this.server) } : {}),
     });
-    try {
-      if (this.#ending) throw new TrellisError('TRELLIS_NATS_CLOSED');
-      this.#next = next;
-      for (const user of this.#users) user.prepare(next);
-      for (const subscription of this.#subscriptions) subscription.join(next);
-      await next.flush();
-      const lost = [...next.refused].find((subject) => !old.refused.has(subject));
-      if (lost !== undefined) {
-        throw new TrellisError('TRELLIS_NATS_PERMISSION', {
-          message: `the new credentials may not subscribe to ${lost.startsWith('.') ? `their own inbox (…${lost})` : lost}, the old ones may`,
-        });
-      }
-      if (serverIdOf(next) !== serverIdOf(old)) await sleep(options.settleMs ?? SETTLE_MS);
-      if (next.state !== 'connected') throw new TrellisError('TRELLIS_NATS_DISCONNECTED');
-      if (this.#ending) throw new TrellisError('TRELLIS_NATS_CLOSED');
-    } catch (error) {
-      this.#next = undefined;
-      for (const subscription of this.#subscriptions) void subscription.leave(next);
-      for (const user of this.#users) user.ended(next);
-      next.leave();
-      await next.close();
-      throw error;
-    }
-    const wasDown = old.state !== 'connected';
-    this.#next = undefined;
-    this.#line = next;
+    await this.#lines.moveTo(next);
     this.#endWith(next);
-    old.leave();
-    void this.#retire(old);
     this.#log.info({ reason, server: this.server, user: this.userKey }, 'moved to a new connection');
-    this.#emit({ type: 'moved', server: this.server, reason, wasDown });
-  }
-
-  async #retire(line: Line): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#retiring.set(line, resolve);
-    if (this.#retiring.size > MAX_RETIRING) this.#retiring.values().next().value?.();
-    const timeoutMs = this.#parts.options.retireTimeoutMs ?? RETIRE_MS;
-    await retire({ line, subscriptions: this.#subscriptions, timeoutMs, hurry: promise, log: this.#log });
-    this.#retiring.delete(line);
-    this.#past = withStatsOf(this.#past, line);
-    for (const user of this.#users) user.ended(line);
+    this.#emit({ type: 'moved', server: this.server, reason, wasDown: old.state !== 'connected' });
   }
 
   /** The connection ends with the line it uses. */
@@ -488,37 +385,8 @@ export class LatticeConnection implements Bus {
   }
 }
 
-/** An inbox for a while: what answers come to it come on the line that the question went out on. */
-function heldInbox(line: Line, subject: string, onMessage: (message: BusMessage) => void): BusSubscription {
-  const subscription = line.subscribe(subject, {}, onMessage);
-  const holder = { onLineEnding: (): void => end() };
-  const end = (): void => {
-    line.release(holder);
-    subscription.unsubscribe();
-  };
-  line.hold(holder);
-  const drain = async (): Promise<void> => {
-    await subscription.drain();
-    line.release(holder);
-  };
-  return { drain, unsubscribe: end };
-}
-
 /** The servers to try when one of them shuts down; the same again when there is no other: its name may stand for several. */
 function without(servers: readonly string[], server: string): readonly string[] {
   const others = servers.filter((each) => each !== server);
   return others.length === 0 ? servers : others;
-}
-
-const serverIdOf = (line: Line): string | undefined => line.client.info?.server_id;
-
-function withStatsOf(stats: ConnectionStats, line: Line): ConnectionStats {
-  const { inMsgs, outMsgs, inBytes, outBytes } = line.client.stats();
-  return {
-    messagesIn: stats.messagesIn + inMsgs,
-    messagesOut: stats.messagesOut + outMsgs,
-    bytesIn: stats.bytesIn + inBytes,
-    bytesOut: stats.bytesOut + outBytes,
-    reconnects: stats.reconnects,
-  };
 }

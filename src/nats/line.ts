@@ -50,6 +50,8 @@ export class Line implements BusLine {
   readonly #pace: ReconnectPace;
   readonly #onEvent: (line: Line, event: ConnectionEvent) => void;
   readonly #holders = new Set<LineHolder>();
+  /** What waits for the server and learns by these that it waits in vain. */
+  readonly #waiting = new Set<(reason: Error) => void>();
   // The same objects for all messages: the client copies what it needs before `publish` returns.
   readonly #block = new OutgoingHeaders();
   readonly #plainOptions = { reply: '' };
@@ -70,6 +72,7 @@ export class Line implements BusLine {
     this.#onEvent = parts.onEvent;
     this.closed = this.#nc.closed().then((cause) => {
       this.#state = 'closed';
+      for (const reject of this.#waiting) reject(new Error('closed'));
       return cause instanceof Error ? cause : undefined;
     });
     void this.#watch();
@@ -136,9 +139,12 @@ export class Line implements BusLine {
           }
         },
       });
-    const subscription = new NatsSubscription(start(), () => {
-      this.refused.delete(name);
-      this.#renewals.delete(renew);
+    const subscription = new NatsSubscription(start(), {
+      ended: () => {
+        this.refused.delete(name);
+        this.#renewals.delete(renew);
+      },
+      drained: (work) => this.#orClosed(work),
     });
     const renew = (): void => {
       this.refused.delete(name);
@@ -167,9 +173,20 @@ export class Line implements BusLine {
   async flush(): Promise<void> {
     if (this.#state !== 'connected') throw this.#stateError();
     try {
-      await this.#nc.flush();
+      await this.#orClosed(this.#nc.flush());
     } catch (cause) {
       throw new TrellisError(this.#nc.isClosed() ? this.#closedCode : 'TRELLIS_NATS_DISCONNECTED', { cause });
+    }
+  }
+
+  /** The client forgets the flushes that are under way when it is closed: their promises stay as they are for ever. */
+  async #orClosed(work: Promise<void>): Promise<void> {
+    const { promise: closed, reject } = Promise.withResolvers<never>();
+    this.#waiting.add(reject);
+    try {
+      await Promise.race([work, closed]);
+    } finally {
+      this.#waiting.delete(reject);
     }
   }
 

@@ -158,6 +158,20 @@ describe('a connection', () => {
     await expect(connection.request('a', bytes(''), { timeoutMs: 50 })).rejects.toEqual(code('TRELLIS_NATS_CLOSED'));
   });
 
+  it('ends a flush and a drain that are under way when it is closed', async () => {
+    await using own = await startServer();
+    const connection = await open(own.url);
+    const subscription = connection.subscribe('a', {}, () => {});
+    own.signal('SIGSTOP');
+    const draining = subscription.drain();
+    const flushing = connection.flush();
+    const outcome = expect(flushing).rejects.toEqual(code('TRELLIS_NATS_CLOSED'));
+    await connection.close();
+    await outcome;
+    await draining;
+    own.signal('SIGCONT');
+  });
+
   it('says why there is none', async () => {
     await expect(open('nats://127.0.0.1:1')).rejects.toEqual(code('TRELLIS_NATS_UNREACHABLE'));
     await expect(open('nats://nowhere.invalid', { allowPlaintext: true, allowAnonymous: true })).rejects.toThrow(
