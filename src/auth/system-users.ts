@@ -2,8 +2,41 @@ import { TrellisError } from '../errors.ts';
 import { isToken, quote } from '../ids.ts';
 import { SigningKey } from '../trust/nkey.ts';
 import { userClaims } from './claims.ts';
+import { signNatsJwt } from './nats-jwt.ts';
 import { bindToUser, fillTemplate } from './permission-templates.ts';
+import { replacementsIn } from './rotate-keys.ts';
 import { type AuthStore, signersOf, SYSTEM_ACCOUNT } from './store.ts';
+
+/** How long a login that is made for one command counts; longer than clocks differ. */
+const COMMAND_LOGIN_MS = 3_600_000;
+
+/**
+ * A login at the system account for one command, of a user made for it that is written nowhere; `undefined` if no key of that account
+ * is here. It works although the store's own user was revoked, has expired, or is what the command revokes.
+ *
+ * @throws TRELLIS_AUTH_UNKNOWN, TRELLIS_AUTH_JWT_INVALID, TRELLIS_AUTH_STORE
+ */
+export function loginForCommand(store: AuthStore, nowMs: number): { readonly jwt: string; readonly key: SigningKey } | undefined {
+  if (!store.hasAccount(SYSTEM_ACCOUNT)) return undefined;
+  const account = store.account(SYSTEM_ACCOUNT);
+  const plain = (account.nats.signing_keys ?? []).filter((key) => typeof key === 'string' && store.keys.has(key)) as string[];
+  // Servers may not know yet the key that takes the place of another.
+  const replaced = replacementsIn(store, SYSTEM_ACCOUNT).map(({ formerKey }) => formerKey);
+  const signer = plain.find((each) => replaced.includes(each)) ?? plain[0];
+  if (signer === undefined) return undefined;
+  const key = SigningKey.generate('user');
+  const rights = bindToUser(fillTemplate('resolver', {}, ['prune', 'connections']), key.publicKey);
+  const claims = userClaims({
+    user: key.publicKey,
+    name: 'trellis-auth',
+    issuerAccount: account.sub,
+    rights,
+    expiresMs: nowMs + COMMAND_LOGIN_MS,
+    nowMs,
+  });
+  const iat = Math.max(claims.iat, (account.nats.revocations?.['*'] ?? 0) + 1);
+  return { key, jwt: signNatsJwt({ ...claims, iat }, store.keys.read(signer)) };
+}
 
 /** What {@link addPusher} takes. Times are wall-clock milliseconds. */
 export interface NewPusher {

@@ -106,7 +106,8 @@ export class SystemConnection implements AsyncDisposable {
   }
 
   /**
-   * Public keys that signed the users who are connected to an account now, or `undefined` where that cannot be asked.
+   * Public keys that signed the users who are connected to an account now, but for this connection, each with their number; or
+   * `undefined` where that cannot be asked.
    * @throws TRELLIS_NATS_CLOSED
    */
   async connectedSigners(account: string): Promise<ReadonlyMap<string, number> | undefined> {
@@ -117,9 +118,11 @@ export class SystemConnection implements AsyncDisposable {
     });
     if (answers === undefined) return undefined;
     const signers = new Map<string, number>();
+    const { server_id: ownServer, client_id: own } = this.#nc.info ?? {};
     for (const { data } of answers) {
-      const { connections } = (data ?? {}) as { connections?: unknown };
-      for (const each of Array.isArray(connections) ? (connections as { issuer_key?: unknown }[]) : []) {
+      const { connections, server_id: server } = (data ?? {}) as { connections?: unknown; server_id?: unknown };
+      for (const each of Array.isArray(connections) ? (connections as { issuer_key?: unknown; cid?: unknown }[]) : []) {
+        if (server === ownServer && each.cid === own) continue;
         const key = textOf(each.issuer_key) ?? '';
         signers.set(key, (signers.get(key) ?? 0) + 1);
       }

@@ -384,7 +384,14 @@ export const ROWS: Readonly<Record<string, PermissionRow>> = {
     account: 'system',
     bare: true,
     may: {
-      publish: ['$SYS.REQ.CLAIMS.UPDATE', '$SYS.REQ.CLAIMS.LIST', '$SYS.REQ.ACCOUNT.AKEY.CLAIMS.LOOKUP', '$SYS.REQ.USER.INFO'],
+      publish: [
+        '$SYS.REQ.CLAIMS.UPDATE',
+        '$SYS.REQ.CLAIMS.LIST',
+        '$SYS.REQ.ACCOUNT.AKEY.CLAIMS.LOOKUP',
+        '$SYS.REQ.ACCOUNT.AKEY.INFO',
+        '$SYS.REQ.SERVER.PING.VARZ',
+        '$SYS.REQ.USER.INFO',
+      ],
       subscribe: ['_INBOX_SYS.{own}.x.*'],
     },
     mayNot: {
@@ -397,7 +404,10 @@ export const ROWS: Readonly<Record<string, PermissionRow>> = {
       ],
       subscribe: ['$SYS.ACCOUNT.*.CONNECT', '$SYS.SERVER.>', '$SYS.REQ.CLAIMS.LIST', '_INBOX_SYS.>', '_INBOX_SYS.{other}.>'],
     },
-    extensions: { prune: { may: { publish: ['$SYS.REQ.CLAIMS.DELETE'] } } },
+    extensions: {
+      prune: { may: { publish: ['$SYS.REQ.CLAIMS.DELETE'] } },
+      connections: { may: { publish: ['$SYS.REQ.SERVER.PING.CONNZ'] } },
+    },
   },
   wadm: {
     account: 'ctl',

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { readCredsFile } from '../../auth/creds-file.ts';
 import { type AuthStore, SYSTEM_ACCOUNT, SYSTEM_USER } from '../../auth/store.ts';
+import { loginForCommand } from '../../auth/system-users.ts';
 import { TrellisError } from '../../errors.ts';
 import type { ServerAddress, UserLogin } from '../../nats/system-connection.ts';
 
@@ -32,7 +33,7 @@ export function withServerAddress(command: Command, what: string): Command {
 export function withServer(command: Command, what: string): Command {
   return withServerAddress(command, what).option(
     '--system-creds <file>',
-    "user of the system account to log in as; the store's own if left out",
+    'user of the system account to log in as; one made for this command if left out',
   );
 }
 
@@ -63,6 +64,8 @@ export function systemLogin(
     if (flags.systemCreds === undefined) return undefined;
     throw new TrellisError('TRELLIS_USAGE', { message: '--system-creds says how to reach --server, which is missing' });
   }
+  const made = flags.systemCreds === undefined ? loginForCommand(store, Date.now()) : undefined;
+  if (made !== undefined) return { where, login: made };
   const creds = readCredsFile(flags.systemCreds ?? store.credsFile(SYSTEM_ACCOUNT, SYSTEM_USER));
   return { where, login: { jwt: creds.jwt, key: creds.key } };
 }

@@ -1,6 +1,6 @@
 import { cpSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { NatsConnection } from 'nats';
+import { connect, credsAuthenticator, type NatsConnection } from 'nats';
 import { afterEach, describe, expect, it } from 'vitest';
 import { readCredsFile } from '../../../src/auth/creds-file.ts';
 import type { AddedMember } from '../../../src/auth/members.ts';
@@ -321,6 +321,31 @@ describe('trellis auth revoke', () => {
     expect(await mayLogIn(test, credsOf(host, 'rpc'))).toBe(false);
     await said('revoke', 'web-1', '--tenant', 'acme', '--undo', '--store', store.dir);
     expect(await mayLogIn(test, credsOf(host, 'rpc'))).toBe(true);
+  });
+
+  it('ends the user that administers servers, and goes on without it', async () => {
+    const test = await start();
+    const { store } = test.lattice;
+    const file = store.credsFile('SYS', 'sys');
+    const stolen = copy(file, 'stolen');
+    const thief = await connect({
+      servers: test.server.url,
+      authenticator: credsAuthenticator(readFileSync(stolen)),
+      reconnect: false,
+    });
+    const ended = closedWithin(thief);
+    const { pushed } = await said('revoke', 'sys', '--account', 'SYS', ...test.flags);
+    expect(pushed).toEqual([expect.objectContaining({ name: 'SYS', outcome: 'done' })]);
+    expect(await ended).toBeLessThan(5_000);
+    expect(await mayLogIn(test, stolen)).toBe(false);
+    await test.lattice.addTenant('beta', { lattice: 'other' });
+    const end = await runAuth('push', ...test.flags);
+    expect([end.code, end.stdout]).toEqual([0, expect.stringMatching(/beta-rpc .* in use/)]);
+    await said('revoke', 'sys', '--account', 'SYS', '--undo', ...test.flags);
+    expect(await mayLogIn(test, file)).toBe(true);
+    expect(await mayLogIn(test, stolen)).toBe(false);
+    // Nothing of what the commands logged in with is left in the store.
+    expect(store.users('SYS').map(({ name }) => name)).toEqual(['sys']);
   });
 
   it('says what it needs to know', async () => {
