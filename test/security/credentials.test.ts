@@ -234,7 +234,7 @@ describe('a call that outlives the wait of a rotation', () => {
       code: who === 'caller' ? 'TRELLIS_INVOKE_MOVED' : 'TRELLIS_INVOKE_TARGET_TIMEOUT',
       retryable: true,
     });
-    expect(performance.now() - started).toBeLessThan(6_000);
+    expect(performance.now() - started).toBeLessThan(15_000);
     await until(() => host.host.status().inFlight === 0);
     expect(await copyTrickle(caller, 100)).toBe(whole(100));
     const ended = host.logged.find(({ code }) => code === 'TRELLIS_INVOKE_MOVED');
