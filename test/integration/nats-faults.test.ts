@@ -24,8 +24,9 @@ async function startFaulty(name: string): Promise<FaultyHost> {
   const daemon = starting.use(
     await own.lattice.start(name, {
       ...settings,
-      ctl: { ...settings.ctl, servers: [ctl.url] },
-      rpc: { ...settings.rpc, servers: [rpc.url] },
+      // The times that are measured here go with the default.
+      ctl: { ...settings.ctl, servers: [ctl.url], connectTimeoutMs: 5_000 },
+      rpc: { ...settings.rpc, servers: [rpc.url], connectTimeoutMs: 5_000 },
     }),
   );
   const owned = starting.move();

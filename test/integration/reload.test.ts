@@ -190,7 +190,11 @@ describe('HUP', { timeout: 240_000 }, () => {
     expect((await host.readyz()).status).toBe(200);
 
     const { credsFile } = own.lattice.jwt.rpc.addUser('mover-again');
-    const next = { ...mine, ctl: { ...mine.ctl, servers: [elsewhere.url] }, rpc: { servers: [elsewhere.url], credsFile } };
+    const next = {
+      ...mine,
+      ctl: { ...mine.ctl, servers: [elsewhere.url] },
+      rpc: { ...mine.rpc, servers: [elsewhere.url], credsFile },
+    };
     writeConfig(host.configFile, next);
     const { end } = await reload(host);
     expect(end).toMatchObject({ msg: APPLIED, applied: ['ctl.servers', 'rpc.credsFile', 'rpc.servers'], needsRestart: [] });

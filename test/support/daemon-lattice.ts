@@ -67,9 +67,11 @@ export async function startDaemonLattice(): Promise<DaemonLattice> {
   const jwt = await startJwtServer();
   const { dir } = jwt.server;
   const clusterSeedFile = seedFile(dir, 'cluster', SigningKey.generate('cluster'));
+  // On a machine that has other work to do, too, a login can take longer than the five seconds it has by default.
+  const connectTimeoutMs = 30_000;
   const connections = (name: string): HostConfigInput => ({
-    ctl: { servers: [jwt.url], credsFile: jwt.ctl.addUser(name).credsFile },
-    rpc: { servers: [jwt.url], credsFile: jwt.rpc.addUser(name).credsFile },
+    ctl: { servers: [jwt.url], credsFile: jwt.ctl.addUser(name).credsFile, connectTimeoutMs },
+    rpc: { servers: [jwt.url], credsFile: jwt.rpc.addUser(name).credsFile, connectTimeoutMs },
   });
   const config = (name: string, settings: HostConfigInput = {}): HostConfigInput => ({
     dev: true,
@@ -101,7 +103,11 @@ export async function startDaemonLattice(): Promise<DaemonLattice> {
 export async function startDaemon(name: string, configFile: string, env: Record<string, string> = {}): Promise<RunningDaemon> {
   const program = new Program('daemon', ['--config', configFile], { env });
   try {
-    await program.logLine(({ msg }) => msg === 'ready', 60_000);
+    const ended = program.ended.then(({ code, stderr }) => {
+      throw new Error(`the daemon ended with ${code} before it was ready:\n${stderr}`);
+    });
+    await Promise.race([program.logLine(({ msg }) => msg === 'ready', 60_000), ended]);
+    ended.catch(() => {});
   } catch (error) {
     await program[Symbol.asyncDispose]();
     throw error;
