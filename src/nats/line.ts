@@ -229,6 +229,7 @@ export class Line implements BusLine {
 
   /** Ends it now. */
   async close(): Promise<void> {
+    hearErrors(this.#socket());
     await this.#nc.close();
     await this.closed;
   }
@@ -302,4 +303,14 @@ export class Line implements BusLine {
         break;
     }
   }
+}
+
+/**
+ * The client stops listening to a socket that it closes. Where the server has just ended the connection and a write came too late,
+ * the socket's error is still under way then, and with nobody to hear it would end this process.
+ */
+function hearErrors(socket: Socket | undefined): void {
+  if (socket === undefined) return;
+  const forget = socket.removeAllListeners.bind(socket);
+  socket.removeAllListeners = (event?: string | symbol) => forget(event).on('error', () => {});
 }

@@ -1,0 +1,62 @@
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import type { NatsConnection } from 'nats';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { connectPartition } from '../../src/nats/connection.ts';
+import { silentLogger } from '../../src/telemetry/log.ts';
+
+/** What a nats-server says at first and to pings, by which the test can end a connection at the very moment it wants. */
+const peers: Socket[] = [];
+const server = createServer((socket) => {
+  peers.push(socket);
+  socket.on('error', () => {});
+  socket.write('INFO {"server_id":"x","version":"2.14.0","max_payload":1048576,"headers":true}\r\n');
+  socket.on('data', (data: Buffer) => {
+    for (const _ of data.toString('latin1').matchAll(/PING\r\n/g)) socket.write('PONG\r\n');
+  });
+});
+beforeAll(() => new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve)));
+afterAll(() => {
+  for (const peer of peers) peer.destroy();
+  server.close();
+});
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+it('a connection that is closed while a late write fails ends, and takes nothing with it', async () => {
+  const uncaught: unknown[] = [];
+  const hear = (error: unknown): void => void uncaught.push(error);
+  process.on('uncaughtException', hear);
+  try {
+    const { port } = server.address() as AddressInfo;
+    let late = 0;
+    for (let i = 0; i < 20; i++) {
+      const servers = [`nats://127.0.0.1:${port}`];
+      const connection = await connectPartition({
+        partition: 'rpc',
+        lattice: 'default',
+        servers,
+        name: 'test',
+        log: silentLogger(),
+      });
+      const { client } = connection.line as unknown as { client: NatsConnection };
+      const { socket } = (client as unknown as { protocol: { transport: { socket: Socket } } }).protocol.transport;
+      const half = new Promise((resolve) => socket.once('end', resolve));
+      peers.pop()!.end();
+      await half;
+      // As long as the client has not ended its own half, it may write.
+      while (!socket.writableEnded && !socket.destroyed) await turn();
+      if (!socket.destroyed) {
+        client.publish('a.b', 'too late');
+        await Promise.resolve();
+        if (socket.errored !== null) late++;
+      }
+      await connection.close();
+      await turn();
+    }
+    expect(late).toBeGreaterThan(0);
+    await turn();
+    expect(uncaught).toEqual([]);
+  } finally {
+    process.off('uncaughtException', hear);
+  }
+});
