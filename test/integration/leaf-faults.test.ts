@@ -1,13 +1,14 @@
-import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Caller } from '../../src/caller.ts';
-import { addLeafUsers, type LeafHub, startLeafHub, templateRights } from '../support/leaf.ts';
+import type { HostConfigInput } from '../../src/config/schema.ts';
+import { addLeafUsers, type LeafHub, startLeaf, startLeafHub, templateRights, writeLeaf } from '../support/leaf.ts';
 import { callTiny, LeafLattice, tiny } from '../support/leaf-lattice.ts';
 import type { NatsUser } from '../support/accounts.ts';
-import { type TrustHost, until } from '../support/trust-lattice.ts';
+import { startTrustCaller, startTrustHost, type TrustHost, until } from '../support/trust-lattice.ts';
 
 let root: string;
 let hub: LeafHub;
@@ -178,5 +179,42 @@ describe('a leaf node', () => {
     expect(a.longestGapMs).toBeLessThan(CALL_MS + 500);
     // What was under way at that moment is all that can be lost.
     expect(a.lost).toBeLessThanOrEqual(8 * 2);
+  });
+
+  it('CRD-13 beside a second one loses no call when it is told to go (SIGUSR2), within and across the hub', async () => {
+    const dir = join(root, 'second');
+    mkdirSync(dir);
+    const users = { ctl: lattice.users.ctl, rpc: renewed() };
+    const args = ['--name', 'second', '--ctl-seed', join(root, 'faults', 'leaf-ctl.seed')];
+    const written = await writeLeaf(hub, users, { dir, lattice: lattice.name, args });
+    const both = (settings: HostConfigInput): HostConfigInput => {
+      const servers = [leaf(), { url: `nats://127.0.0.1:${written.files[0]!.port}` }].map(({ url }) => url);
+      return { ...settings, ctl: { ...settings.ctl, servers }, rpc: { ...settings.rpc, servers } };
+    };
+    // The host begins at the first one, which is alone until then; so there is something to move.
+    await using host = await startTrustHost(lattice.config(both(lattice.behind()), [tiny('mover')]));
+    await using caller = await startTrustCaller(lattice.config(both(lattice.behind())));
+    const [second] = await startLeaf(written);
+    await using server = second!;
+    await untilThrough(caller, 'mover', 10_000);
+    await untilThrough(far, 'mover', 10_000);
+    expect(caller.member.rpc.server).toContain(String(leaf().port));
+    // Both leaves have spread what they know of before anything moves.
+    await until(() => server.log().split('JetStream').length > 2);
+
+    const local = new Load(caller, 'mover', 8);
+    const inwards = new Load(far, 'mover', 8);
+    const outwards = new Load(caller, 'far', 8);
+    await sleep(500);
+    leaf().signal('SIGUSR2');
+    const moved = String(written.files[0]!.port);
+    await until(() =>
+      [host.host.member!, caller.member].every(({ ctl, rpc }) => ctl.server.endsWith(moved) && rpc.server.endsWith(moved)),
+    );
+    await sleep(1_000);
+    const loads = await Promise.all([local.stop(), inwards.stop(), outwards.stop()]);
+    expect(loads.map(({ lost }) => lost)).toEqual([0, 0, 0]);
+    for (const { calls } of loads) expect(calls).toBeGreaterThan(20);
+    await leaf().restart();
   });
 });
