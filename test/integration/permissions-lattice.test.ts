@@ -136,6 +136,19 @@ describe('a lattice whose users have the least rights', () => {
     expect(person.refused).toEqual([]);
   });
 
+  it.each(['host-ctl', 'one-account-ctl'] as const)('NAT-23 runs one process under a host key (%s)', async (kind) => {
+    const users =
+      kind === 'host-ctl'
+        ? { ctl: ctl['host-ctl'], rpc: rpc['host-rpc'] }
+        : { ctl: single['one-account-ctl'], rpc: single['one-account-rpc'] };
+    const hostSeedFile = seedFile(jwt.server.dir, `twin-${kind}`, SigningKey.generate('server'));
+    await using first = await startTrustHost(member(`twin-1-${kind}`, users, { hostSeedFile }));
+    await expect(startTrustHost(member(`twin-2-${kind}`, users, { hostSeedFile }))).rejects.toMatchObject({
+      code: 'TRELLIS_HOST_DUPLICATE',
+    });
+    expect(refusals(first.logged)).toEqual([]);
+  });
+
   it('works in one account as well', async () => {
     const users = { ctl: single['one-account-ctl'], rpc: single['one-account-rpc'] };
     await using host = await startTrustHost(member('one', users, { components: [TINY] }));
