@@ -1,10 +1,11 @@
-import { pino, stdTimeFunctions, destination as fileDestination } from 'pino';
+import { pino, stdTimeFunctions } from 'pino';
 import type { Logger as Pino } from 'pino';
 import { systemClock } from '../clock.ts';
 import type { Clock } from '../clock.ts';
 import { TrellisError } from '../errors.ts';
-import { prettyLine } from './pretty.ts';
 import { LineLimiter } from './line-limiter.ts';
+import { LineSink } from './line-sink.ts';
+import { prettyLine } from './pretty.ts';
 import { REDACTED, Scrubber } from './scrub.ts';
 
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
@@ -79,6 +80,9 @@ const REDACT_PATHS = SECRET_FIELDS.flatMap((name) => [name, `*.${name}`, `*.*.${
 
 // A reader that stops reading must not stop the host, nor make it hold the whole log: beyond this, lines are dropped.
 const MAX_BUFFERED_BYTES = 4 * 1024 * 1024;
+// How long an exit waits for a reader that is there and does not read.
+const FLUSH_MS = 500;
+const STANDARD_ERROR = 2;
 
 /** Returns a log: JSON lines (or text on a terminal), secrets removed by name and by value, one line per event. */
 export function createLogger(options: LoggerOptions = {}): Logger {
@@ -86,7 +90,8 @@ export function createLogger(options: LoggerOptions = {}): Logger {
   const pretty =
     options.format === 'pretty' || ((options.format ?? 'auto') === 'auto' && !options.destination && process.stderr.isTTY);
   const color = pretty && !options.destination && process.stderr.isTTY && process.stderr.hasColors();
-  const ownStream = options.destination === undefined ? standardError() : undefined;
+  const ownStream =
+    options.destination === undefined ? new LineSink({ fd: STANDARD_ERROR, maxBufferedBytes: MAX_BUFFERED_BYTES }) : undefined;
   const stream = options.destination ?? ownStream!;
   const root = pino(
     {
@@ -113,11 +118,7 @@ export function createLogger(options: LoggerOptions = {}): Logger {
   });
   const flush = (): void => {
     limiter.flush();
-    try {
-      ownStream?.flushSync();
-    } catch {
-      // The reader of standard error has gone; there is nowhere left to say so.
-    }
+    ownStream?.flushSync(FLUSH_MS);
   };
   return wrap(root, { level: options.level ?? 'info' }, limiter, scrubber, flush);
 }
@@ -125,13 +126,6 @@ export function createLogger(options: LoggerOptions = {}): Logger {
 /** A log that writes nothing. */
 export function silentLogger(): Logger {
   return createLogger({ destination: { write: () => {} }, format: 'json' });
-}
-
-function standardError(): ReturnType<typeof fileDestination> {
-  const stream = fileDestination({ dest: 2, sync: false, maxLength: MAX_BUFFERED_BYTES });
-  // A full disk behind standard error is no reason to stop serving.
-  stream.on('error', () => {});
-  return stream;
 }
 
 function wrap(log: Pino, least: { level: LogLevel }, limiter: LineLimiter, scrubber: Scrubber, flush: () => void): Logger {

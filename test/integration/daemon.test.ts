@@ -54,6 +54,17 @@ describe('the daemon', () => {
     expect(end.stdout).toBe('');
   });
 
+  it('drains and ends although nobody takes its log any more', async () => {
+    await using started = await startDaemon('--component', `echo=${echoComponent().file}`);
+    const { daemon } = started;
+    await daemon.logLine(({ msg }) => msg === 'ready');
+    daemon.closeLogAfter('"draining"');
+    daemon.signal('SIGTERM');
+    const end = await daemon.ended;
+    expect([end.code, end.signal]).toEqual([0, undefined]);
+    expect(end.stderr).not.toContain('"stopped"');
+  });
+
   it('answers only GET and HEAD on known paths, and only names of this computer', async () => {
     await using started = await startDaemon();
     const { admin } = started;

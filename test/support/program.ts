@@ -49,6 +49,13 @@ export class Program {
     this.#child.kill(name);
   }
 
+  /** Closes our end of its standard error as soon as it has said `text`, as a log collector does that ends. */
+  closeLogAfter(text: string): void {
+    this.#child.stderr.on('data', () => {
+      if (this.stderr.includes(text)) this.#child.stderr.destroy();
+    });
+  }
+
   /** Resolves with the first JSON log line on standard error that `matches`. */
   async logLine(matches: (line: Record<string, unknown>) => boolean, timeoutMs = 20_000): Promise<Record<string, unknown>> {
     const deadlineMs = performance.now() + timeoutMs;
