@@ -41,8 +41,16 @@ function check(ok: boolean, what: string, value: unknown, maxLength: number): vo
 export function quote(value: unknown): string {
   const text = typeof value === 'string' ? value : `(${typeof value})`;
   const cut = text.length > 60 ? `${text.slice(0, 57)}...` : text;
-  return JSON.stringify(cut).replace(/[^\x20-\x7e]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return JSON.stringify(cut).replace(/[^\x20-\x7e]/g, escaped);
 }
+
+/** A path as it may appear in a message: printable ASCII only; of a long one the end, which tells more, is kept. */
+export function quotePath(path: string): string {
+  const cut = path.length > 200 ? `...${path.slice(-197)}` : path;
+  return JSON.stringify(cut).replace(/[^\x20-\x7e]/g, escaped);
+}
+
+const escaped = (c: string): string => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`;
 
 function token(value: unknown, maxLength: number): boolean {
   return typeof value === 'string' && value.length <= maxLength && TOKEN.test(value);

@@ -4,7 +4,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { fromSeed, type KeyPair } from 'nkeys.js';
 import { isExposedMode } from '../config/secret-files.ts';
 import { TrellisError } from '../errors.ts';
-import { quote } from '../ids.ts';
+import { quotePath } from '../ids.ts';
 import type { FileVerdict } from './file-verdict.ts';
 
 /** Files a partition logs in with: one credentials file, or a JWT and a seed apart, or a seed alone (plain nkey login). */
@@ -68,7 +68,7 @@ export class Credentials {
       const parts = await Promise.all(listed(this.#files).map((file) => this.#read(file)));
       const exposed = parts.find((part) => part.exposed)?.file;
       if (exposed !== undefined)
-        return { ok: false, alarm: 'TRELLIS_ALARM_CREDENTIALS_EXPOSED', detail: `other users may read ${quote(exposed)}` };
+        return { ok: false, alarm: 'TRELLIS_ALARM_CREDENTIALS_EXPOSED', detail: `other users may read ${quotePath(exposed)}` };
       const text = joined(parts.map((part) => part.text));
       if (digestOf(text) === this.#current.digest) return { ok: true };
       const next = parseCredentials(text, this.#files);
@@ -86,11 +86,11 @@ export class Credentials {
     try {
       // The event loop does not wait: such files may lie on a network share.
       const { size, mode, uid } = await stat(file);
-      if (size > MAX_FILE_BYTES) throw invalid(`${quote(file)} is too large for credentials`);
+      if (size > MAX_FILE_BYTES) throw invalid(`${quotePath(file)} is too large for credentials`);
       const exposed = isSecret(file, this.#files) && isExposed(mode, uid) && !this.#exposed.has(file);
       return { file, text: await readFile(file, 'utf8'), exposed };
     } catch (error) {
-      throw error instanceof TrellisError ? error : invalid(`${quote(file)} cannot be read`);
+      throw error instanceof TrellisError ? error : invalid(`${quotePath(file)} cannot be read`);
     }
   }
 }
@@ -155,17 +155,17 @@ function invalid(message: string): TrellisError {
 const listed = (files: CredentialFiles): string[] =>
   [files.credsFile, files.jwtFile, files.seedFile].filter((file) => file !== undefined);
 const isSecret = (file: string, files: CredentialFiles): boolean => file !== files.jwtFile;
-const where = (files: CredentialFiles): string => quote(files.credsFile ?? files.seedFile ?? 'the environment');
+const where = (files: CredentialFiles): string => quotePath(files.credsFile ?? files.seedFile ?? 'the environment');
 const joined = (texts: readonly string[]): string => texts.join('\n').replaceAll('\r\n', '\n');
 const seedIn = (text: string): string | undefined => SEED.exec(text)?.[1];
 
 function readText(file: string): string {
   try {
-    if (statSync(file).size > MAX_FILE_BYTES) throw invalid(`${quote(file)} is too large for credentials`);
+    if (statSync(file).size > MAX_FILE_BYTES) throw invalid(`${quotePath(file)} is too large for credentials`);
     return readFileSync(file, 'utf8');
   } catch (error) {
     if (error instanceof TrellisError) throw error;
-    throw invalid(`${quote(file)} cannot be read`);
+    throw invalid(`${quotePath(file)} cannot be read`);
   }
 }
 

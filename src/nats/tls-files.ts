@@ -2,7 +2,7 @@ import { createHash, createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { TrellisError } from '../errors.ts';
-import { quote } from '../ids.ts';
+import { quotePath } from '../ids.ts';
 import { isExposed } from './credentials.ts';
 import type { TlsOptions } from './endpoint.ts';
 import type { FileVerdict } from './file-verdict.ts';
@@ -52,9 +52,9 @@ export class TlsFiles {
         const file = this.#options[kind];
         if (file === undefined) continue;
         const { mode, uid, size } = await stat(file);
-        if (size > MAX_FILE_BYTES) throw invalid(`${quote(file)} is too large`);
+        if (size > MAX_FILE_BYTES) throw invalid(`${quotePath(file)} is too large`);
         if (kind === 'keyFile' && !this.#exposed && isExposed(mode, uid))
-          return { ok: false, alarm: 'TRELLIS_ALARM_CREDENTIALS_EXPOSED', detail: `other users may read ${quote(file)}` };
+          return { ok: false, alarm: 'TRELLIS_ALARM_CREDENTIALS_EXPOSED', detail: `other users may read ${quotePath(file)}` };
         texts.set(kind, await readFile(file));
       }
       if (digestOf(texts) !== this.#current.digest) this.#current = materialOf(texts, this.#options, nowMs);
@@ -82,11 +82,11 @@ export function openTlsFiles(options: TlsOptions | undefined): TlsFiles | undefi
 
 function materialOf(texts: ReadonlyMap<Kind, Buffer>, options: TlsOptions, nowMs: number | undefined): TlsMaterial {
   const [ca, cert, key] = KINDS.map((kind) => texts.get(kind));
-  if (ca !== undefined) certificatesIn(ca, `tls.caFile ${quote(options.caFile)}`);
-  const place = `tls.certFile ${quote(options.certFile)}`;
+  if (ca !== undefined) certificatesIn(ca, `tls.caFile ${quotePath(options.caFile ?? '')}`);
+  const place = `tls.certFile ${quotePath(options.certFile ?? '')}`;
   const client = cert === undefined ? undefined : certificatesIn(cert, place)[0];
   if (client !== undefined && key !== undefined && !fits(client, key))
-    throw invalid(`${place} does not fit tls.keyFile ${quote(options.keyFile)}, or the key is damaged`);
+    throw invalid(`${place} does not fit tls.keyFile ${quotePath(options.keyFile ?? '')}, or the key is damaged`);
   const [issuedMs, expiresMs] = [client?.validFromDate.getTime(), client?.validToDate.getTime()];
   if (nowMs !== undefined && expiresMs !== undefined && expiresMs <= nowMs) throw invalid(`${place} has expired`);
   if (nowMs !== undefined && issuedMs !== undefined && issuedMs > nowMs) throw invalid(`${place} is not valid yet`);

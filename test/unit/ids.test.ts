@@ -1,6 +1,16 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { componentId, functionName, hostPort, instanceName, isToken, latticeName, linkName, quote } from '../../src/ids.ts';
+import {
+  componentId,
+  functionName,
+  hostPort,
+  instanceName,
+  isToken,
+  latticeName,
+  linkName,
+  quote,
+  quotePath,
+} from '../../src/ids.ts';
 
 describe('names', () => {
   it.each(['greet', 'get-DNS-name', 'counter.up', 'a1-2b', 'x-1'])('takes the function name %s', (name) => {
@@ -107,5 +117,14 @@ describe('hosts with ports', () => {
     '',
   ])('refuse %j', (text) => {
     expect(hostPort(text)).toBeUndefined();
+  });
+});
+
+describe('a path in a message', () => {
+  it('LEK-07 is one line of printable ASCII, and of a long one the end is kept', () => {
+    expect(quotePath('/run/creds/rpc.creds')).toBe('"/run/creds/rpc.creds"');
+    expect(quotePath('/a\r\n\u001b[31m/ü"')).toBe(String.raw`"/a\r\n\u001b[31m/\u00fc\""`);
+    const long = quotePath(`/${'long/'.repeat(100)}rpc.creds`);
+    expect([long.length, long.slice(0, 4), long.slice(-10)]).toEqual([202, '"...', 'rpc.creds"']);
   });
 });
