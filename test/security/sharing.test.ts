@@ -338,6 +338,39 @@ describe('what verification lets through, where NATS lets everybody call everyth
     expect(deniedBy(host, from)).toEqual(['TRELLIS_VERIFY_REPLAYED']);
   });
 
+  it('TEN-20 is paid by the lattice that floods: neither the called one nor a third one is turned away for it', async () => {
+    const { host, a, callerB, callerC, insiders } = lab;
+    const local = `default.a-tiny.wrpc.0.0.1.${BYTES}.echo-bytes`;
+    const [unused] = await tapped(insiders.b, 'default.nowhere.>', () =>
+      call(callerB, { as: 'nowhere', timeoutMs: 500 }).catch(() => undefined),
+    );
+    const token = unused!.headers!.get('Lattice-Invocation');
+    const headers = natsHeaders();
+    for (const [name, values] of unused!.headers ?? []) for (const value of values) headers.append(name, value);
+    headers.set('Lattice-Invocation', `${token.slice(0, -60)}${'A'.repeat(30)}${token.slice(-30)}`);
+    const [runs, from] = [runsOf(host), host.logged.length];
+    for (let n = 0; n < 1_000; n++) insiders.b.publish(local, unused!.data, { reply: `_INBOX_RPC.default.flood`, headers });
+    await insiders.b.flush();
+    await using callerA = await a.caller();
+    for (let n = 0; n < 20; n++) {
+      expect([...(await callTiny(callerA))]).toEqual([...PARAMS]);
+      expect([...(await call(callerC, { as: 'a-partly', target: targetOf(a, 'partly') }))]).toEqual([...PARAMS]);
+    }
+    expect(runsOf(host)).toBe(runs + 40);
+    const codes = deniedBy(host, from).concat(
+      host.logged.slice(from).flatMap(({ code }) => (code === 'TRELLIS_VERIFY_FLOODED' ? [code] : [])),
+    );
+    expect(codes).toContain('TRELLIS_VERIFY_SIGNATURE');
+    expect(codes).toContain('TRELLIS_VERIFY_FLOODED');
+    // And it passes by itself.
+    await until(() =>
+      call(callerB).then(
+        () => true,
+        () => false,
+      ),
+    );
+  });
+
   it('TEN-18 is nobody whose delegation the called lattice has revoked, while its own lattice knows nothing of it', async () => {
     const caller = await lab.b.caller();
     expect([...(await call(caller))]).toEqual([...PARAMS]);
