@@ -378,6 +378,8 @@ export class Host implements AsyncDisposable {
     if ('errors' in outcome) return outcome;
     this.#config = outcome.config;
     this.#serving = { ...serving, config: outcome.config };
+    // Links and lists of trust are rights; whoever looks for when they changed finds it where their use is recorded.
+    serving.audit.record({ kind: 'control', code: 'ok', operation: 'config.reload', detail: outcome.applied.join(' ') });
     return outcome;
   }
 

@@ -1,4 +1,4 @@
-import { appendFileSync, copyFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { HostConfigInput } from '../../src/config/schema.ts';
@@ -87,7 +87,8 @@ describe('HUP', { timeout: 240_000 }, () => {
     const file = join(own.lattice.dir, 'mine.wasm');
     copyFileSync(sampleFile('echo/tiny.wasm'), file);
     const main = { ...TINY, id: 'main', file };
-    const mine = own.lattice.config('ready', { components: [main, STREAMS] });
+    const auditFile = join(own.lattice.dir, 'audit.jsonl');
+    const mine = own.lattice.config('ready', { components: [main, STREAMS], audit: { file: auditFile } });
     await using host = await own.lattice.start('ready', mine);
     const load = startLoad(own.caller, 500, { target: 'main' });
     await until(() => load.ok > 100);
@@ -129,7 +130,7 @@ describe('HUP', { timeout: 240_000 }, () => {
       links: [{ source: 'main', target: 'second', namespace: 'trellis-samples', package: 'echo', interfaces: ['bytes'] }],
       limits: { maxInFlight: 1_000 },
       log: { level: 'debug' },
-      audit: { maxPerSecond: 7 },
+      audit: { file: auditFile, maxPerSecond: 7 },
       admin: { listen: false },
     };
     const end = await apply(more);
@@ -165,6 +166,8 @@ describe('HUP', { timeout: 240_000 }, () => {
     expect(host.program.stderr).not.toContain('TRELLIS_INTERNAL');
     host.program.signal('SIGTERM');
     expect((await host.program.ended).code).toBe(0);
+    const records = readFileSync(auditFile, 'utf8').split('\n');
+    expect(records.some((line) => line.includes('config.reload') && line.includes('trust.unlinkedOrigins'))).toBe(true);
   });
 
   it('LIF-15 moves to other credentials and servers under load, and stays where it is when it cannot', async () => {
