@@ -76,7 +76,7 @@ export class LatticeConnection implements Bus {
     this.#resolveClosed = resolve;
     this.#lines = new Lines({
       first: line,
-      retireTimeoutMs: options.retireTimeoutMs ?? RETIRE_MS,
+      retireTimeoutMs: () => this.#parts.options.retireTimeoutMs ?? RETIRE_MS,
       settleMs: options.settleMs ?? SETTLE_MS,
       log: this.#log,
       isEnding: () => this.#ending,

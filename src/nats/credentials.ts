@@ -35,6 +35,8 @@ export interface UserCredentials {
 }
 
 const MAX_FILE_BYTES = 64 * 1024;
+/** Times beyond what a date can be are no times. */
+const MAX_SECONDS = 8.64e12;
 const SEED = /(?:^|\n)[ \t]*(SU[A-Z2-7]{56})[ \t]*(?:\n|$)/;
 const JWT = /(?:^|\n)[ \t]*(ey[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)[ \t]*(?:\n|$)/;
 
@@ -169,7 +171,11 @@ function readText(file: string): string {
   }
 }
 
-function parseCredentials(text: string, files: CredentialFiles): UserCredentials {
+/**
+ * Reads the user JWT and the seed in the text of `files`, which are for the error message. @throws TRELLIS_NATS_CREDENTIALS_INVALID,
+ * which never says what stands in them
+ */
+export function parseCredentials(text: string, files: CredentialFiles): UserCredentials {
   const place = where(files);
   // In a credentials file the two are framed; in files of their own they stand bare. Their alphabets cannot be mixed up.
   const seed = seedIn(text);
@@ -216,7 +222,7 @@ function readClaims(jwt: string): Claims | undefined {
     const { sub, iat, nbf, exp } = claims;
     if (typeof sub !== 'string' || typeof account !== 'string' || nats?.['type'] !== 'user') return undefined;
     const timeMs = (seconds: unknown): number | undefined =>
-      typeof seconds === 'number' && seconds > 0 ? seconds * 1_000 : undefined;
+      typeof seconds === 'number' && seconds > 0 && seconds < MAX_SECONDS ? seconds * 1_000 : undefined;
     return { subject: sub, account, issuedMs: timeMs(iat), notBeforeMs: timeMs(nbf), expiresMs: timeMs(exp) };
   } catch {
     return undefined;

@@ -16,7 +16,7 @@ type Counts = Omit<ConnectionStats, 'reconnects'>;
 export interface LinesOptions {
   readonly first: Line;
   /** How long calls may take to end on the line they began on, milliseconds. */
-  readonly retireTimeoutMs: number;
+  readonly retireTimeoutMs: () => number;
   /** How long a cluster takes to know of subscriptions on another server of it, milliseconds. */
   readonly settleMs: number;
   readonly log: Logger;
@@ -124,8 +124,8 @@ export class Lines {
     const { promise: hurry, resolve } = Promise.withResolvers<void>();
     this.#retiring.set(line, resolve);
     if (this.#retiring.size > MAX_RETIRING) this.#retiring.values().next().value?.();
-    const { retireTimeoutMs: timeoutMs, log } = this.#o;
-    await retire({ line, subscriptions: this.#subscriptions, timeoutMs, hurry, log });
+    const { retireTimeoutMs, log } = this.#o;
+    await retire({ line, subscriptions: this.#subscriptions, timeoutMs: retireTimeoutMs(), hurry, log });
     this.#retiring.delete(line);
     this.#past = withStatsOf(this.#past, line);
     for (const user of this.#users) user.ended(line);
