@@ -1,11 +1,12 @@
+import { renameSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sampleFile } from '../../src/development.ts';
 import { SHARED_HEADER_BYTES } from '../../src/invocation/foreign/one-message.ts';
-import { freePort } from '../support/leaf.ts';
+import { freePort, templateRights } from '../support/leaf.ts';
 import { startServer, type TestServer } from '../support/nats-server.ts';
 import { BYTES, callShared, failing, share, type SharedTestCall } from '../support/sharing.ts';
 import { startTenantServer, type Tenant } from '../support/tenants.ts';
-import { startTrustCaller, TINY, type TrustHost, until } from '../support/trust-lattice.ts';
+import { startTrustCaller, startTrustHost, TINY, type TrustHost, until } from '../support/trust-lattice.ts';
 
 const GREETING = 'trellis-samples:hello/greeting@0.1.0';
 const VALUES = 'trellis-samples:echo/values@0.1.0';
@@ -141,6 +142,54 @@ describe('a component of another account', () => {
     await expect(call('once', Uint8Array.of(1, 7))).rejects.toEqual(failing('TRELLIS_INVOKE_FAILED', /unavailable/));
     expect(runsOf(lab.hostA, 'once')).toBe(0);
     expect(lab.hostA.logged.filter(({ code }) => code === 'TRELLIS_SHARED_FORM').at(-1)).toMatchObject({ component: 'once' });
+  });
+});
+
+describe('calls between accounts while credentials are replaced', () => {
+  it('are answered, all of them, on whatever connection they began', async () => {
+    const tenants = await startTenantServer((_, tenant) => {
+      const [a, b] = [tenant('a', 'one'), tenant('b', 'two')];
+      share(a, b, 'tiny', BYTES);
+      return { a, b };
+    });
+    const { a, b } = tenants.made;
+    const foreign = { lattice: b.lattice, issuers: [b.issuer.publicKey], origins: ['caller'] };
+    const trust = { foreign: [{ ...foreign, target: 'tiny', interface: 'trellis-samples:echo/bytes' }] };
+    const configs = { host: a.config({ components: [TINY], trust }), caller: b.config() };
+    const host = await startTrustHost(configs.host);
+    const caller = await startTrustCaller(configs.caller);
+    const target = { lattice: a.lattice, component: 'tiny', issuers: [a.issuer.publicKey] };
+    /** What an operator brings: a new user in the old one's file. */
+    const renew = (tenant: Tenant, file: string | undefined): void => {
+      const { credsFile } = tenant.rpc.addUser('renewed', templateRights('host-rpc', tenant.lattice));
+      renameSync(credsFile, file!);
+    };
+    let answered = 0;
+    const lost: unknown[] = [];
+    let over = false;
+    const workers = Array.from({ length: 8 }, async () => {
+      while (!over) {
+        await callShared({ caller, target }).then(
+          () => answered++,
+          (error: unknown) => lost.push(error),
+        );
+      }
+    });
+    const connections = [host.host.member!.rpc, caller.member.rpc];
+    for (let round = 0; round < 3; round++) {
+      const users = connections.map(({ userKey }) => userKey);
+      renew(a, configs.host.rpc.credsFile);
+      renew(b, configs.caller.rpc.credsFile);
+      await until(() => connections.every(({ userKey }, at) => userKey !== users[at]), 30_000);
+      const before = answered;
+      await until(() => answered > before + 100, 30_000);
+    }
+    over = true;
+    await Promise.all(workers);
+    expect(lost).toEqual([]);
+    expect(answered).toBeGreaterThan(300);
+    await Promise.all([caller[Symbol.asyncDispose](), host.stop()]);
+    await tenants[Symbol.asyncDispose]();
   });
 });
 
