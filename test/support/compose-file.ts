@@ -212,7 +212,7 @@ function shortMount(line: string, folder: string): ComposeMount {
 function longMount(value: unknown, folder: string): ComposeMount {
   const mount = fields(value);
   known('volumes', mount, ['type', 'source', 'target', 'read_only', 'tmpfs', 'bind', 'volume']);
-  known('volume', fields(mount['volume']), ['subpath']);
+  known('volume', fields(mount['volume']), ['subpath', 'nocopy']);
   const { subpath } = fields(mount['volume']);
   const kind = text(mount['type']) as ComposeMount['kind'];
   const source = text(mount['source'] ?? '');
