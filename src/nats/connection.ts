@@ -291,7 +291,7 @@ export class LatticeConnection implements Bus {
     if (line !== this.#line) {
       if (event.type === 'error' && event.error.code === 'TRELLIS_NATS_AUTH_REFUSED') this.#lines.hurry(line);
       else if (event.type === 'error') {
-        this.#log.error({ code: event.error.code, ...event.error.details }, event.error.message);
+        this.#complain(event.error);
         this.#emit(event);
       } else if (event.type === 'shed') this.#emit(event);
       return;
@@ -310,13 +310,19 @@ export class LatticeConnection implements Bus {
         this.#log.warn({ server: event.server }, 'the server is about to shut down');
         break;
       case 'error':
-        this.#log.error({ code: event.error.code, ...event.error.details }, event.error.message);
+        this.#complain(event.error);
         break;
       default:
         break;
     }
     this.#emit(event);
     if (event.type === 'lame-duck' || event.type === 'reconnected') this.#moves.look();
+  }
+
+  #complain(error: TrellisError): void {
+    // Of these two there is an alarm, once; the server says them again and again.
+    const level = error.code === 'TRELLIS_NATS_PERMISSION' || error.code === 'TRELLIS_NATS_AUTH_REFUSED' ? 'warn' : 'error';
+    this.#log[level]({ code: error.code, ...error.details }, error.message);
   }
 
   /** Whether the connection should be on another line than it is. */
