@@ -33,8 +33,9 @@ export async function runHost({ config, log, readAgain, onServing }: RunOptions)
   const reloading = new Reloading({ log, metrics, host: () => host, read: readAgain, manager });
   const hadTerminal = isatty(0);
   const onSignal = (signal: NodeJS.Signals): void => {
-    // A terminal that was closed says HUP as well, and whoever started the host there does not mean a reload.
-    const isReload = signal === 'SIGHUP' && !(hadTerminal && !isatty(0));
+    // A terminal that was closed says HUP as well, and whoever started the host there does not mean a reload. On Windows nothing else does.
+    const isClosed = process.platform === 'win32' || (hadTerminal && !isatty(0));
+    const isReload = signal === 'SIGHUP' && !isClosed;
     if (!isReload) stopping.onSignal(signal);
     else if (stopping.begun) log.info({ signal }, 'already stopping');
     else reloading.request();

@@ -85,6 +85,32 @@ describe('a host that ends', () => {
   });
 });
 
+describe.runIf(process.platform === 'linux')('a host that is told to stop while it takes over a configuration', () => {
+  it.each([0, 100, 400, 1_000])('stops, %i ms after it was told, and leaves no runner', async (delayMs) => {
+    const before = runners();
+    const hello = { id: 'hello', file: helloComponent().file };
+    await using test = await startTestLattice({ components: [hello] });
+    const { host, config } = test.lattice;
+    const next = parseConfig({
+      ...config,
+      components: [
+        { ...hello, maxInstances: 2 },
+        { ...hello, id: 'more' },
+      ],
+    });
+    const reloading = host.reload(next);
+    await delay(delayMs);
+    await host.drain();
+    const outcome = await reloading;
+    // Either it was done, or it was given up; nothing in between.
+    if ('errors' in outcome) expect(outcome.errors).toMatchObject([{ code: 'TRELLIS_HOST_BUSY' }]);
+    else expect(outcome).toMatchObject({ added: ['more'], changed: ['hello'] });
+    expect(host.status().state).toBe('stopped');
+    await expect.poll(() => runners().filter((pid) => !before.includes(pid)), { timeout: 5_000 }).toEqual([]);
+    expect(await host.reload(next)).toMatchObject({ errors: [{ code: 'TRELLIS_HOST_BUSY' }] });
+  });
+});
+
 describe('a host beyond this computer', () => {
   it.each([
     ['with an ad hoc key', {}, 'ad hoc key'],
