@@ -26,7 +26,9 @@ describe('docs/secure-tour.md', () => {
   for (const block of blocksIn(textOf('docs/secure-tour.md'))) {
     it(block.commands.trim().split('\n').join('; ').slice(0, 120), { timeout: 180_000 }, async () => {
       // The port that the document shows may be taken.
-      await tour.play({ ...block, commands: block.commands.replaceAll('4333', String(port)) }, SERVERS);
+      const commands = block.commands.replaceAll('4333', String(port));
+      const output = block.output.map((line) => line.replaceAll('4333', String(port)));
+      await tour.play({ ...block, commands, output }, SERVERS);
     });
   }
 
