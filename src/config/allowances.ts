@@ -72,7 +72,7 @@ export type AllowanceName = keyof typeof ALLOWANCES;
 /** Refusals that stand whatever anybody allows, and why. */
 export const NEVER_ALLOWED: Readonly<Partial<Record<StartCode, string>>> = {
   'START-01':
-    'a password in an address is written to logs and process lists of both sides, and a credentials file does the same without',
+    'such a login can be repeated by whoever reads it once, in a log or a process list, and a credentials file does the same without',
   'START-06': 'credentials that are expired or malformed let nobody in',
   'START-08':
     'a host that verifies nothing is open to every login of the lattice; trust.verify: observe is there for a migration',

@@ -5,7 +5,7 @@ import type { AllowanceName } from './allowances.ts';
  * reason in one sentence and one thing to do. Codes are stable.
  */
 export const START_CODES = {
-  'START-01': 'User, password or token in a NATS URL',
+  'START-01': 'A login by user and password, by token or by bearer JWT, in whatever place',
   'START-02': 'Anonymous connection beyond this computer',
   'START-03': 'Connection beyond this computer without TLS',
   'START-04': 'The same credentials for the ctl and the rpc connection outside development',
