@@ -76,6 +76,29 @@ export async function probeThroughLeaf(options: LeafProbeOptions): Promise<LeafF
   return later.length > 0 ? judged(later) : { hubs, findings };
 }
 
+/**
+ * Decides what trying left unknown, which is what a leaf node does with a refusal of its hub: by the permissions that the hubs tell
+ * of its user. Where none tells, it stays unknown.
+ *
+ * @throws TRELLIS_NATS_DISCONNECTED, TRELLIS_NATS_CLOSED
+ */
+export async function judgeThroughLeaf(
+  findings: readonly ProbeFinding[],
+  connection: LatticeConnection,
+  timeoutMs: number,
+): Promise<readonly ProbeFinding[]> {
+  const { partition } = connection;
+  const isOpen = (finding: ProbeFinding): boolean => finding.partition === partition && finding.verdict === 'unknown';
+  if (!findings.some(isOpen)) return findings;
+  const hubs = await askHubs(connection, timeoutMs);
+  if (hubs.length === 0) return findings;
+  return findings.map((finding) => {
+    if (!isOpen(finding)) return finding;
+    const isAllowed = hubs.every((rights) => covers(rights[finding.action], finding.subject));
+    return { ...finding, verdict: isAllowed ? 'allowed' : 'refused' };
+  });
+}
+
 /** JetStream answers to whatever subject it is told to; the answer arrives if the subscription to it reached the hub. */
 async function tryEcho(connection: LatticeConnection, { action, subject }: Need): Promise<ProbeFinding['verdict']> {
   if (action === 'publish') return 'unknown';

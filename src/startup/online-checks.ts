@@ -5,6 +5,7 @@ import type { HostConfig } from '../config/schema.ts';
 import { serverAdvisories } from '../config/server-advisories.ts';
 import { componentId, type LatticeName } from '../ids.ts';
 import type { LatticeConnection } from '../nats/connection.ts';
+import { judgeThroughLeaf } from '../nats/leaf-probe.ts';
 import { probePermissions } from '../nats/permission-probe.ts';
 import type { ProbeFinding } from '../nats/probe-finding.ts';
 import { readServerClock, type ClockReading } from '../nats/server-clock.ts';
@@ -33,6 +34,8 @@ export interface OnlineChecks {
 
 /** How long subjects are listened to after the verdict: longer than interest takes to spread through a cluster. */
 const LINGER_MS = 2_000;
+/** For the permissions of a leaf node's user, from its hub. */
+const HUB_ANSWER_MS = 1_000;
 
 /**
  * Everything about the servers that a host should not serve with: partition, clock, version. Changes nothing there.
@@ -57,11 +60,13 @@ export async function checkOnline(options: OnlineChecksOptions): Promise<OnlineC
         }),
   };
   const oneServer = ctl.serverInfo?.serverId === rpc.serverInfo?.serverId;
-  const [findings, ctlClock, otherClock] = await Promise.all([
+  const [tried, ctlClock, otherClock] = await Promise.all([
     probePermissions(probe),
     readServerClock(ctl, lattice, wallMs),
     oneServer ? undefined : readServerClock(rpc, lattice, wallMs),
   ]);
+  let findings = tried;
+  for (const partition of probe.viaLeaf) findings = await judgeThroughLeaf(findings, options[partition], HUB_ANSWER_MS);
   const known = serverAdvisories();
   const problems = (['ctl', 'rpc'] as const).flatMap((partition) => {
     if (partition === 'rpc' && oneServer) return [];

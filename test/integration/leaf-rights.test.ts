@@ -68,6 +68,28 @@ describe('the start of a host behind a leaf node', () => {
     expect(message).toContain('at hub');
   });
 
+  it.each([
+    ['ctl', '_INBOX_CTL.{lattice}.>', 'answers to another ctl user'],
+    ['rpc', '_INBOX_RPC.{lattice}.>', 'answers to another rpc user'],
+    ['rpc', '*.*.wrpc.>', 'calls of another tenant'],
+  ] as const)(
+    'is refused when the %s user may subscribe to %s, which only the hub could tell',
+    async (partition, subject, about) => {
+      const more = (name: string): UserPermissions => {
+        const rights = templateRights(`host-${partition}-leaf`, name);
+        return { ...rights, subscribe: [...rights.subscribe!, subject.replace('{lattice}', name)] };
+      };
+      await using lattice = await leafWith({ [partition]: more });
+      const refused = startTrustHost(lattice.config(lattice.behind(PRODUCTION), [tiny('near')]));
+      const { message } = await refused.then(
+        () => new Error('it started'),
+        (error: Error) => error,
+      );
+      expect(message).toContain(`The ${partition} credentials reach more than they may`);
+      expect(message).toContain(`subscribe ${about}`);
+    },
+  );
+
   it('says so and goes on, on a development machine', async () => {
     await using lattice = await leafWith({ rpc: (name) => without(templateRights('host-rpc-leaf', name), 'publish', 'wrpc') });
     const link = { source: 'near', target: 'elsewhere', namespace: 'a', package: 'b', interfaces: ['c'] };
