@@ -166,9 +166,9 @@ describe('calls between accounts while credentials are replaced', () => {
     };
     let answered = 0;
     const lost: unknown[] = [];
-    let over = false;
+    const end = new AbortController();
     const workers = Array.from({ length: 8 }, async () => {
-      while (!over) {
+      while (!end.signal.aborted) {
         await callShared({ caller, target }).then(
           () => answered++,
           (error: unknown) => lost.push(error),
@@ -184,7 +184,7 @@ describe('calls between accounts while credentials are replaced', () => {
       const before = answered;
       await until(() => answered > before + 100, 30_000);
     }
-    over = true;
+    end.abort();
     await Promise.all(workers);
     expect(lost).toEqual([]);
     expect(answered).toBeGreaterThan(300);
