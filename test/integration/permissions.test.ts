@@ -109,11 +109,11 @@ describe('every kind of user', () => {
 });
 
 describe('buckets', () => {
-  it.each(['host-ctl', 'operator-ctl'])('work for %s: read, write, list, watch, history, delete', async (name) => {
+  it.each(['host-ctl+watch', 'operator-ctl'])('work for %s: read, write, list, watch, history, delete', async (name) => {
     await using user = await connect(name, '_INBOX_CTL.lab');
     for (const bucket of ['LATTICEDATA_lab', 'CONFIGDATA_lab']) {
       const kv = await new Kvm(user.nc).open(bucket);
-      const id = `COMPONENT_${name}`;
+      const id = `COMPONENT_${name.replace('+', '_')}`;
       const watch = await kv.watch({ key: id });
       const revision = await kv.create(id, 'one');
       await kv.update(id, 'two', revision);
@@ -131,8 +131,8 @@ describe('buckets', () => {
     expect(user.refused).toEqual([]);
   });
 
-  it('can be followed and read without consumers in the one-account layout', async () => {
-    await using user = await connect('one-account-ctl', '_INBOX_CTL.lab');
+  it.each(['host-ctl', 'one-account-ctl'])('can be followed and read by %s without consumers', async (name) => {
+    await using user = await connect(name, '_INBOX_CTL.lab');
     const kv = await new Kvm(user.nc).open('CONFIGDATA_lab');
     const passing: string[] = [];
     user.nc.subscribe('$KV.CONFIGDATA_lab.>', { callback: (_error, message) => void passing.push(message.string()) });

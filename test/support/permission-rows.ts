@@ -99,6 +99,7 @@ const HOST_RPC: Attempts = {
   publish: ['lab.echo.wrpc.0.0.1.f', 'lab.echo.wrpc.0.0.1.a:b/c@1.0.0.f', '_INBOX_RPC.lab.UOTHER.x.results'],
   subscribe: ['lab.echo.wrpc.0.0.1.f', 'lab.*.wrpc.>', '_INBOX_RPC.lab.{own}.x.*'],
 };
+const WATCH = { may: { publish: [...watches('LATTICEDATA_lab'), ...watches('CONFIGDATA_lab')] } };
 const NO_WATCH = [...watches('LATTICEDATA_lab'), ...watches('LATTICETRUST_lab')];
 
 /** What no kind of user may do, whatever is switched on, but for the exceptions that {@link exceptions} names. */
@@ -160,13 +161,14 @@ export const FORBIDDEN: Attempts = {
 export const ROWS: Readonly<Record<string, PermissionRow>> = {
   'host-ctl': {
     account: 'ctl',
-    may: { publish: [...HOST_CTL.publish!, ...watches('LATTICEDATA_lab'), '$SYS.REQ.USER.INFO'], subscribe: HOST_CTL.subscribe! },
+    may: { publish: [...HOST_CTL.publish!, '$SYS.REQ.USER.INFO'], subscribe: HOST_CTL.subscribe! },
     mayNot: {
-      publish: [...COMMANDS, ...CALLS, ...BUCKETS.map(makes), '_INBOX.x.y'],
+      publish: [...COMMANDS, ...CALLS, ...BUCKETS.map(makes), ...NO_WATCH, '_INBOX.x.y'],
       subscribe: ['lab.*.wrpc.>', 'wasmbus.evt.lab.>', '_INBOX.x.>'],
     },
     extensions: {
       'make-buckets': MAKE_BUCKETS,
+      watch: WATCH,
       policy: POLICY,
       secrets: SECRETS,
       'config-service': CONFIG_SERVICE,
@@ -176,9 +178,13 @@ export const ROWS: Readonly<Record<string, PermissionRow>> = {
   'host-ctl-leaf': {
     account: 'ctl',
     may: { publish: [...HOST_CTL.publish!, '_INBOX_CTL.lab.UOTHER.x'], subscribe: HOST_CTL.subscribe! },
-    mayNot: { publish: [...COMMANDS, ...CALLS, ...BUCKETS.map(makes), '_INBOX.x.y'], subscribe: ['lab.*.wrpc.>', '_INBOX.x.>'] },
+    mayNot: {
+      publish: [...COMMANDS, ...CALLS, ...BUCKETS.map(makes), ...NO_WATCH, '_INBOX.x.y'],
+      subscribe: ['lab.*.wrpc.>', '_INBOX.x.>'],
+    },
     extensions: {
       'make-buckets': MAKE_BUCKETS,
+      watch: WATCH,
       policy: POLICY,
       secrets: SECRETS,
       'config-service': CONFIG_SERVICE,
@@ -224,7 +230,7 @@ export const ROWS: Readonly<Record<string, PermissionRow>> = {
     mayNot: { publish: [...COMMANDS, ...CALLS, ...BUCKETS.map(makes), ...NO_WATCH], subscribe: ['lab.*.wrpc.>', '_INBOX.x.>'] },
     extensions: {
       'make-buckets': MAKE_BUCKETS,
-      watch: { may: { publish: watches('CONFIGDATA_lab') } },
+      watch: WATCH,
       policy: POLICY,
       secrets: SECRETS,
       'config-service': CONFIG_SERVICE,
