@@ -1,6 +1,6 @@
 import { TrellisError } from '../errors.ts';
 import { quote } from '../ids.ts';
-import { SigningKey } from '../trust/nkey.ts';
+import { publicKeyKind, SigningKey } from '../trust/nkey.ts';
 import type { AccountClaims, UserClaims } from './claims-shape.ts';
 import { userState } from './describe-store.ts';
 import type { FoundUser } from './find-users.ts';
@@ -55,7 +55,7 @@ export function renewUser(store: AuthStore, found: FoundUser, options: RenewOpti
   const { iss: _signer, jti: _id, exp: _end, ...kept } = claims;
   const exp = expiry(claims, options);
   const iat = Math.max(Math.floor(nowMs / 1_000), claims.iat + 1);
-  const nats = key === undefined ? kept.nats : withKey(kept.nats, claims.sub, key.publicKey);
+  const nats = key === undefined ? kept.nats : withFormer(withKey(kept.nats, claims.sub, key.publicKey), claims.sub);
   const next = { ...kept, nats, sub: key?.publicKey ?? claims.sub, iat, ...(exp === undefined ? {} : { exp }) };
   store.writeUser(account, next, signerFor(store, claims, accountClaims));
   if (key !== undefined) store.keys.remove(claims.sub);
@@ -83,6 +83,19 @@ function withKey(nats: UserClaims['nats'], former: string, next: string): UserCl
     };
   };
   return { ...nats, pub: side(nats.pub), sub: side(nats.sub) };
+}
+
+/** Keys that a user had before, by its tags: what was issued to them may still count. Tags are lower-case for other tools. */
+const FORMER = 'trellis-former:';
+
+function withFormer(nats: UserClaims['nats'], former: string): UserClaims['nats'] {
+  return { ...nats, tags: [...(nats.tags ?? []), FORMER + former.toLowerCase()] };
+}
+
+/** Public keys that a user had before it was given the one it has. */
+export function formerKeysOf({ nats }: UserClaims): string[] {
+  const tags = (nats.tags ?? []).filter((tag) => tag.startsWith(FORMER));
+  return tags.map((tag) => tag.slice(FORMER.length).toUpperCase()).filter((key) => publicKeyKind(key) === 'user');
 }
 
 function expiry({ iat, exp = 0 }: UserClaims, { nowMs, expiresMs }: RenewOptions): number | undefined {

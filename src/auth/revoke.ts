@@ -2,7 +2,7 @@ import { TrellisError } from '../errors.ts';
 import { publicKeyKind } from '../trust/nkey.ts';
 import type { AccountClaims, Unsigned } from './claims-shape.ts';
 import { accountsOf, type FoundUser, type UserPlace, usersNamed } from './find-users.ts';
-import { type RenewedUser, renewUser } from './renew.ts';
+import { formerKeysOf, type RenewedUser, renewUser } from './renew.ts';
 import type { AuthStore } from './store.ts';
 
 /** A revocation as an account has it now. */
@@ -17,14 +17,14 @@ export interface Revocation {
 
 /**
  * Makes everything invalid that was issued to a member so far (or to a user, or to a public key that may no longer be in the
- * store). Its account says so in its JWT, and a server ends the connections when it hears of it. Must run inside
+ * store); to the keys that it had before as well. Its account says so in its JWT, and a server ends the connections when it hears of it. Must run inside
  * {@link AuthStore.change}.
  *
  * @param who name of a host, provider, person or user; or a public key `U…`
  * @throws TRELLIS_AUTH_UNKNOWN, TRELLIS_USAGE, TRELLIS_AUTH_KEY_MISSING
  */
 export function revokeUsers(store: AuthStore, who: string, place: UserPlace, nowMs: number): Revocation[] {
-  return targetsOf(store, who, place).map(({ account, user, publicKey, issuedAt }) => {
+  return withFormerKeys(store, targetsOf(store, who, place)).map(({ account, user, publicKey, issuedAt }) => {
     // A user that was signed by a clock ahead of this one is meant as well.
     const at = Math.max(Math.floor(nowMs / 1_000), issuedAt);
     setRevocation(store, account, publicKey, at, nowMs);
@@ -83,6 +83,16 @@ const targetOf = ({ account, user, claims }: FoundUser): Target => ({
   publicKey: claims.sub,
   issuedAt: claims.iat,
 });
+
+/** Whoever took the credentials that a member had before has them still. */
+function withFormerKeys(store: AuthStore, targets: readonly Target[]): Target[] {
+  return targets.flatMap((target) => {
+    const { account, user } = target;
+    if (user === undefined) return [target];
+    const former = formerKeysOf(store.user(account, user)).map((publicKey) => ({ account, user, publicKey, issuedAt: 0 }));
+    return [target, ...former];
+  });
+}
 
 const revocationOf = (store: AuthStore, account: string, key: string): number | undefined =>
   store.account(account).nats.revocations?.[key];

@@ -127,6 +127,24 @@ describe('trellis auth rotate', () => {
     expect(await mayLogIn(test, rpc!.credsFile)).toBe(true);
   });
 
+  it('ends the keys that it had before when it is revoked itself', async () => {
+    const test = await start();
+    const { store } = test.lattice;
+    const host = await test.lattice.addMember('host', 'web-1');
+    const taken = copy(credsOf(host, 'rpc'), 'taken');
+    for (let i = 0; i < 2; i++) await said('rotate', 'web-1', '--tenant', 'acme', '--new-key', '--store', store.dir);
+    expect(await mayLogIn(test, taken)).toBe(true);
+    const { revoked } = await said('revoke', 'web-1', '--tenant', 'acme', ...test.flags);
+    expect(revoked).toHaveLength(6);
+    expect(await mayLogIn(test, taken)).toBe(false);
+    expect(await mayLogIn(test, credsOf(host, 'rpc'))).toBe(false);
+    // New credentials, and a mistake that is taken back, are for the key it has now.
+    const { renewed } = await said('revoke', 'web-1', '--tenant', 'acme', '--undo', ...test.flags);
+    expect(await mayLogIn(test, renewed[1]!.credsFile)).toBe(true);
+    await said('revoke', 'web-1', '--tenant', 'acme', '--undo', '--lift', ...test.flags);
+    expect(await mayLogIn(test, taken)).toBe(false);
+  });
+
   it('renews everybody whose credentials end soon, but nobody who was revoked', async () => {
     const test = await start();
     const { store, addMember } = test.lattice;
