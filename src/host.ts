@@ -4,6 +4,7 @@ import { systemClock, type Clock } from './clock.ts';
 import { Deadline, drainInOrder } from './invocation/drain.ts';
 import { allowed } from './config/allowances.ts';
 import { remoteServers } from './config/check-context.ts';
+import { planReload } from './config/reload-plan.ts';
 import { readVersions } from './config/version.ts';
 import { startLeafCheck } from './control/leaf-check.ts';
 import { reportConnection } from './control/connection-health.ts';
@@ -374,8 +375,20 @@ export class Host implements AsyncDisposable {
   async #reload(next: HostConfig): Promise<ReloadOutcome> {
     const serving = this.#serving;
     if (!this.#ready || serving === undefined || serving.stopping()) return { errors: [new TrellisError('TRELLIS_HOST_BUSY')] };
+    try {
+      // As it will be in force, not as it is written: what waits for a restart stays as it was.
+      const { config } = planReload(this.#config, next);
+      refuseOpenDoors(config);
+      // Before it moves: what it finds elsewhere counts there.
+      this.#gate?.judgeBy(config);
+    } catch (error) {
+      return { errors: [error instanceof TrellisError ? error : new TrellisError('TRELLIS_INTERNAL', { cause: error })] };
+    }
     const outcome = await reloadHost({ before: this.#config, next, serving, components: this.#components });
-    if ('errors' in outcome) return outcome;
+    if ('errors' in outcome) {
+      this.#gate?.judgeBy(this.#config);
+      return outcome;
+    }
     this.#config = outcome.config;
     this.#serving = { ...serving, config: outcome.config };
     // Links and lists of trust are rights; whoever looks for when they changed finds it where their use is recorded.

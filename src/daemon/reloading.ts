@@ -60,9 +60,18 @@ export class Reloading {
     const startedMs = performance.now();
     for (const { code, severity, setting, source, summary, fix } of checked.problems)
       log[severity === 'refused' ? 'error' : 'warn']({ code, setting, source, fix }, summary);
-    const errors = checked.problems.filter(({ severity }) => severity === 'refused').length;
+    // What is accepted by name is said at the start and shown to the lattice, so that it takes a start.
+    const accepted = running.status().allowed;
+    const newlyAllowed = checked.problems.filter(
+      ({ severity, allowance }) => severity === 'allowed' && allowance !== undefined && !accepted.includes(allowance),
+    );
+    for (const { code, setting, allowance } of newlyAllowed)
+      log.error({ code, setting }, `allow: ${allowance} counts from the next start, and this needs it now`);
+    const errors = checked.problems.filter(({ severity }) => severity === 'refused').length + newlyAllowed.length;
     const outcome =
-      checked.config === undefined || checked.refused ? { errors: [] as TrellisError[] } : await running.reload(checked.config);
+      checked.config === undefined || checked.refused || newlyAllowed.length > 0
+        ? { errors: [] as TrellisError[] }
+        : await running.reload(checked.config);
     if ('errors' in outcome) {
       for (const err of outcome.errors) log.error({ code: err.code, err }, err.message);
       const problems = errors + outcome.errors.length;

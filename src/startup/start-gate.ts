@@ -41,7 +41,7 @@ export async function openStartGate(options: StartGateOptions): Promise<StartGat
 
 /** The standing check of one host. */
 export class StartGate {
-  readonly #options: StartGateOptions;
+  #options: StartGateOptions;
   readonly #unlisten: (() => void)[];
   #problems: readonly Problem[] = [];
   #findings: readonly ProbeFinding[] = [];
@@ -75,6 +75,11 @@ export class StartGate {
     const refused = await this.#look();
     if (refused !== undefined) throw refused;
     this.#isOpen = true;
+  }
+
+  /** From now on this configuration is what the servers are judged by: a running host may have moved to others. */
+  judgeBy(config: StartGateOptions['config']): void {
+    this.#options = { ...this.#options, config };
   }
 
   /** Looks again. Never rejects; checks do not overlap. */

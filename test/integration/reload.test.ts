@@ -1,4 +1,4 @@
-import { appendFileSync, copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { HostConfigInput } from '../../src/config/schema.ts';
@@ -213,6 +213,21 @@ describe('HUP', { timeout: 240_000 }, () => {
     await elsewhere.heal();
     await until(async () => (await host.readyz()).status === 200);
     await callEcho(own.caller, 'mover', 10_000);
+  });
+
+  it('START-05 accepts no danger that was not accepted at the start', async () => {
+    const mine = own.lattice.config('strict', { components: [] });
+    await using host = await own.lattice.start('strict', mine);
+    const { credsFile } = own.lattice.jwt.rpc.addUser('strict-again');
+    chmodSync(credsFile, 0o644);
+    const rpc = { ...mine.rpc, credsFile };
+    writeConfig(host.configFile, { ...mine, rpc, allow: ['exposed-files'] });
+    const { end, said } = await reload(host);
+    expect(end['msg']).toBe(REFUSED);
+    expect(said.map(({ msg }) => msg)).toContain('allow: exposed-files counts from the next start, and this needs it now');
+    // It is free to be accepted before it is needed.
+    writeConfig(host.configFile, { ...mine, allow: ['exposed-files'] });
+    expect((await reload(host)).end).toMatchObject({ msg: APPLIED, needsRestart: ['allow'] });
   });
 
   it('is refused while seeds come by the environment, which is read once', async () => {

@@ -191,6 +191,32 @@ describe('a host in production', () => {
     expect(started.host.status().state).toBe('stopped');
   });
 
+  it('START-07 judges a host that moved beyond this computer as one in production', async () => {
+    // Not loopback by name, and the same server.
+    const beyond = plain.url.replace('127.0.0.1', '0.0.0.0');
+    const allow = ['plaintext', 'anonymous'];
+    const at = (url: string): HostConfig => production({ dev: true, allow, ctl: { servers: [url] }, rpc: { servers: [url] } });
+    await using started = await start(at(plain.url));
+    expect(started.host.status().ready).toBe(true);
+    expect(await started.host.reload(at(beyond))).toMatchObject({ applied: ['ctl.servers', 'rpc.servers'] });
+    expect(await started.host.closed).toMatchObject({ code: 'TRELLIS_START_REFUSED' });
+  });
+
+  it('START-08 START-10 takes over no servers beyond this computer while what protects it there waits for a restart', async () => {
+    const beyond = plain.url.replace('127.0.0.1', '0.0.0.0');
+    const connections = (url: string): HostConfigInput => ({ ctl: { servers: [url] }, rpc: { servers: [url] } });
+    const local = { ...connections(plain.url), dev: true, allow: ['plaintext', 'anonymous'] };
+    for (const [trust, next] of [
+      [{ clusterSeedFile: cluster, verify: 'off' }, { clusterSeedFile: cluster }],
+      [{}, { clusterSeedFile: cluster }],
+    ] as const) {
+      await using started = await start(production({ ...local, trust }));
+      const outcome = await started.host.reload(production({ ...local, ...connections(beyond), trust: next }));
+      expect(outcome).toMatchObject({ errors: [{ code: 'TRELLIS_CONFIG_INVALID' }] });
+      expect(started.host.status().ready).toBe(true);
+    }
+  });
+
   it('NAT-18 names in its status the rights that it lacks, and serves what it can', async () => {
     const narrow = { ...rights.rpc, subscribe: ['default.other.>', '_INBOX_RPC.default.{user}.>'] };
     await using started = await start(production({ ...logins(user(rights.ctl), user(narrow)), components: [TINY] }));
