@@ -8,7 +8,7 @@ import { findNatsServer } from '../../src/nats/server.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
 import { blocksIn, textOf } from '../support/document.ts';
 import { repository } from '../support/image.ts';
-import { startPlain } from '../support/plain-process.ts';
+import { freePort, startPlain } from '../support/plain-process.ts';
 import { runProgram } from '../support/program.ts';
 import { giveTo, sandboxObstacle, SandboxNetwork, type SandboxProcess } from '../support/sandbox.ts';
 import { SystemdMachine } from '../support/systemd-machine.ts';
@@ -208,7 +208,7 @@ describe('without systemd', () => {
     const running: { kill(): void }[] = [];
     try {
       const address = network?.nextAddress();
-      const ports = { 4222: 20_000 + Math.floor(Math.random() * 10_000), 9464: 20_000 + Math.floor(Math.random() * 10_000) };
+      const ports = { 4222: freePort(), 9464: freePort() };
       const place = (name: string) => ({
         root: join(given, 'roots', name),
         addressOf: (host: string, port: number) =>

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ComposeProject, ComposeService } from './compose-file.ts';
-import { type PlainProcess, startPlain } from './plain-process.ts';
+import { freePort, type PlainProcess, startPlain } from './plain-process.ts';
 import {
   giveTo,
   type RunningSandbox,
@@ -333,18 +333,5 @@ export class ComposeStack {
     for (const server of this.#servers) server.close();
     this.#network?.end();
     rmSync(this.#dir, { recursive: true, force: true });
-  }
-}
-
-const taken = new Set<number>();
-
-/** A port of the range that no system hands out by itself, other than those given before. */
-function freePort(): number {
-  for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 10_000);
-    if (!taken.has(port)) {
-      taken.add(port);
-      return port;
-    }
   }
 }
