@@ -7,6 +7,7 @@ import { SigningKey } from '../../src/trust/nkey.ts';
 import { leastRights } from '../support/least-rights.ts';
 import { type JwtTestServer, startJwtServer } from '../support/nats-server.ts';
 import { Program } from '../support/program.ts';
+import { serverAllowances } from '../support/server-facts.ts';
 import { callTiny, memberConfig, seedFile, startTrustCaller, startTrustHost, TINY } from '../support/trust-lattice.ts';
 
 const rights = leastRights('default');
@@ -37,6 +38,7 @@ async function connectionsThere(): Promise<readonly Connection[]> {
 const production = (more: HostConfigInput) =>
   memberConfig(jwt.url, {
     dev: false,
+    allow: serverAllowances(jwt.server.version),
     stateDir: mkdtempSync(join(dir, 'state-')),
     trust: { clusterSeedFile: cluster, unlinkedOrigins: ['caller'] },
     ...more,
@@ -98,14 +100,14 @@ describe('the settings of a connection', () => {
         WASMCLOUD_RPC_SEED: rpc.seed,
       },
       {
-        TRELLIS_ALLOW: 'root',
+        TRELLIS_ALLOW: ['root', ...serverAllowances(jwt.server.version)].join(','),
         WASMCLOUD_CTL_JWT_FILE: ctl.jwtFile,
         WASMCLOUD_CTL_SEED_FILE: ctl.seedFile,
         WASMCLOUD_RPC_CREDS: rpc.credsFile,
       },
       // As systemd hands them over: the name of a credential in the place of a path.
       {
-        TRELLIS_ALLOW: 'root',
+        TRELLIS_ALLOW: ['root', ...serverAllowances(jwt.server.version)].join(','),
         CREDENTIALS_DIRECTORY: dir,
         TRELLIS_CTL_CREDS_FILE: 'credential:ctl.creds',
         TRELLIS_RPC_CREDS_FILE: 'credential:rpc.creds',
