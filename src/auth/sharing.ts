@@ -5,7 +5,7 @@ import { activationClaims, scopedKey } from './claims.ts';
 import { grantTag, isGrantOf, SHARING_ROLE } from './activations.ts';
 import type { AccountClaims, AccountExport, AccountImport } from './claims-shape.ts';
 import { signNatsJwt } from './nats-jwt.ts';
-import { scopedKeyOf } from './roles.ts';
+import { scopedKeyOf, scopedKeysOf } from './roles.ts';
 import { type Share, type SharedSubject, subjectsOf } from './share-file.ts';
 import type { AuthStore } from './store.ts';
 import { type Tenant, tenantOf } from './tenant.ts';
@@ -144,8 +144,8 @@ export function acceptShare(
     readonly share: Share;
     readonly subjects: readonly SharedSubject[];
     readonly tenant: string;
-    /** The component's own id if left out. */
-    readonly as?: string | undefined;
+    /** Its id in the tenant's lattice; no component of its own may have it. */
+    readonly as: string;
   },
 ): AcceptedShare {
   const { share, subjects } = options;
@@ -158,7 +158,8 @@ export function acceptShare(
     });
   }
   checkSigners(store, share, subjects);
-  const as = componentId(options.as ?? share.component);
+  const as = componentId(options.as);
+  refuseOwn(tenant, before, as);
   const added = subjects.map(({ subject, rest, activation }): AccountImport => ({
     name: `${share.component} of ${share.lattice}`,
     subject,
@@ -183,6 +184,17 @@ export function acceptShare(
   const same = JSON.stringify(replaced.map(({ token }) => token)) === JSON.stringify(added.map(({ token }) => token));
   if (!same) store.writeAccount({ ...before, nats: { ...before.nats, imports: [...kept, ...added] } });
   return { tenant, account, as, localSubjects: added.map((each) => each.local_subject!), changed: !same };
+}
+
+/** A server hands a message to whoever subscribes here and to the import: the other tenant would get a copy of each call. */
+function refuseOwn({ lattice }: Tenant, claims: AccountClaims, as: string): void {
+  const subject = `${lattice}.${as}.wrpc.>`;
+  const serving = scopedKeysOf(claims).find(({ template }) => template.sub?.allow?.includes(subject) === true);
+  if (serving === undefined) return;
+  throw new TrellisError('TRELLIS_AUTH_EXISTS', {
+    message: `${as} is a component of this lattice (role ${serving.role}), and the other tenant would get a copy of every call of it`,
+    remedy: 'Choose another name: --as ID',
+  });
 }
 
 const componentIn = (subject: string): string | undefined => subject.split('.')[1];

@@ -13,7 +13,7 @@ import { openStore, type StoreFlags, withStore } from './store-option.ts';
 
 interface AcceptFlags extends StoreFlags, ServerFlags {
   readonly tenant: string;
-  readonly as?: string;
+  readonly as: string;
 }
 
 /** `trellis auth accept`: the import of what another tenant shares. */
@@ -22,7 +22,7 @@ export function registerAccept(auth: Command): void {
     .description('Import what another tenant shares, as a component of this one.')
     .argument('<file>', 'what trellis auth share wrote')
     .requiredOption('--tenant <name>', 'tenant that is to call')
-    .option('--as <id>', "id for the component in this tenant's lattice; its own if left out")
+    .requiredOption('--as <id>', "id for the component in this tenant's lattice, which no component of its own has")
     .addHelpText('after', examples('trellis auth accept hello.share --tenant globex --as acme-hello'))
     .action(async (file: string, flags: AcceptFlags, command: Command) => {
       const store = openStore(flags);
@@ -56,6 +56,7 @@ export function registerAccept(auth: Command): void {
         print('');
         if (!changed) print(`Account ${account} had it already; nothing changed.`);
         for (const line of changedLines(accounts, pushed)) print(line);
+        print(`No component of ${lattice} may have the id ${as}: the other tenant would get a copy of every call of it.`);
         print(
           `Hosts with a list of calls of their own: trellis auth component grant ${as} --tenant ${flags.tenant} --to HOST --right call`,
         );

@@ -36,7 +36,7 @@ async function makeLattice(): Promise<AuthLattice> {
 
 const shareIn = (lattice: AuthLattice, more: Partial<NewShare> = {}) =>
   lattice.store.change(() => shareComponent(lattice.store, { ...NEW, nowMs: Date.now(), ...more }));
-const acceptIn = (lattice: AuthLattice, share: Share, as: string | undefined = 'acme-tiny', tenant = 'globex') =>
+const acceptIn = (lattice: AuthLattice, share: Share, as = 'acme-tiny', tenant = 'globex') =>
   lattice.store.change(() => acceptShare(lattice.store, { ...readShare(writeShare(share), Date.now()), tenant, as }));
 const unshareIn = (lattice: AuthLattice) =>
   lattice.store.change(() => unshareComponent(lattice.store, { ...NEW, nowMs: Date.now() }));
@@ -141,9 +141,9 @@ describe('a share on a server with the full resolver', () => {
     expect([...(await call())]).toEqual([3, 1, 2, 3]);
     expect(await said(...rotate, '--finish')).toMatchObject({ step: 'finished' });
     expect([...(await call())]).toEqual([3, 1, 2, 3]);
-    expect((await runAuth('accept', file, '--tenant', 'globex', '--store', test.lattice.store.dir)).stderr).toContain(
-      'does not list',
-    );
+    expect(
+      (await runAuth('accept', file, '--tenant', 'globex', '--as', 'acme-tiny', '--store', test.lattice.store.dir)).stderr,
+    ).toContain('does not list');
 
     expect(pushed(await said('unshare', ...what))).toEqual(['acme-rpc done']);
     await expect(call()).rejects.toEqual(GONE);
@@ -216,6 +216,11 @@ describe('shares', () => {
     const { share: other } = await shareIn(lattice, { component: 'other' });
     await expect(acceptIn(lattice, other)).rejects.toEqual(code('TRELLIS_AUTH_EXISTS', /another component as acme-tiny/));
     expect((await acceptIn(lattice, other, 'acme-other')).localSubjects).toEqual([`lab.acme-other.wrpc.0.0.1.${BYTES}.>`]);
+    // A copy of every call of them would go to the other tenant.
+    await lattice.addMember('provider', 'tiny', { tenant: 'globex' });
+    await lattice.addMember('host', 'web', { tenant: 'globex', components: ['hello'] });
+    for (const own of ['tiny', 'hello'])
+      await expect(acceptIn(lattice, share, own)).rejects.toEqual(code('TRELLIS_AUTH_EXISTS', /copy of every call/));
     await expect(acceptIn(lattice, share, 'a.b')).rejects.toEqual(code('TRELLIS_ID_INVALID'));
     const { accounts } = describeStore(lattice.store, Date.now());
     expect(accounts.find(({ name }) => name === 'globex-rpc')!.imports?.map(({ localSubject }) => localSubject)).toEqual([
@@ -351,11 +356,14 @@ describe('trellis auth share, accept, unshare and show', () => {
     expect(taken).toMatch(/taken back from +A[A-Z2-7]{55} +what was given until 20/);
     expect(taken).not.toContain('given to');
     writeFileSync(file, '{}');
-    expect(await cli('accept', file, '--tenant', 'globex')).toMatchObject({
+    expect((await cli('accept', file, '--tenant', 'globex')).text).toContain('--as');
+    expect(await cli('accept', file, '--tenant', 'globex', '--as', 'acme-tiny')).toMatchObject({
       code: 2,
       text: expect.stringContaining('TRELLIS_AUTH_SHARE') as string,
     });
-    expect((await cli('accept', join(lattice.dir, 'none'), '--tenant', 'globex')).text).toContain('cannot be read (ENOENT)');
+    expect((await cli('accept', join(lattice.dir, 'none'), '--tenant', 'globex', '--as', 'acme-tiny')).text).toContain(
+      'cannot be read (ENOENT)',
+    );
     await lattice[Symbol.asyncDispose]();
   });
 });
