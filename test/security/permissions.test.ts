@@ -233,6 +233,24 @@ describe('with credentials of a kind', () => {
     for (const each of [shared, own]) expect(await each.tries({ publish })).toEqual(attemptNames({ publish }));
   });
 
+  it('CRD-10 an answer of the server that is sent to a component is no call, and one that is sent to hosts has no inbox', async () => {
+    const before = runs();
+    const heard: string[] = [];
+    const other = await attacker('host-ctl');
+    const stop = 'wasmbus.ctl.v1.lab.host.stop.NHOST';
+    other.nc.subscribe(stop, { callback: (_error, { reply }) => void heard.push(reply ?? '') });
+    await other.nc.flush();
+    const control = await attacker('stolen-host-ctl');
+    await new Kvm(control.nc).open('CONFIGDATA_lab').then((kv) => kv.put('forged', '{}'));
+    // The server has the right to publish that the user has not.
+    control.nc.publish('$JS.API.DIRECT.GET.KV_CONFIGDATA_lab.$KV.CONFIGDATA_lab.forged', '', { reply: stop });
+    const calling = await attacker('stolen-host-rpc');
+    calling.nc.publish('$SYS.REQ.USER.INFO', '', { reply: CALL });
+    await Promise.all([control.nc.flush(), calling.nc.flush()]);
+    await expect.poll(() => heard).toEqual(['']);
+    expect(runs()).toBe(before);
+  });
+
   it('INJ-01 INJ-02 nobody is given rights by a name with a wildcard, a dot or a line in it', async () => {
     for (const value of ['*', '>', 'lab.>', 'a b', 'a\r\nPUB x 0\r\n\r\n', 'a\0', '{{tag(x)}}', '', 'é', 'x'.repeat(5_000)]) {
       for (const [kind, values] of [
