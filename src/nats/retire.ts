@@ -30,7 +30,10 @@ export async function retire(options: RetireOptions): Promise<void> {
   await within(timeoutMs, Promise.race([ended.then(() => line.idle()), hurry]));
   const cut = line.endHolders();
   if (cut > 0) {
-    log.warn({ code: 'TRELLIS_INVOKE_MOVED', cut }, 'the connection has moved and waits no longer: calls were cut off');
+    log.warn(
+      { code: 'TRELLIS_INVOKE_MOVED', cut },
+      'the connection has moved and waits no longer: what was in flight on the old login is cut off',
+    );
     await within(LAST_WORD_MS, line.idle());
   }
   if (line.state === 'connected') await within(FLUSH_MS, line.flush());

@@ -239,7 +239,7 @@ describe('a call that outlives the wait of a rotation', () => {
     expect(await copyTrickle(caller, 100)).toBe(whole(100));
     // The host says it of the connection and of the call.
     const said = host.logged.filter(({ code }) => code === 'TRELLIS_INVOKE_MOVED');
-    if (who === 'host') expect(said).toContainEqual(expect.objectContaining({ cut: 1 }));
+    if (who === 'host') expect(said.some(({ cut }) => Number(cut) > 0)).toBe(true);
   });
 });
 
