@@ -49,7 +49,7 @@ for member in hello-host chain-host command-line; do
     login "$member-leaf" "$member"
     trellis leaf config --hub "tls://$server:7422" --name "$member" --domain hub --lattice default --ca "$member-leaf/ca.pem" \
       --ctl-creds "$member-leaf/ctl.creds" --rpc-creds "$member-leaf/rpc.creds" --out "$member-leaf" --files-in /run/leaf \
-      --ctl-seed "$member/leaf-ctl.seed" --host-files-in /var/lib/trellis-keys \
+      --ctl-seed "$member/leaf-ctl.seed" --host-files-in /run/host \
       --host-base "/app/config/compose/leaf-${member%-host}.yaml" --host-config "$member/host.yaml" --force
   else
     login "$member" "$member"

@@ -71,8 +71,12 @@ export class PlainProcess {
 export function startPlain(spec: SandboxProcess, place: PlainPlace): PlainProcess {
   const { root } = place;
   mkdirSync(root, { recursive: true, mode: 0o755 });
-  const targets = new Set([...spec.mounts.map(({ target }) => target), ...spec.tmpfs]);
-  const put = putRight(root, targets, place.addressOf);
+  // What is written is named by its own place: a link to it would be no folder to those who look closely.
+  const places = new Map([
+    ...spec.mounts.map(({ source, target, readOnly }) => [target, readOnly ? join(root, target) : source] as const),
+    ...spec.tmpfs.map((target) => [target, join(root, target)] as const),
+  ]);
+  const put = putRight(places, place.addressOf);
   for (const target of spec.tmpfs) {
     mkdirSync(join(root, target), { recursive: true });
     chmodSync(join(root, target), 0o777);
@@ -124,15 +128,16 @@ function mayBeText(folder: string): boolean {
 
 /** Puts paths and addresses of the process' world in a text right for this one. */
 function putRight(
-  root: string,
-  targets: ReadonlySet<string>,
+  places: ReadonlyMap<string, string>,
   addressOf: (host: string, port: number) => string | undefined,
 ): (text: string) => string {
-  const paths = [...targets].toSorted((a, b) => b.length - a.length).map((path) => path.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
+  const paths = [...places.keys()]
+    .toSorted((a, b) => b.length - a.length)
+    .map((path) => path.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
   const known = new RegExp(`(?<![\\w./-])(${paths.join('|')})(?![\\w-])`, 'g');
   return (text) =>
-    (paths.length === 0 ? text : text.replace(known, (path) => `${root}${path}`)).replace(
-      /(?<![\w.-])([a-z][a-z0-9-]*|\d{1,3}(?:\.\d{1,3}){3}):(\d{4,5})(?!\d)/g,
+    (paths.length === 0 ? text : text.replace(known, (path) => places.get(path)!)).replace(
+      /(?<![\w.-])([a-z][a-z0-9.-]*|\d{1,3}(?:\.\d{1,3}){3}):(\d{4,5})(?!\d)/g,
       (whole, host: string, port: string) => addressOf(host, Number(port)) ?? whole,
     );
 }
