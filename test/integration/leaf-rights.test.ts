@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { HostConfigInput } from '../../src/config/schema.ts';
 import { startLeafCheck } from '../../src/control/leaf-check.ts';
 import { probeThroughLeaf } from '../../src/nats/leaf-probe.ts';
 import { componentId, latticeName } from '../../src/ids.ts';
@@ -40,7 +41,15 @@ function leafWith(rights: {
   });
   return LeafLattice.start(hub, 'both', name, users);
 }
-const PRODUCTION = { dev: false } as const;
+/** The server of this machine may be one with published faults. */
+const PRODUCTION: HostConfigInput = { dev: false, allow: ['vulnerable-server'] };
+/** Servers tell a user's rights since 2.10; behind an older hub a host starts, and says that nothing is known. */
+const hubTells = (): boolean => !hub.server.version.startsWith('2.9.');
+async function startsUntold(lattice: LeafLattice, settings: HostConfigInput, partition: 'ctl' | 'rpc'): Promise<void> {
+  const { logged } = await lattice.host(settings, [tiny('near')]);
+  const said = logged.filter(({ msg }) => String(msg).startsWith('no hub says what'));
+  expect(said.map((line) => line['partition'])).toContain(partition);
+}
 
 describe('the start of a host behind a leaf node', () => {
   it.each([
@@ -57,6 +66,7 @@ describe('the start of a host behind a leaf node', () => {
     });
     const link = { source: 'near', target: 'elsewhere', namespace: 'a', package: 'b', interfaces: ['c'] };
     const settings = lattice.behind({ ...PRODUCTION, links: [link] });
+    if (!hubTells()) return await startsUntold(lattice, settings, partition);
     const refused = startTrustHost(lattice.config(settings, [tiny('near')]));
     await expect(refused).rejects.toMatchObject({ code: 'TRELLIS_LEAF_RIGHTS', exitCode: 4 });
     const { message } = await refused.then(
@@ -80,6 +90,7 @@ describe('the start of a host behind a leaf node', () => {
         return { ...rights, subscribe: [...rights.subscribe!, subject.replace('{lattice}', name)] };
       };
       await using lattice = await leafWith({ [partition]: more });
+      if (!hubTells()) return await startsUntold(lattice, lattice.behind(PRODUCTION), partition);
       const refused = startTrustHost(lattice.config(lattice.behind(PRODUCTION), [tiny('near')]));
       const { message } = await refused.then(
         () => new Error('it started'),
@@ -94,7 +105,7 @@ describe('the start of a host behind a leaf node', () => {
     await using lattice = await leafWith({ rpc: (name) => without(templateRights('host-rpc-leaf', name), 'publish', 'wrpc') });
     const link = { source: 'near', target: 'elsewhere', namespace: 'a', package: 'b', interfaces: ['c'] };
     const { logged } = await lattice.host(lattice.behind({ dev: true, links: [link] }), [tiny('near')]);
-    expect(logged.filter(({ code }) => code === 'TRELLIS_LEAF_RIGHTS')).toHaveLength(1);
+    expect(logged.filter(({ code }) => code === 'TRELLIS_LEAF_RIGHTS')).toHaveLength(hubTells() ? 1 : 0);
   });
 
   it('goes on, and says that nothing is known, when the user may not ask or the hub is away', async () => {
@@ -103,8 +114,10 @@ describe('the start of a host behind a leaf node', () => {
     });
     const { logged } = await lattice.host(lattice.behind(PRODUCTION), [tiny('near')]);
     const said = logged.filter(({ msg }) => String(msg).startsWith('no hub says what'));
-    expect(said).toMatchObject([{ partition: 'rpc', unknown: expect.arrayContaining([]) as string[] }]);
-    expect(String((said[0]!['unknown'] as string[])[0])).toContain('its own answers');
+    expect(said.filter(({ partition }) => partition === 'rpc')).toMatchObject([
+      { partition: 'rpc', unknown: expect.arrayContaining([]) as string[] },
+    ]);
+    expect(String((said.find(({ partition }) => partition === 'rpc')!['unknown'] as string[])[0])).toContain('its own answers');
   });
 });
 
@@ -122,7 +135,8 @@ describe('what a hub says of a leaf node', () => {
     });
     const end = await startLeafCheck({ ctl, rpc, config, log, everyMs: 50, timeoutMs: 500 });
     try {
-      expect(said.map(({ partition }) => partition).toSorted()).toEqual(['ctl', 'rpc']);
+      expect(new Set(said.map(({ partition }) => partition))).toEqual(new Set(['ctl', 'rpc']));
+      if (!hubTells()) return;
       // The sidecar logs in with less, as after a rotation by the wrong template, for the same inboxes.
       const { publicKey } = lattice.users.rpc;
       const whole = JSON.stringify(templateRights('host-rpc-leaf', lattice.name)).replaceAll('{user}', publicKey);
