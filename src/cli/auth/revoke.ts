@@ -26,15 +26,18 @@ export function registerRevoke(auth: Command): void {
     .argument('<who>', 'name of a host, provider, person or user; or a public key U…')
     .option('--tenant <name>', 'tenant it belongs to')
     .option('--account <name>', 'account it belongs to, for users of other tools')
-    .option('--undo', 'give it new credentials, issued later than the revocation; those that were revoked stay so')
+    .option(
+      '--undo',
+      'give it new credentials for the key it has, issued later than the revocation; those that were revoked stay so',
+    )
     .option('--lift', 'with --undo: take the revocation back instead, so that the credentials it has count again')
     .addHelpText(
       'after',
       examples(
         '# a host was broken into',
         'trellis auth revoke web-2 --tenant acme --server tls://nats.example:4222 --tls-ca ca.pem',
-        '# it was made anew: new credentials, and the stolen ones stay dead',
-        'trellis auth revoke web-2 --tenant acme --undo',
+        '# it was made anew: another key and new credentials, and the stolen ones stay dead',
+        'trellis auth rotate web-2 --tenant acme --new-key',
         '# it was a mistake',
         'trellis auth revoke web-2 --tenant acme --undo --lift --server nats://127.0.0.1:4222',
       ),
