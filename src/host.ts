@@ -3,34 +3,34 @@ import { openAheadFile, openTrustFileIn } from './state-dir.ts';
 import { systemClock, type Clock } from './clock.ts';
 import { Deadline, drainInOrder } from './invocation/drain.ts';
 import { allowed } from './config/allowances.ts';
-import { remoteServers } from './config/check-context.ts';
 import { planReload } from './config/reload-plan.ts';
-import { readVersions } from './config/version.ts';
 import { startLeafCheck } from './control/leaf-check.ts';
 import { reportConnection } from './control/connection-health.ts';
 import { claimIdentity, type IdentityClaim } from './control/sole-instance.ts';
-import { serveTrust } from './control/trust-report.ts';
 import type { HostConfig } from './config/schema.ts';
-import { sayWhoTalks, type OwnTrust } from './control/trust-summary.ts';
+import { sayWhoTalks } from './control/trust-summary.ts';
 import { TrellisError } from './errors.ts';
 import { Admission } from './invocation/admit.ts';
 import { LinkTable } from './invocation/link-table.ts';
 import { latticeName } from './ids.ts';
 import { joinLattice, type Member } from './member.ts';
 import { ComponentSet, toDrain } from './component-set.ts';
+import type { HostState, HostStatus } from './host-status.ts';
+import { ownTrust, tellOfTrust } from './host-trust.ts';
+import { sayWhatIsUnusual } from './host-warnings.ts';
 import { reloadHost, type ReloadOutcome, sayShares } from './host-reload.ts';
 import type { ServeOptions } from './served-component.ts';
 import { createObserver } from './invocation/observer.ts';
 import { Health } from './telemetry/health.ts';
-import { Alarms, type Alarm } from './telemetry/alarms.ts';
+import { Alarms } from './telemetry/alarms.ts';
 import type { LatticeConnection } from './nats/connection.ts';
 import type { Audit } from './telemetry/audit.ts';
 import type { Logger } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 import { memberKey } from './identity/member-key.ts';
 import type { SigningKey } from './trust/nkey.ts';
+import { refuseOpenDoors } from './startup/open-doors.ts';
 import { openStartGate, type StartGate } from './startup/start-gate.ts';
-import { scopeTest } from './trust/scope.ts';
 
 /** What starting a host takes. */
 export interface HostOptions {
@@ -41,38 +41,6 @@ export interface HostOptions {
   readonly clock?: Clock;
   /** Gives the start up: what has been started ends, and {@link startHost} throws TRELLIS_HOST_START. */
   readonly signal?: AbortSignal;
-}
-
-/** One component as the host reports it. */
-export interface ComponentStatus {
-  readonly id: string;
-  readonly digest: string;
-  readonly inFlight: number;
-  /** Calls its runner has taken since the start: each is guest code that ran. */
-  readonly calls: number;
-  /** Process ids of its runners. */
-  readonly pids: readonly number[];
-}
-
-/** What a host is about: `degraded` serves as far as it can; `lame-duck` and `draining` take nothing new. */
-export type HostState = 'starting' | 'serving' | 'degraded' | 'lame-duck' | 'draining' | 'stopped';
-
-/** A snapshot for `/readyz`, logs and the command line. */
-export interface HostStatus {
-  readonly ready: boolean;
-  readonly state: HostState;
-  /** Why it is degraded, for people; empty if it is not. */
-  readonly degraded: readonly string[];
-  readonly lattice: string;
-  /** The cluster issuer that signed this host's delegation. */
-  readonly issuer: string;
-  readonly inFlight: number;
-  readonly components: readonly ComponentStatus[];
-  readonly connections: { readonly ctl: boolean; readonly rpc: boolean };
-  /** Refusals at start that an operator has accepted by name, see `config/allowances.ts`. */
-  readonly allowed: readonly string[];
-  /** What needs somebody, oldest first. */
-  readonly alarms: readonly Alarm[];
 }
 
 /** Starts a host and resolves when every configured component is served. @throws TRELLIS_START_REFUSED, TRELLIS_NATS_*, TRELLIS_COMPONENT_*, TRELLIS_TRUST_* */
@@ -91,28 +59,6 @@ export async function startHost(options: HostOptions): Promise<Host> {
     signal?.removeEventListener('abort', giveUp);
   }
   return host;
-}
-
-/**
- * What no host may do beyond this computer, however it is started; `config/start-checks.ts` says it, and more, to those who
- * start one from a configuration. @throws TRELLIS_CONFIG_INVALID
- */
-function refuseOpenDoors(config: HostConfig): void {
-  if (remoteServers(config).length === 0) return;
-  const { clusterSeed, clusterSeedFile, delegationFile, issuerService, verify } = config.trust;
-  if (verify === 'off') {
-    throw new TrellisError('TRELLIS_CONFIG_INVALID', {
-      message: 'verification is switched off on a lattice beyond this computer',
-      remedy: 'Set trust.verify to enforce, or to observe while a lattice migrates.',
-    });
-  }
-  if (clusterSeed === undefined && clusterSeedFile === undefined && delegationFile === undefined && !issuerService) {
-    throw new TrellisError('TRELLIS_CONFIG_INVALID', {
-      message: 'without a cluster seed this host would sign with an ad hoc key on a lattice beyond this computer',
-      remedy:
-        'Set trust.clusterSeedFile (make one with: trellis keys gen cluster --out FILE), trust.delegationFile or trust.issuerService.',
-    });
-  }
 }
 
 /** What a stop may take beyond its drain time. */
@@ -239,26 +185,7 @@ export class Host implements AsyncDisposable {
         if (this.#draining === undefined) this.#over(new TrellisError('TRELLIS_LATTICE_LOST', { cause: reason }));
       });
     }
-    if (member.adHoc)
-      log.warn(
-        { issuer: member.trust.active },
-        'no cluster seed is configured: this host delegates to itself with an ad hoc key and believes no other host',
-      );
-    if (member.wasmbus.issuer !== undefined) {
-      log.warn(
-        { issuer: member.wasmbus.issuer },
-        'calls to wasmCloud 0.82 peers are signed with a key that speaks for every origin there, and their answers are not signed',
-      );
-    }
-    const mayAnswer = scopeTest(member.delegation.held.claims.tgt);
-    for (const component of ids.filter((id) => !mayAnswer(id)))
-      log.warn({ component }, 'the delegation of this host does not name a component: its answers will not be believed');
-    if (config.trust.verify !== 'enforce')
-      log.warn({ verify: config.trust.verify }, 'invocations that are not properly signed are NOT refused');
-
-    for (const { source, target, interface: wit } of config.trust.unsigned)
-      log.warn({ source, target, interface: wit }, 'this pair may stay UNSIGNED: whoever can publish may call or answer as it');
-
+    sayWhatIsUnusual(config, member, log);
     sayShares(config.trust.foreign, log);
 
     const serving: ServeOptions = {
@@ -276,64 +203,15 @@ export class Host implements AsyncDisposable {
     await this.#components.start(serving);
     if (this.#draining !== undefined) throw new TrellisError('TRELLIS_HOST_START', { message: 'the start was given up' });
     await Promise.all([member.rpc.flush(), member.ctl.flush()]);
-    await this.#tellOfTrust(member);
+    await tellOfTrust({ host: this.id, config, member, audit, log });
     this.#ready = true;
     log.info({ host: this.id, lattice: member.lattice, components: this.#components.served.map(({ id }) => id) }, 'ready');
-    void sayWhoTalks({ ctl: member.ctl, lattice: member.lattice, host: this.id, own: this.#ownTrust(member), log });
-  }
-
-  #ownTrust(member: Member): OwnTrust {
-    const { trust, components } = this.#config;
-    const wasmbus = trust.wasmbus.seedFile !== undefined || components.some((component) => component.wasmbus !== undefined);
-    return {
-      delegatedBy: member.delegation.held.claims.iss,
-      issuers: member.trust.issuers,
-      verify: trust.verify,
-      replay: trust.replay,
-      unsignedPairs: trust.unsigned.length,
-      wireForms: ['wRPC', ...(wasmbus ? ['wasmbus 0.82'] : [])],
-    };
+    void sayWhoTalks({ ctl: member.ctl, lattice: member.lattice, host: this.id, own: ownTrust(this.#config, member), log });
   }
 
   /** This host as a member of the lattice; `undefined` until it has joined. */
   get member(): Member | undefined {
     return this.#member;
-  }
-
-  /** Lets others see which issuers this host goes by and which delegation it has, from now on. */
-  async #tellOfTrust(member: Member): Promise<void> {
-    const { log, config } = this.#options;
-    const { ctl, lattice, trust, sync, delegation, clock } = member;
-    const { trellis: version } = readVersions();
-    const { verify } = config.trust;
-    serveTrust(ctl, lattice, {
-      report: () => {
-        const { kid, claims } = delegation.held;
-        const { epoch, issuers } = trust;
-        return {
-          host: this.id,
-          version,
-          verify,
-          epoch,
-          issuers,
-          kid,
-          delegatedBy: claims.iss,
-          expiresMs: claims.exp,
-          allowed: allowed(config.allow),
-        };
-      },
-      renew: () => void delegation.renew(),
-      asked: (operation) => this.#audit?.record({ kind: 'control', code: 'ok', operation }),
-      monotonicMs: () => clock.monotonicMs(),
-    });
-    const announce = (text: string): Promise<void> =>
-      sync.announce(this.id, text).catch((err: unknown) => {
-        log.warn({ err }, 'the delegation of this host could not be written into the trust bucket');
-      });
-    delegation.onRenewed(({ text }) => void announce(text));
-    await announce(delegation.held.text);
-    void sync.removeExpired(clock.wallMs());
-    await ctl.flush();
   }
 
   /** A snapshot of what runs and how it is. */

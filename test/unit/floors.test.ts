@@ -12,7 +12,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['daemon', 'demo', 'bench'],
   ['development'],
   ['host', 'caller', 'development-security'],
-  ['host-reload'],
+  ['host-reload', 'host-status', 'host-trust', 'host-warnings'],
   ['component-set'],
   ['served-component'],
   ['member', 'state-dir', 'audit-trail'],
