@@ -144,7 +144,7 @@ class LeafCheck {
 }
 
 /** What a host of this configuration does on its connections. */
-export function leafNeedsOf({ lattice, components, links, trust, audit }: HostConfig): LeafNeeds {
+export function leafNeedsOf({ lattice, components, links, trust, audit, hostSeedFile }: HostConfig): LeafNeeds {
   const ids = new Set(components.map(({ id }) => id));
   const called = links.filter(({ source, wasmbus }) => ids.has(source) && wasmbus === undefined).map(({ target }) => target);
   return {
@@ -153,6 +153,7 @@ export function leafNeedsOf({ lattice, components, links, trust, audit }: HostCo
     targets: [...new Set(called)].map(componentId),
     usesBucket: trust.store !== 'off',
     sendsEvents: audit.events,
+    asksForTwins: hostSeedFile !== undefined,
   };
 }
 

@@ -17,6 +17,8 @@ export interface LeafNeeds {
   readonly usesBucket: boolean;
   /** True if it publishes audit records as events. */
   readonly sendsEvents: boolean;
+  /** True if it asks whether another process runs under its identity. */
+  readonly asksForTwins: boolean;
 }
 
 /** What {@link probeThroughLeaf} takes. */
@@ -118,7 +120,7 @@ async function tryEcho(connection: LatticeConnection, { action, subject }: Need)
 }
 
 function needsOf(options: LeafProbeOptions, domain: string | undefined): readonly Need[] {
-  const { partition, connection, lattice, components, targets, usesBucket, sendsEvents } = options;
+  const { partition, connection, lattice, components, targets, usesBucket, sendsEvents, asksForTwins } = options;
   const nobody = `probe${randomBytes(12).toString('hex')}`;
   const publish = (subject: string, about: string): Need => ({ action: 'publish', subject, about });
   const subscribe = (subject: string, about: string): Need => ({ action: 'subscribe', subject, about });
@@ -142,6 +144,7 @@ function needsOf(options: LeafProbeOptions, domain: string | undefined): readonl
     subscribe(`${control}.trust.${nobody}`, 'questions to hosts'),
     publish(`${control}.trust.${nobody}`, 'questions to other hosts'),
     ...components.map((id) => subscribe(`${control}.component.describe.${id}`, `questions about ${id}`)),
+    ...(asksForTwins ? [publish(`${control}.host.instance.${nobody}`, 'who else runs under its identity')] : []),
     ...(sendsEvents ? [publish(`wasmbus.evt.${lattice}.${nobody}`, 'audit events')] : []),
     ...(usesBucket
       ? [

@@ -8,10 +8,11 @@ import { startLeafCheck } from '../../src/control/leaf-check.ts';
 import { probeThroughLeaf } from '../../src/nats/leaf-probe.ts';
 import { componentId, latticeName } from '../../src/ids.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
+import { SigningKey } from '../../src/trust/nkey.ts';
 import type { UserPermissions } from '../support/accounts.ts';
 import { addLeafUsers, type LeafHub, startLeafHub, templateRights } from '../support/leaf.ts';
 import { LeafLattice, tiny } from '../support/leaf-lattice.ts';
-import { startTrustHost, until } from '../support/trust-lattice.ts';
+import { seedFile, startTrustHost, until } from '../support/trust-lattice.ts';
 
 let root: string;
 let hub: LeafHub;
@@ -56,6 +57,7 @@ describe('the start of a host behind a leaf node', () => {
     ['ctl', 'publish', '_INBOX_CTL', 'publish _INBOX_CTL.{lattice}.*.x (answers to others)'],
     ['ctl', 'publish', 'wasmbus.evt', 'publish wasmbus.evt.{lattice}.* (audit events)'],
     ['ctl', 'subscribe', 'wasmbus.ctl', 'subscribe wasmbus.ctl.v1.{lattice}.trust.* (questions to hosts)'],
+    ['ctl', 'publish', 'host.instance', 'publish wasmbus.ctl.v1.{lattice}.host.instance.* (who else runs under its identity)'],
     ['ctl', 'publish', 'LATTICETRUST', 'STREAM.INFO.KV_LATTICETRUST_{lattice} (the state of the trust bucket)'],
     ['rpc', 'publish', '_INBOX_RPC', 'publish _INBOX_RPC.{lattice}.*.x (answers to others)'],
     ['rpc', 'publish', 'wrpc', 'publish {lattice}.elsewhere.wrpc.0.0.1.* (calls to elsewhere)'],
@@ -65,7 +67,8 @@ describe('the start of a host behind a leaf node', () => {
       [partition]: (name: string) => without(templateRights(`host-${partition}-leaf`, name), way, part),
     });
     const link = { source: 'near', target: 'elsewhere', namespace: 'a', package: 'b', interfaces: ['c'] };
-    const settings = lattice.behind({ ...PRODUCTION, links: [link] });
+    const hostSeedFile = seedFile(lattice.dir, 'host', SigningKey.generate('server'));
+    const settings = lattice.behind({ ...PRODUCTION, links: [link], hostSeedFile });
     if (!hubTells()) return await startsUntold(lattice, settings, partition);
     const refused = startTrustHost(lattice.config(settings, [tiny('near')]));
     await expect(refused).rejects.toMatchObject({ code: 'TRELLIS_LEAF_RIGHTS', exitCode: 4 });
@@ -168,6 +171,7 @@ describe('what a hub says of a leaf node', () => {
         targets: [],
         usesBucket: false,
         sendsEvents: false,
+        asksForTwins: false,
         timeoutMs: 200,
       });
       expect(found.hubs).toEqual([]);
