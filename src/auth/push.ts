@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Clock, systemClock } from '../clock.ts';
 import { TrellisError } from '../errors.ts';
-import { type ServerAddress, SystemConnection, tryLogin, type UserLogin } from '../nats/system-connection.ts';
+import { type LoginOutcome, type ServerAddress, SystemConnection, tryLogin, type UserLogin } from '../nats/system-connection.ts';
 import { replaceFile } from '../replace-file.ts';
 import { SigningKey } from '../trust/nkey.ts';
 import { accountChanges } from './account-changes.ts';
@@ -74,6 +74,8 @@ class Push {
   readonly #store: AuthStore;
   readonly #system: SystemConnection;
   readonly #clock: Clock;
+  /** Named servers that could not be reached. */
+  readonly #away = new Set<string>();
 
   constructor(options: PushOptions, system: SystemConnection) {
     this.#options = options;
@@ -152,7 +154,10 @@ class Push {
     let why =
       answers.length === 0 ? 'no server answered' : bad === undefined ? undefined : `server ${bad.server}: ${bad.message}`;
     why ??= await this.#unproven(claims, jwt);
-    if (why === undefined) return { outcome: 'done' };
+    if (why === undefined) {
+      const away = [...this.#away].map((server) => `${server} cannot be reached, and was not asked`);
+      return { outcome: 'done', ...(away.length === 0 ? {} : { detail: away.join('; ') }) };
+    }
     return await this.#putBack(claims, former, why);
   }
 
@@ -161,8 +166,8 @@ class Push {
     const login = this.#probeUser(claims);
     if (login !== undefined) {
       for (const server of this.#options.where.servers) {
-        const outcome = await tryLogin({ ...this.#options.where, servers: [server] }, login);
-        if (!outcome.ok) return `a user of the account could not log in: ${outcome.reason}`;
+        const outcome = await this.#tryLogin(server, login);
+        if (outcome?.ok === false) return `a user of the account could not log in: ${outcome.reason}`;
       }
     }
     const end = this.#clock.monotonicMs() + IN_USE_MS;
@@ -176,6 +181,17 @@ class Push {
           : `server ${other.server} stores it and does not go by it`;
       }
       await sleep(100);
+    }
+  }
+
+  /** A server that is away proves nothing, and is no reason to leave, or to take back, what the others may need: a revocation, say. */
+  async #tryLogin(server: string, login: UserLogin): Promise<LoginOutcome | undefined> {
+    try {
+      return await tryLogin({ ...this.#options.where, servers: [server] }, login);
+    } catch (error) {
+      if (!(error instanceof TrellisError) || error.code !== 'TRELLIS_NATS_UNREACHABLE') throw error;
+      this.#away.add(server);
+      return undefined;
     }
   }
 

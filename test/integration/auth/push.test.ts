@@ -57,6 +57,26 @@ async function signByUnknownKey(test: ResolverLattice, name: string): Promise<st
 }
 
 describe('auth push', () => {
+  it('judges by the servers that are there when another one is away', async () => {
+    const test = await start();
+    const { store } = test.lattice;
+    const where = { servers: ['nats://127.0.0.1:1', ...test.where.servers] };
+    await change(test, 'acme-rpc', () => ({ description: 'good' }));
+    const rows = await pushAccounts({ store, where, login: test.login });
+    expect(rowOf(rows, 'acme-rpc')).toMatchObject({
+      outcome: 'done',
+      detail: expect.stringContaining('cannot be reached') as string,
+    });
+    await using system = await SystemConnection.connect(test.where, test.login);
+    const { sub } = store.account('acme-rpc');
+    expect(await system.lookup(sub)).toBe(store.accountJwt('acme-rpc'));
+    // One that fails is put back all the same.
+    const before = store.accountJwt('acme-rpc');
+    await change(test, 'acme-rpc', () => ({ exports: [{ name: 'wrong', subject: 'a b..c', type: 'service' }] }));
+    expect(rowOf(await pushAccounts({ store, where, login: test.login }), 'acme-rpc').outcome).toBe('restored');
+    expect(await system.lookup(sub)).toBe(before);
+  });
+
   it('brings new accounts and changes, leaves what is the same, and disconnects nobody else', async () => {
     const test = await start();
     const host = await test.lattice.addMember('host', 'web-1');
