@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -22,6 +22,8 @@ let dir: string;
 let built: BuiltImage;
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'trellis-compose-'));
+  // Services run as users of their own, and programs lie below.
+  chmodSync(dir, 0o711);
   built = await buildImage(['config/compose/hello.yaml', 'config/compose/chain.yaml']);
 }, 120_000);
 afterAll(() => {

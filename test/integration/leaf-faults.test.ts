@@ -85,6 +85,11 @@ class Load {
 
 const reconnects = (caller: Caller): number[] => [caller.member.ctl.stats.reconnects, caller.member.rpc.stats.reconnects];
 const leaf = () => lattice.sidecar[0]!;
+/** Resolves when both connections have come back since `before`; each once. */
+async function reconnected(caller: Caller, before: readonly number[]): Promise<void> {
+  await until(() => reconnects(caller).every((count, i) => count > before[i]!));
+  expect(reconnects(caller)).toEqual(before.map((count) => count + 1));
+}
 
 describe('a leaf node', () => {
   beforeEach(async () => {
@@ -120,7 +125,7 @@ describe('a leaf node', () => {
     ]);
     // The time of one failed call, 250 ms, is how exactly this can be told.
     for (const ms of [localMs, acrossMs, backMs]) expect(ms).toBeLessThan(2_000 + 250);
-    expect(reconnects(near)).toEqual(before.map((count) => count + 1));
+    await reconnected(near, before);
   });
 
   /** New credentials for the rpc user with the same rights, below the same inbox. */
@@ -139,8 +144,10 @@ describe('a leaf node', () => {
   it('CRD-11 whose credentials end takes the file that is there by then, and nobody behind it notices', async () => {
     const file = lattice.users.rpc.credsFile;
     copyFileSync(renewed(3_000).credsFile, file);
+    const atFirst = reconnects(near);
     await leaf().restart();
     for (const target of ['near', 'far']) await untilThrough(near, target, 10_000);
+    await reconnected(near, atFirst);
     const before = reconnects(near);
     const local = new Load(near, 'near', 8);
     const across = new Load(near, 'far', 8, CALL_MS);

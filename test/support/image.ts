@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, linkSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -49,16 +49,28 @@ export async function buildImage(configs: readonly string[]): Promise<BuiltImage
   };
 }
 
+/** The file at another place: a second name for it, or a copy where that cannot be. */
+function sameFile(source: string, place: string): string {
+  if (existsSync(place)) return place;
+  try {
+    linkSync(realpathSync(source), place);
+  } catch {
+    copyFileSync(source, place);
+  }
+  return place;
+}
+
 /** The image of nats-server, with the server of this machine, and BusyBox' wget as far as a health check needs it. */
 export function natsImage(dir: string): StackImage {
   mkdirSync(dir, { recursive: true, mode: 0o755 });
   const wget = join(dir, 'wget');
   const get = `require("node:http").get(process.argv.at(-1), ({ statusCode }) => process.exit(statusCode === 200 ? 0 : 1)).on("error", () => process.exit(1))`;
   writeFileSync(wget, `#!/bin/sh\nexec node -e '${get}' -- "$@"\n`, { mode: 0o755 });
+  // The checkout may lie where other users cannot look, and services run as such.
   const programs = {
-    '/usr/local/bin/nats-server': findNatsServer().path,
+    '/usr/local/bin/nats-server': sameFile(findNatsServer().path, join(dir, 'nats-server')),
     '/usr/local/bin/wget': wget,
-    '/usr/local/bin/node': process.execPath,
+    '/usr/local/bin/node': sameFile(process.execPath, join(dir, 'node')),
   };
   return {
     mounts: Object.entries(programs).map(([target, source]) => ({ source, target, readOnly: true })),
