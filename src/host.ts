@@ -31,6 +31,7 @@ import { memberKey } from './identity/member-key.ts';
 import type { SigningKey } from './trust/nkey.ts';
 import { refuseOpenDoors } from './startup/open-doors.ts';
 import { openStartGate, type StartGate } from './startup/start-gate.ts';
+import { within } from './within.ts';
 
 /** What starting a host takes. */
 export interface HostOptions {
@@ -67,14 +68,6 @@ const DRAIN_SLACK_MS = 5_000;
 const FLUSH_MS = 500;
 /** A stop that waits for nothing still gives the server this long to confirm the end of the subscriptions. */
 const STOP_NOW_MS = 200;
-
-/** Resolves when `work` ends, either way, or after `timeoutMs`. */
-async function within(timeoutMs: number, work: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeoutMs)));
-  await Promise.race([work.catch(() => {}), late]);
-  clearTimeout(timer);
-}
 
 /** A running host: composes the floors, and stops in the order that loses nothing. */
 export class Host implements AsyncDisposable {

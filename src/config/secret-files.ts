@@ -46,20 +46,32 @@ export interface UserJwt {
   readonly bearer: boolean;
 }
 
-/** Reads a user JWT; its signature is the server's business. `undefined` if it is malformed. */
-export function readUserJwt(jwt: string): UserJwt | undefined {
+/** The last second that a date can hold. */
+const MAX_SECONDS = 8_640_000_000_000;
+
+/** What a JWT says, whoever signed it; `undefined` if it is malformed. Never throws. */
+export function unverifiedClaims(jwt: string): Readonly<Record<string, unknown>> | undefined {
   try {
-    const claims = JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString('utf8')) as Record<string, unknown>;
-    const nats = claims['nats'] as Record<string, unknown> | undefined;
-    if (typeof claims['sub'] !== 'string') return undefined;
-    const atMs = (value: unknown): number | undefined => (typeof value === 'number' && value > 0 ? value * 1_000 : undefined);
-    return {
-      subject: claims['sub'],
-      expiresMs: atMs(claims['exp']),
-      notBeforeMs: atMs(claims['nbf']),
-      bearer: nats?.['bearer_token'] === true,
-    };
+    const value: unknown = JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString('utf8'));
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
   } catch {
     return undefined;
   }
+}
+
+/** A time of a JWT, seconds since the epoch, in milliseconds; `undefined` for none, and for what no date can hold. */
+export function jwtTimeMs(seconds: unknown): number | undefined {
+  return typeof seconds === 'number' && seconds > 0 && seconds < MAX_SECONDS ? seconds * 1_000 : undefined;
+}
+
+/** Reads a user JWT; its signature is the server's business. `undefined` if it is malformed. */
+export function readUserJwt(jwt: string): UserJwt | undefined {
+  const { sub, exp, nbf, nats } = unverifiedClaims(jwt) ?? {};
+  if (typeof sub !== 'string') return undefined;
+  return {
+    subject: sub,
+    expiresMs: jwtTimeMs(exp),
+    notBeforeMs: jwtTimeMs(nbf),
+    bearer: (nats as Record<string, unknown> | null | undefined)?.['bearer_token'] === true,
+  };
 }

@@ -1,4 +1,4 @@
-import { readCreds } from '../config/secret-files.ts';
+import { readCreds, unverifiedClaims } from '../config/secret-files.ts';
 import { TrellisError } from '../errors.ts';
 
 /** What a sidecar's configuration needs to know of one of its users at the hub. */
@@ -27,7 +27,7 @@ const ACCOUNT = /^A[A-Z2-7]{55}$/;
 export function readLeafUser(what: string, text: string): LeafUser {
   const { jwt, seed } = readCreds(text.replaceAll('\r\n', '\n'));
   if (jwt === undefined || seed === undefined) throw refuse(`${what} holds no user JWT with its seed`);
-  const claims = claimsOf(jwt);
+  const claims = unverifiedClaims(jwt);
   const nats = claims?.['nats'] as Record<string, unknown> | undefined;
   const account = nats?.['issuer_account'] ?? claims?.['iss'];
   const { sub, exp } = claims ?? {};
@@ -58,7 +58,7 @@ export function readLeafUser(what: string, text: string): LeafUser {
 
 /** Whether a user may log in on a kind of connection (`STANDARD`, `LEAFNODE`), by its JWT and by that of its account. */
 export function mayLogIn(user: LeafUser, accountJwt: string, kind: string): boolean {
-  const nats = claimsOf(accountJwt)?.['nats'] as Record<string, unknown> | undefined;
+  const nats = unverifiedClaims(accountJwt)?.['nats'] as Record<string, unknown> | undefined;
   const keys = Array.isArray(nats?.['signing_keys']) ? (nats['signing_keys'] as unknown[]) : [];
   const scope = keys.find((key) => (key as { key?: unknown } | null)?.key === user.issuer) as { template?: unknown } | undefined;
   const template = scope?.template as Record<string, unknown> | null | undefined;
@@ -73,24 +73,15 @@ function admits(kinds: unknown, kind: string): boolean {
 
 /** The public key and kind that a JWT is about (`O…`, `A…`); `undefined` if it is none. */
 export function readJwtSubject(jwt: string): string | undefined {
-  const sub = claimsOf(jwt)?.['sub'];
+  const sub = unverifiedClaims(jwt)?.['sub'];
   return typeof sub === 'string' && /^[OA][A-Z2-7]{55}$/.test(sub) ? sub : undefined;
 }
 
 /** The system account that an operator JWT names; `undefined` if none. */
 export function readSystemAccount(operatorJwt: string): string | undefined {
-  const nats = claimsOf(operatorJwt)?.['nats'] as Record<string, unknown> | undefined;
+  const nats = unverifiedClaims(operatorJwt)?.['nats'] as Record<string, unknown> | undefined;
   const named = nats?.['system_account'];
   return typeof named === 'string' && ACCOUNT.test(named) ? named : undefined;
-}
-
-function claimsOf(jwt: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString('utf8'));
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 function refuse(message: string): TrellisError {

@@ -12,7 +12,7 @@ import type { LoginFiles } from './login-files.ts';
 import { Moves } from './moves.ts';
 import { type ConnectionParts, partsOf } from './open-parts.ts';
 import type { Partition, PartitionOptions } from './partition.ts';
-import { within } from './retire.ts';
+import { within } from '../within.ts';
 
 /** How long a subscription on another server takes to be known to the rest of a cluster, with room to spare. */
 const SETTLE_MS = 300;

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { fromSeed, type KeyPair } from 'nkeys.js';
-import { isExposedMode } from '../config/secret-files.ts';
+import { isExposedMode, jwtTimeMs, unverifiedClaims } from '../config/secret-files.ts';
 import { TrellisError } from '../errors.ts';
 import { quotePath } from '../ids.ts';
 import type { FileVerdict } from './file-verdict.ts';
@@ -35,8 +35,6 @@ export interface UserCredentials {
 }
 
 const MAX_FILE_BYTES = 64 * 1024;
-/** Times beyond what a date can be are no times. */
-const MAX_SECONDS = 8.64e12;
 const SEED = /(?:^|\n)[ \t]*(SU[A-Z2-7]{56})[ \t]*(?:\n|$)/;
 const JWT = /(?:^|\n)[ \t]*(ey[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)[ \t]*(?:\n|$)/;
 
@@ -214,17 +212,10 @@ interface Claims extends Pick<UserCredentials, 'issuedMs' | 'notBeforeMs' | 'exp
 
 /** Reads what this side needs of a user JWT. The server verifies it; here it only has to fit its seed and its predecessor. */
 function readClaims(jwt: string): Claims | undefined {
-  try {
-    const claims = JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString('utf8')) as Record<string, unknown>;
-    const nats = claims['nats'] as Record<string, unknown> | undefined;
-    // The issuer is the account itself or one of its signing keys; the account's identity stands apart in the second case.
-    const account = nats?.['issuer_account'] ?? claims['iss'];
-    const { sub, iat, nbf, exp } = claims;
-    if (typeof sub !== 'string' || typeof account !== 'string' || nats?.['type'] !== 'user') return undefined;
-    const timeMs = (seconds: unknown): number | undefined =>
-      typeof seconds === 'number' && seconds > 0 && seconds < MAX_SECONDS ? seconds * 1_000 : undefined;
-    return { subject: sub, account, issuedMs: timeMs(iat), notBeforeMs: timeMs(nbf), expiresMs: timeMs(exp) };
-  } catch {
-    return undefined;
-  }
+  const { sub, iss, iat, nbf, exp, nats } = unverifiedClaims(jwt) ?? {};
+  const user = nats as Record<string, unknown> | null | undefined;
+  // The issuer is the account itself or one of its signing keys; the account's identity stands apart in the second case.
+  const account = user?.['issuer_account'] ?? iss;
+  if (typeof sub !== 'string' || typeof account !== 'string' || user?.['type'] !== 'user') return undefined;
+  return { subject: sub, account, issuedMs: jwtTimeMs(iat), notBeforeMs: jwtTimeMs(nbf), expiresMs: jwtTimeMs(exp) };
 }

@@ -1,6 +1,7 @@
 import type { Logger } from '../telemetry/log.ts';
 import type { Line } from './line.ts';
 import type { SharedSubscription } from './shared-subscription.ts';
+import { within } from '../within.ts';
 
 /** How long what is cut off may take to say so. */
 const LAST_WORD_MS = 1_000;
@@ -38,15 +39,4 @@ export async function retire(options: RetireOptions): Promise<void> {
   }
   if (line.state === 'connected') await within(FLUSH_MS, line.flush());
   await line.close();
-}
-
-/** Resolves when `work` ends, either way, or after `timeoutMs`. */
-export async function within(timeoutMs: number, work: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const expired = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, timeoutMs);
-  });
-  // A step that fails has nothing left to wait for.
-  await Promise.race([work.catch(() => undefined), expired]);
-  clearTimeout(timer);
 }

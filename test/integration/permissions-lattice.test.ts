@@ -1,5 +1,3 @@
-import { createServer } from 'node:net';
-import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Kvm } from '@nats-io/kv';
@@ -8,6 +6,7 @@ import { fillTemplate, type TemplateValues } from '../../src/auth/permission-tem
 import type { HostConfigInput } from '../../src/config/schema.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import type { NatsUser, TestAccount } from '../support/accounts.ts';
+import { freePort } from '../support/leaf.ts';
 import { type JwtTestServer, startJwtServer, startServer } from '../support/nats-server.ts';
 import { asUserPermissions, PermittedUser } from '../support/permitted-users.ts';
 import { Program, runProgram } from '../support/program.ts';
@@ -18,15 +17,6 @@ let leafPort: number;
 let jwt: JwtTestServer;
 let one: TestAccount;
 let seed: string;
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as { port: number };
-  probe.close();
-  await once(probe, 'close');
-  return port;
-}
 
 /** A user of a kind, in lattice `lab`. */
 function add(account: TestAccount, kind: string, extensions: readonly string[] = [], values: TemplateValues = {}): NatsUser {
