@@ -107,13 +107,14 @@ describe('tools', () => {
 describe('handing over', () => {
   const program = script(
     'program.mjs',
-    `process.stdout.write('ready ' + (process.env.TRELLIS_PARENT_PID ?? 'unset') + ' ' + process.pid + ' ' + process.argv.slice(2).join());
-     let count = 0;
+    `let count = 0;
      for (const name of ['SIGINT', 'SIGTERM']) process.on(name, () => {
        process.stdout.write(' ' + name);
        if (++count === 2) process.exit(42);
        if (process.argv[2] === 'once') setTimeout(() => process.exit(7), 50);
      });
+     // Only now: who is told "ready" sends signals at once.
+     process.stdout.write('ready ' + (process.env.TRELLIS_PARENT_PID ?? 'unset') + ' ' + process.pid + ' ' + process.argv.slice(2).join());
      if (process.argv[2] === 'killed') process.kill(process.pid, 'SIGKILL');
      setInterval(() => {}, 1000);`,
   );
