@@ -1,0 +1,65 @@
+/**
+ * The port between the control interface, which reads requests, and what runs components. Shapes only: nothing here is written
+ * to the wire as it stands.
+ */
+
+/** Instances at once in the words of the wire: this many, or more than a `u32` can say, mean no limit but the host's own. */
+export const UNBOUNDED_INSTANCES = 4_294_967_295;
+
+/** A component that runs on this host, as inventories and events show it. */
+export interface RunningWorkload {
+  readonly id: string;
+  /** The reference exactly as it was asked for, `file://` included. */
+  readonly imageRef: string;
+  /** The name in its embedded claims; absent without. */
+  readonly name?: string;
+  readonly annotations: Readonly<Record<string, string>>;
+  /** The revision in its embedded claims, or 0. */
+  readonly revision: number;
+  /** Invocations at once, 1 to {@link UNBOUNDED_INSTANCES}. */
+  readonly maxInstances: number;
+  /** `max_memory_limit` and `max_execution_time` as they were asked for, or `null`. */
+  readonly limits: Readonly<Record<string, string>> | null;
+}
+
+/** What `component.scale` asks for. */
+export interface ScaleRequest {
+  readonly componentId: string;
+  readonly componentRef: string;
+  /** Invocations at once; 0 stops the component, {@link UNBOUNDED_INSTANCES} is no limit. */
+  readonly count: number;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly limits?: Readonly<Record<string, string>>;
+  /** As the request says it; events repeat it. May be empty. */
+  readonly hostId: string;
+  /** Names of configurations, later ones win; names beginning with `SECRET` are references to secrets. */
+  readonly config: readonly string[];
+  /** Whether another reference than the one that runs may take its place. */
+  readonly allowUpdate: boolean;
+}
+
+/** What `component.update` asks for. */
+export interface UpdateRequest {
+  readonly componentId: string;
+  readonly newComponentRef: string;
+  /** Those that run stay when this is absent. */
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+/** What is answered to a request at once; what comes of it is told in events. */
+export interface WorkloadReply {
+  readonly success: boolean;
+  readonly message: string;
+}
+
+/** What runs components for the lattice. */
+export interface Workloads {
+  /** All that run now, in the order of their ids. Never waits for pulls or starts. */
+  list(): readonly RunningWorkload[];
+  /** True if a component of this id runs here. */
+  has(id: string): boolean;
+  /** The reply at once; the work goes on behind it and ends in events. Never throws. */
+  scale(request: ScaleRequest): WorkloadReply;
+  /** As {@link scale}. */
+  update(request: UpdateRequest): WorkloadReply;
+}
