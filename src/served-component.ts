@@ -234,6 +234,7 @@ function runnerPorts(types: ComponentTypes, legacy: WasmbusImports, options: Ser
     clock: member.clock,
     onRunnerLost: (component) => metrics.runnerRestarted(component),
     onGuestLog: (component, level, line) => log[level]({ component, guest: line }, 'guest'),
+    hasLink: (component, name, iface) => links.resolve(component, name, iface) !== undefined,
     invokeImport: (call, events) => {
       const link = call.link ?? 'default';
       const target = links.resolve(call.component, link, call.instance);

@@ -69,6 +69,9 @@ export class ComponentHost implements RunningComponent, CallOwner {
   /** Why none are taken for now: the runner keeps dying. */
   #away: string | undefined;
   #drained: (() => void)[] = [];
+  #config: ComponentSpec['config'];
+  /** What the runner knows of it; another object: it has to be told. */
+  #toldConfig: ComponentSpec['config'] | undefined;
   #calls = 0;
   #importsBefore = 0;
   readonly #failed: Record<CallFailure, number>;
@@ -97,7 +100,9 @@ export class ComponentHost implements RunningComponent, CallOwner {
       released: () => this.#pump(),
     });
     this.#guestLog = new GuestLog(spec.id, ports.clock, (component, level, line) => ports.onGuestLog(component, level, line));
-    this.#supervisor = new RunnerSupervisor(supervisorOptions(spec, ports), {
+    this.#config = spec.config;
+    const config = (): ComponentSpec['config'] => (this.#toldConfig = this.#config);
+    this.#supervisor = new RunnerSupervisor(supervisorOptions(spec, ports, config), {
       ready: (writer) => this.#onReady(writer),
       frame: (type, id, body) => this.#onFrame(type, id, body),
       lost: (reason, delayMs, byGuest) => this.#onLost(reason, delayMs, byGuest),
@@ -154,6 +159,11 @@ export class ComponentHost implements RunningComponent, CallOwner {
     return pending;
   }
 
+  setConfig(values: ComponentSpec['config']): void {
+    this.#config = { ...values };
+    if (this.#writer !== undefined && this.#writer.backlogBytes < MAX_BACKLOG_BYTES) this.#tellConfig(this.#writer);
+  }
+
   async drain(): Promise<void> {
     this.#refusing ??= 'the component is draining';
     if (this.#inFlight > 0) await new Promise<void>((resolve) => void this.#drained.push(resolve));
@@ -204,8 +214,18 @@ export class ComponentHost implements RunningComponent, CallOwner {
     return true;
   }
 
+  /** Before the next call. Where nobody calls or the pipe is full, changes wait here: only the last of them counts. */
+  #tellConfig(writer: FrameWriter): void {
+    if (this.#toldConfig === this.#config) return;
+    this.#toldConfig = this.#config;
+    const json = Buffer.from(JSON.stringify(this.#config));
+    writer.open(FRAME.config, 0, json.length);
+    writer.bytes(json);
+  }
+
   #dispatch(call: PendingCall, params: Uint8Array): void {
     const writer = this.#writer!;
+    this.#tellConfig(writer);
     do this.#nextId = (this.#nextId + 1) >>> 0;
     while (this.#nextId === 0 || this.#sent.has(this.#nextId));
     call.id = this.#nextId;

@@ -90,6 +90,11 @@ export interface ComponentPorts {
   readonly clock: Clock;
   /** Sends an import along its link. May answer before it returns. Never throws. */
   invokeImport(call: OutboundImport, events: ImportEvents): ImportHandle;
+  /**
+   * True if the component has a link called `name` for `iface` (`ns:pkg/iface`, no version). Both are the guest's words and may be
+   * anything. Never throws. False for all if left out.
+   */
+  hasLink?(component: ComponentId, name: string, iface: string): boolean;
   /** A line the guest wrote (stdout: `info`, stderr: `warn`); printable, bounded and rate-limited. */
   onGuestLog(component: ComponentId, level: 'info' | 'warn', line: string): void;
   /** A runner ended that should not have; another one takes its place. */
@@ -172,6 +177,11 @@ export interface RunningComponent {
   readonly pids: readonly number[];
   /** Starts a call. Never throws. */
   call(call: ComponentCall, events: CallEvents): CallHandle;
+  /**
+   * Gives the component other values of `wasi:config`, without a restart. Calls that begin from now on see all of them, those that
+   * have begun none. Never throws.
+   */
+  setConfig(values: Readonly<Record<string, string>>): void;
   /** Refuses new calls as `unavailable` and resolves when those in flight have ended. */
   drain(): Promise<void>;
   /** Ends calls in flight as `unavailable` and the runner with them. */

@@ -22,11 +22,15 @@ export function maxImportsPerCall(spec: ComponentSpec): number {
 }
 
 /**
- * What the runner of a component is given: its files, its limits, and what to start. Throws if the folder of the component
- * is gone.
+ * What the runner of a component is given: its files, its limits, and what to start, with the values of `wasi:config` at that time.
+ * Throws if the folder of the component is gone.
  */
-export function supervisorOptions(spec: ComponentSpec, ports: ComponentPorts): SupervisorOptions {
-  const { id, transpiled, types, policy, maxInstances, maxMemoryBytes, maxResultBytes, env, args, config, grants } = spec;
+export function supervisorOptions(
+  spec: ComponentSpec,
+  ports: ComponentPorts,
+  config: () => ComponentSpec['config'],
+): SupervisorOptions {
+  const { id, transpiled, types, policy, maxInstances, maxMemoryBytes, maxResultBytes, env, args, grants } = spec;
   // Permissions are checked against real paths, and the cache may be reached through a link.
   const dir = realpathSync(transpiled.dir);
   const preopens = grants.preopens ?? [];
@@ -43,7 +47,7 @@ export function supervisorOptions(spec: ComponentSpec, ports: ComponentPorts): S
       maxMemoryBytes,
       maxHeapMiB: Math.max(128, Math.ceil((8 * maxBytes) / MIB)),
     },
-    start: {
+    start: () => ({
       entry: join(dir, transpiled.entry),
       dir,
       asyncMode: transpiled.asyncMode,
@@ -55,9 +59,9 @@ export function supervisorOptions(spec: ComponentSpec, ports: ComponentPorts): S
       maxResultBytes,
       env,
       args,
-      config,
+      config: config(),
       grants,
-    },
+    }),
     maxFrameBytes: maxBytes + FRAME_OVERHEAD_BYTES,
     startTimeoutMs: spec.startTimeoutMs ?? START_TIMEOUT_MS,
     maxRssBytes: RUNNER_OVERHEAD_BYTES + 4 * maxBytes + instances * maxMemoryBytes,

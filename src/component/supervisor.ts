@@ -22,7 +22,8 @@ const LAST_BYTES_MS = 1_000;
 export interface SupervisorOptions {
   readonly component: string;
   readonly process: RunnerProcessOptions;
-  readonly start: RunnerStart;
+  /** What the next runner is told. */
+  readonly start: () => RunnerStart;
   /** Largest frame body a runner may send, bytes. */
   readonly maxFrameBytes: number;
   /** From spawn to ready. */
@@ -177,7 +178,7 @@ export class RunnerSupervisor {
     // Writing to a runner that has just died fails; its end is reported by `exited`.
     runner.pipe.on('error', () => {});
     const closed = new Promise<void>((done) => void runner.pipe.once('close', () => done()));
-    const start = Buffer.from(JSON.stringify(this.#options.start));
+    const start = Buffer.from(JSON.stringify(this.#options.start()));
     writer.open(FRAME.start, 0, start.length);
     writer.bytes(start);
     writer.flush();

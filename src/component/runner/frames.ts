@@ -23,6 +23,8 @@ export const FRAME = {
   importPath: 6,
   /** An import failed: reason, UTF-8. */
   importFail: 7,
+  /** Values of `wasi:config` from now on: JSON of `RunnerStart.config`. */
+  config: 8,
 
   /** The component is loaded and linked: empty. */
   ready: 64,

@@ -24,6 +24,8 @@ export interface PoolOptions {
 export class Instance {
   readonly exports: Namespace;
   readonly #wasi: Wasi;
+  /** What `wasi:config` says, from one call to the next. */
+  #config: RunnerStart['config'];
   /** Number of the call it serves, which its imports belong to; 0 between calls. */
   callId = 0;
   calls = 0;
@@ -34,13 +36,14 @@ export class Instance {
   /** Classes of other components' resources, as this instance was given them. */
   readonly foreign = new Map<string, { readonly prototype: object }>();
 
-  constructor(options: PoolOptions) {
+  constructor(options: PoolOptions, config: RunnerStart['config']) {
     const { start, component, onLine } = options;
+    this.#config = config;
     this.#wasi = createWasi({
       imports: start.types.imports,
       env: start.env,
       args: start.args,
-      config: start.config,
+      config: () => this.#config,
       grants: { preopens: start.grants.preopens ?? [] },
       ...(options.network === undefined ? {} : { network: options.network }),
       clock: systemClock,
@@ -55,6 +58,13 @@ export class Instance {
     this.exports = component.instantiate({ ...this.#wasi.imports, ...options.linkImports(this) });
     // An initialiser has no deadline, so nothing that it opened may stay open.
     if (options.network !== undefined) this.flush();
+  }
+
+  /** Begins a call: its imports belong to it, and `wasi:config` says the same until its end. */
+  begin(callId: number, config: RunnerStart['config']): void {
+    this.callId = callId;
+    this.calls += 1;
+    this.#config = config;
   }
 
   /** Ends a call: writes out unfinished lines, closes what it left open on the network. */
@@ -78,11 +88,23 @@ export class InstancePool {
   readonly #max: number;
   readonly #idle: Instance[] = [];
   #active = 0;
+  #config: RunnerStart['config'];
 
   constructor(options: PoolOptions) {
     this.#options = options;
     this.#fresh = options.start.policy === 'fresh';
     this.#max = options.start.maxInstances;
+    this.#config = options.start.config;
+  }
+
+  /**
+   * Takes other values of `wasi:config`, for calls that begin from now on. Spare instances go: their initialisers may have read the old
+   * ones. Under `reuse` instances stay, with whatever their guests keep.
+   */
+  setConfig(config: RunnerStart['config']): void {
+    this.#config = config;
+    if (!this.#fresh) return;
+    for (const spare of this.#idle.splice(0)) this.#end(spare, 'the configuration has changed');
   }
 
   /** How many more calls could get an instance now. */
@@ -95,10 +117,9 @@ export class InstancePool {
    * @param owner The instance that the call must have, because a resource of it is among the parameters.
    */
   take(callId: number, owner?: Instance): Instance {
-    const instance = owner === undefined ? (this.#idle.pop() ?? new Instance(this.#options)) : this.#takeIdle(owner);
+    const instance = owner === undefined ? (this.#idle.pop() ?? this.#make()) : this.#takeIdle(owner);
     this.#active += 1;
-    instance.callId = callId;
-    instance.calls += 1;
+    instance.begin(callId, this.#config);
     return instance;
   }
 
@@ -125,6 +146,10 @@ export class InstancePool {
     instance.stop(new Error(reason));
   }
 
+  #make(): Instance {
+    return new Instance(this.#options, this.#config);
+  }
+
   #takeIdle(instance: Instance): Instance {
     const at = this.#idle.indexOf(instance);
     if (at < 0) throw new Error('the instance of the resource is busy');
@@ -136,7 +161,7 @@ export class InstancePool {
   prepare(): boolean {
     const wanted = this.#fresh ? Math.min(SPARES, this.#max) : 1;
     if (this.#idle.length >= wanted || (!this.#fresh && this.#active > 0)) return false;
-    this.#idle.unshift(new Instance(this.#options));
+    this.#idle.unshift(this.#make());
     return this.#idle.length < wanted;
   }
 }

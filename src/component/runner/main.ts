@@ -27,6 +27,7 @@ const writer = new FrameWriter(pipe);
 const exit = process.exit.bind(process);
 let calls: Calls | undefined;
 let links: LinkImports | undefined;
+let pool: InstancePool | undefined;
 
 const reader = new FrameReader(MAX_FRAME_BYTES, (type, id, body) => {
   switch (type) {
@@ -48,6 +49,9 @@ const reader = new FrameReader(MAX_FRAME_BYTES, (type, id, body) => {
     case FRAME.importFail:
       links?.onFail(id, body.toString('utf8'));
       break;
+    case FRAME.config:
+      pool?.setConfig(JSON.parse(body.toString('utf8')) as RunnerStart['config']);
+      break;
     case FRAME.start:
       void begin(JSON.parse(body.toString('utf8')) as RunnerStart);
       break;
@@ -68,7 +72,7 @@ async function begin(start: RunnerStart): Promise<void> {
     const exports = bindExports(types, handles);
     const component = await LoadedComponent.load(start);
     const linked = new LinkImports(start, writer, handles, (name) => builtin.has(name));
-    const pool = new InstancePool({
+    const instances = new InstancePool({
       component,
       start,
       handles,
@@ -77,10 +81,11 @@ async function begin(start: RunnerStart): Promise<void> {
       onLine: sendLine,
     });
     // One instance now: whether the component links is known before it is called ready.
-    pool.prepare();
-    const running = new Calls({ start, exports, pool, links: linked, handles, writer });
+    instances.prepare();
+    const running = new Calls({ start, exports, pool: instances, links: linked, handles, writer });
     linked.onBroken = (callId, reason, status) => running.breakCall(callId, reason, status);
     links = linked;
+    pool = instances;
     calls = running;
     writer.bare(FRAME.ready, 0);
   } catch (error) {

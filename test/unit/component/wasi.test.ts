@@ -82,7 +82,7 @@ describe('createWasi', () => {
     const { get } = setup(['wasi:cli/environment@0.2.0', 'wasi:config/runtime@0.2.0-draft'], {
       env: { A: '1' },
       args: ['x'],
-      config: { k: 'v' },
+      config: () => ({ k: 'v' }),
     });
     expect(get('wasi:cli/environment@0.2.0').getEnvironment()).toEqual([['A', '1']]);
     expect(get('wasi:cli/environment@0.2.0').getArguments()).toEqual(['x']);

@@ -8,11 +8,14 @@ export type GuestLogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'cri
 /** Takes one log line of a guest; `context` and `message` are cut at {@link MAX_LINE_BYTES} characters. */
 export type GuestLog = (level: GuestLogLevel, context: string, message: string) => void;
 
-/** Returns the interfaces `wasi:config/{runtime,store}` and `wasi:logging/logging`. */
-export function createSettings(config: Readonly<Record<string, string>>, log: GuestLog): Record<string, object> {
+/** Returns the interfaces `wasi:config/{runtime,store}` and `wasi:logging/logging`. `config` gives the values that count now. */
+export function createSettings(config: () => Readonly<Record<string, string>>, log: GuestLog): Record<string, object> {
   const read = {
-    get: (key: string) => (Object.hasOwn(config, key) ? config[key] : undefined),
-    getAll: () => Object.entries(config),
+    get: (key: string) => {
+      const values = config();
+      return Object.hasOwn(values, key) ? values[key] : undefined;
+    },
+    getAll: () => Object.entries(config()),
   };
   return {
     'wasi:config/runtime': read,

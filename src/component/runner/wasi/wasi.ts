@@ -25,8 +25,8 @@ export interface WasiOptions {
   readonly imports: readonly WitInterface[];
   readonly env?: Readonly<Record<string, string>>;
   readonly args?: readonly string[];
-  /** Values of `wasi:config`. */
-  readonly config?: Readonly<Record<string, string>>;
+  /** Gives the values of `wasi:config` that count now; none if left out. */
+  readonly config?: () => Readonly<Record<string, string>>;
   /** Takes one line of standard output or error, without line end, at most `MAX_LINE_BYTES`. */
   readonly stdout: (line: Uint8Array) => void;
   readonly stderr: (line: Uint8Array) => void;
@@ -52,6 +52,8 @@ export interface Wasi {
   stop(reason: Error): void;
 }
 
+const NO_CONFIG = (): Readonly<Record<string, string>> => ({});
+
 /** Returns WASI for one instance. Costs some microseconds, so each instance can have its own. */
 export function createWasi(options: WasiOptions): Wasi {
   const plan = planOf(options.imports, options.network === undefined ? closedPlans : openPlans);
@@ -62,11 +64,11 @@ export function createWasi(options: WasiOptions): Wasi {
   const sections: Record<Section, () => Record<string, object>> = {
     cli: () => createCli({ env: options.env ?? {}, args: options.args ?? [], stdout, stderr, onExit: options.onExit }),
     clocks: () => createClocks(lifetime),
-    config: () => createSettings(options.config ?? {}, options.log ?? (() => undefined)),
+    config: () => createSettings(options.config ?? NO_CONFIG, options.log ?? (() => undefined)),
     filesystem: () => createFilesystem(lifetime, options.grants?.preopens ?? []),
     http: () => network?.http() ?? denied,
     io: () => io,
-    logging: () => createSettings(options.config ?? {}, options.log ?? (() => undefined)),
+    logging: () => createSettings(options.config ?? NO_CONFIG, options.log ?? (() => undefined)),
     random: () => createRandom(options.random ?? secureRandom),
     sockets: () => network?.sockets() ?? denied,
   };
