@@ -153,6 +153,7 @@ export function configPage() {
       ['variable', 'meaning here'],
       [
         ...SERVER_VARIABLES.map(([name, meaning]) => [`\`${name}\``, meaning]),
+        ['`WASMCLOUD_HEARTBEAT_INTERVAL`', '`heartbeatIntervalMs`, in seconds.'],
         ['`WASMCLOUD_CLUSTER_ISSUERS_FILE`', 'File with `trust.clusterIssuers`, one public key a line.'],
         ...Object.entries(REFUSED_WASMCLOUD).map(([name, { what, fix }]) => [
           `\`${name}\``,

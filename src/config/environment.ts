@@ -6,7 +6,7 @@ import type { Problem } from './problems.ts';
 import { listSettings } from './settings.ts';
 import { nearest } from './suggest.ts';
 import { textToValue } from './text-values.ts';
-import { layWasmcloudServers, REFUSED_WASMCLOUD, UNUSED_WASMCLOUD } from './wasmcloud-environment.ts';
+import { layWasmcloudHeartbeat, layWasmcloudServers, REFUSED_WASMCLOUD, UNUSED_WASMCLOUD } from './wasmcloud-environment.ts';
 
 /** Environment variables; `process.env` or a test's own. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -25,6 +25,7 @@ export function layEnvironment(layers: Layers, env: Environment): Problem[] {
   const get = (name: string): string | undefined => env[name] || undefined;
 
   layWasmcloudServers(layers, get);
+  layWasmcloudHeartbeat(layers, get);
   for (const setting of listSettings()) {
     const name = setting.env.find((candidate) => get(candidate) !== undefined);
     if (name === undefined) continue;

@@ -521,6 +521,10 @@ export const hostConfigSchema = z.strictObject({
       defaultText: '$XDG_STATE_HOME/trellis, else ~/.local/state/trellis',
     },
   ),
+  heartbeatIntervalMs: setting(
+    count(500, 600_000).default(30_000),
+    'How often the host says on the lattice that it runs, and what. A scheduler gives up a host that was silent for 70 s. `WASMCLOUD_HEARTBEAT_INTERVAL` gives it in seconds.',
+  ),
   drainTimeoutMs: setting(count(0, 600_000).default(10_000), 'How long a stop (TERM, INT) waits for running invocations.'),
   lameDuckMs: setting(
     count(0, 86_400_000).default(300_000),

@@ -32,6 +32,15 @@ export function layWasmcloudServers(layers: Layers, get: (name: string) => strin
   }
 }
 
+/** Lays `heartbeatIntervalMs` from the seconds of 1.x. */
+export function layWasmcloudHeartbeat(layers: Layers, get: (name: string) => string | undefined): void {
+  const seconds = get('WASMCLOUD_HEARTBEAT_INTERVAL');
+  if (seconds === undefined) return;
+  // What is no number is left for the schema to refuse with its own words.
+  const value = /^\d{1,9}$/.test(seconds) ? Number(seconds) * 1_000 : seconds;
+  layers.set(['heartbeatIntervalMs'], value, 'the environment, WASMCLOUD_HEARTBEAT_INTERVAL');
+}
+
 interface Refused {
   readonly what: string;
   readonly setting: string;
@@ -50,7 +59,7 @@ export const REFUSED_WASMCLOUD: Readonly<Record<string, Refused>> = {
 /** Variables of 1.x without a counterpart here (yet): said, not refused, so that a host can be moved over as it is. */
 export const UNUSED_WASMCLOUD: ReadonlySet<string> = new Set(
   [
-    'RPC_TIMEOUT_MS CTL_TOPIC_PREFIX JS_DOMAIN TLS_CA_PATH HEARTBEAT_INTERVAL ALLOW_FILE_LOAD OCI_ALLOW_LATEST',
+    'RPC_TIMEOUT_MS CTL_TOPIC_PREFIX JS_DOMAIN TLS_CA_PATH ALLOW_FILE_LOAD OCI_ALLOW_LATEST',
     'OCI_ALLOWED_INSECURE OCI_REGISTRY OCI_REGISTRY_USER OCI_REGISTRY_PASSWORD CONFIG_SERVICE PROV_SHUTDOWN_DELAY_MS',
     'MAX_CORE_INSTANCES_PER_COMPONENT POLICY_TOPIC POLICY_CHANGES_TOPIC POLICY_TIMEOUT SECRETS_TOPIC',
     'COMPONENT_AUCTION_ENABLED PROVIDER_AUCTION_ENABLED EXPERIMENTAL_FEATURES TRACE_LEVEL STRUCTURED_LOGGING_ENABLED',

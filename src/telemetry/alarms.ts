@@ -62,6 +62,11 @@ export const ALARMS = {
       'The server takes messages more slowly than the host sends them; beyond 128 MiB waiting, messages were dropped in the last minute.',
     remedy: 'Check the load of the server and the network between; the connection is replaced when the server stays silent.',
   },
+  TRELLIS_ALARM_HEARTBEAT_TOO_LARGE: {
+    meaning:
+      'The heartbeat of this host, with all its components, is larger than the NATS server takes. It says as much as fits: what is left out runs on, but a scheduler takes it for gone and asks for it again and again.',
+    remedy: 'Raise max_payload on the NATS servers, or spread the components over more hosts.',
+  },
   TRELLIS_ALARM_HOST_STALLED: {
     meaning:
       'The host did nothing for more than a second and a half, in the last ten minutes: code kept it busy, the process was stopped, or the machine had no time for it. Calls waited meanwhile.',
