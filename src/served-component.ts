@@ -1,4 +1,4 @@
-import { loadArtifact } from './component/artifact.ts';
+import { loadArtifact, type Artifact } from './component/artifact.ts';
 import type { ComponentPorts, RunningComponent } from './component/component.ts';
 import { startComponent } from './component/component-host.ts';
 import { preflight } from './component/preflight.ts';
@@ -35,7 +35,14 @@ export interface ServedComponent {
   readonly revision: string;
   readonly component: RunningComponent;
   readonly subscriptions: readonly BusSubscription[];
+  /** What it was made with. */
+  readonly settings: ComponentConfig;
+  /** Lets so many invocations run at once from now on, 1 or more; what runs goes on. */
+  scale(maxInstances: number): void;
 }
+
+/** The bytes of a component, from wherever they came. */
+export type ComponentProgram = Pick<Artifact, 'bytes' | 'digest'>;
 
 /** What a host gives each component it serves. */
 export interface ServeOptions {
@@ -61,11 +68,16 @@ export interface PreparedComponent {
 
 /**
  * From a file to a runner: load, check, translate, run. `undefined` if the host began to end meanwhile.
+ * @param program - In place of what is in `settings.file`, which then is not looked at.
  * @throws TRELLIS_COMPONENT_*, TRELLIS_WIT_*, TRELLIS_RUNNER_START; the message names the component
  */
-export async function prepareComponent(settings: ComponentConfig, options: ServeOptions): Promise<PreparedComponent | undefined> {
+export async function prepareComponent(
+  settings: ComponentConfig,
+  options: ServeOptions,
+  program?: ComponentProgram,
+): Promise<PreparedComponent | undefined> {
   try {
-    return await prepare(settings, options);
+    return await prepare(settings, options, program);
   } catch (error) {
     throw ofComponent(settings.id, error);
   }
@@ -106,15 +118,18 @@ function legacyOf(
   return { entity, operations: operationsOf({ id, entity, types }) };
 }
 
-async function prepare(settings: ComponentConfig, options: ServeOptions): Promise<PreparedComponent | undefined> {
+async function prepare(
+  settings: ComponentConfig,
+  options: ServeOptions,
+  program: ComponentProgram | undefined,
+): Promise<PreparedComponent | undefined> {
   const { config, log, member } = options;
   const id = componentId(settings.id);
   const maxMemoryBytes = settings.maxMemoryBytes ?? config.limits.maxLinearMemoryBytes;
   const timeoutMs = settings.timeoutMs ?? config.limits.maxExecutionTimeMs;
-  const artifact = await loadArtifact(settings.file, {
-    maxBytes: config.limits.maxComponentSizeBytes,
-    digest: settings.digest,
-  });
+  const artifact =
+    program ??
+    (await loadArtifact(settings.file, { maxBytes: config.limits.maxComponentSizeBytes, digest: settings.digest }));
   const checked = preflight(artifact.bytes, { maxBytes: config.limits.maxComponentSizeBytes });
   if (settings.wasmbus !== undefined && runsOnce(settings, config)) {
     throw new TrellisError('TRELLIS_WASMBUS_IDENTITY', {
@@ -155,12 +170,15 @@ async function prepare(settings: ComponentConfig, options: ServeOptions): Promis
     return undefined;
   }
   const revision = `${id} ${++revisions}`;
+  let { maxInstances } = settings;
   const path: PathOptions = {
     id,
     revision,
     component,
     timeoutMs,
-    maxInFlight: settings.maxInstances + settings.maxQueue,
+    get maxInFlight() {
+      return maxInstances + settings.maxQueue;
+    },
     admission: options.admission,
     gate: createGate(config.trust.verify, member.requests, {
       pairs: member.unsigned,
@@ -217,7 +235,11 @@ async function prepare(settings: ComponentConfig, options: ServeOptions): Promis
       { component: id, digest: artifact.digest, functions: component.exports.length, policy: settings.policy },
       'component served',
     );
-    return { id, digest: artifact.digest, revision, component, subscriptions };
+    const scale = (next: number): void => {
+      maxInstances = next;
+      component.setMaxInstances(next);
+    };
+    return { id, digest: artifact.digest, revision, component, subscriptions, settings, scale };
   };
   return { id, component, serve };
 }

@@ -16,6 +16,7 @@ import { OutboundImports } from './outbound-imports.ts';
 import { PendingCall, type CallOwner } from './pending-call.ts';
 import { FAILURES, FLAG, FRAME, type CallFailure, type FrameWriter } from './runner/frames.ts';
 import { exportedFunctions, importedFunctions } from './runner/functions.ts';
+import type { RunnerStart } from './runner/start.ts';
 import { maxImportsPerCall, maxParamsBytes, supervisorOptions } from './runner-options.ts';
 import { LONG_BACKOFF_MS, RunnerSupervisor } from './supervisor.ts';
 
@@ -49,7 +50,9 @@ export class ComponentHost implements RunningComponent, CallOwner {
   readonly #answers: Answers;
   readonly #imports;
   readonly #maxParamsBytes: number;
-  readonly #window: number;
+  #maxInstances: number;
+  /** What the runner knows of that. */
+  #toldInstances = 0;
   /** In the order of arrival; ended ones are skipped when their turn comes. */
   #queue: PendingCall[] = [];
   #queued = 0;
@@ -80,7 +83,7 @@ export class ComponentHost implements RunningComponent, CallOwner {
     this.#spec = spec;
     this.#ports = ports;
     this.#maxParamsBytes = maxParamsBytes(spec);
-    this.#window = spec.maxInstances + PREFETCH;
+    this.#maxInstances = spec.maxInstances;
     this.#imports = importedFunctions(spec.types);
     this.exports = exportedFunctions(spec.types).map(({ index, instance, fn, asyncParams, asyncResult }) => ({
       index,
@@ -101,8 +104,13 @@ export class ComponentHost implements RunningComponent, CallOwner {
     });
     this.#guestLog = new GuestLog(spec.id, ports.clock, (component, level, line) => ports.onGuestLog(component, level, line));
     this.#config = spec.config;
-    const config = (): ComponentSpec['config'] => (this.#toldConfig = this.#config);
-    this.#supervisor = new RunnerSupervisor(supervisorOptions(spec, ports, config), {
+    const options = supervisorOptions(spec, ports, () => ({ config: this.#config, maxInstances: this.#maxInstances }));
+    const start = (): RunnerStart => {
+      this.#toldConfig = this.#config;
+      this.#toldInstances = this.#maxInstances;
+      return options.start();
+    };
+    this.#supervisor = new RunnerSupervisor({ ...options, start }, {
       ready: (writer) => this.#onReady(writer),
       frame: (type, id, body) => this.#onFrame(type, id, body),
       lost: (reason, delayMs, byGuest) => this.#onLost(reason, delayMs, byGuest),
@@ -141,7 +149,7 @@ export class ComponentHost implements RunningComponent, CallOwner {
     if (closed !== undefined) return this.#refuse(events, 'unavailable', closed);
     if (call.params.length > this.#maxParamsBytes) return this.#refuse(events, 'too-large', 'the parameters are too large');
     if (this.exports[call.exportIndex] === undefined) return this.#refuse(events, 'error', 'there is no such function');
-    if (this.#inFlight >= this.#spec.maxInstances + this.#spec.maxQueue || this.#queuedBytes > MAX_WAITING_BYTES) {
+    if (this.#inFlight >= this.#maxInstances + this.#spec.maxQueue || this.#queuedBytes > MAX_WAITING_BYTES) {
       return this.#refuse(events, 'busy', 'the queue of the component is full');
     }
     const timeoutMs = Math.min(call.timeoutMs, this.#spec.timeoutMs);
@@ -161,7 +169,13 @@ export class ComponentHost implements RunningComponent, CallOwner {
 
   setConfig(values: ComponentSpec['config']): void {
     this.#config = { ...values };
-    if (this.#writer !== undefined && this.#writer.backlogBytes < MAX_BACKLOG_BYTES) this.#tellConfig(this.#writer);
+    if (this.#writer !== undefined && this.#writer.backlogBytes < MAX_BACKLOG_BYTES) this.#tell(this.#writer);
+  }
+
+  setMaxInstances(count: number): void {
+    this.#maxInstances = count;
+    if (this.#writer !== undefined && this.#writer.backlogBytes < MAX_BACKLOG_BYTES) this.#tell(this.#writer);
+    this.#pump();
   }
 
   async drain(): Promise<void> {
@@ -208,14 +222,20 @@ export class ComponentHost implements RunningComponent, CallOwner {
 
   /** Calls whose callers have not sent all parameters take no place from others: to hand such a one over begins nothing. */
   #hasRoom(): boolean {
-    if (this.#sent.size < this.#window) return true;
+    const window = this.#maxInstances + PREFETCH;
+    if (this.#sent.size < window) return true;
     let taken = 0;
-    for (const call of this.#sent.values()) if (call.rootEnded && ++taken === this.#window) return false;
+    for (const call of this.#sent.values()) if (call.rootEnded && ++taken === window) return false;
     return true;
   }
 
   /** Before the next call. Where nobody calls or the pipe is full, changes wait here: only the last of them counts. */
-  #tellConfig(writer: FrameWriter): void {
+  #tell(writer: FrameWriter): void {
+    if (this.#toldInstances !== this.#maxInstances) {
+      this.#toldInstances = this.#maxInstances;
+      writer.open(FRAME.instances, 0, 4);
+      writer.u32(this.#maxInstances);
+    }
     if (this.#toldConfig === this.#config) return;
     this.#toldConfig = this.#config;
     const json = Buffer.from(JSON.stringify(this.#config));
@@ -225,7 +245,7 @@ export class ComponentHost implements RunningComponent, CallOwner {
 
   #dispatch(call: PendingCall, params: Uint8Array): void {
     const writer = this.#writer!;
-    this.#tellConfig(writer);
+    this.#tell(writer);
     do this.#nextId = (this.#nextId + 1) >>> 0;
     while (this.#nextId === 0 || this.#sent.has(this.#nextId));
     call.id = this.#nextId;

@@ -182,6 +182,8 @@ export interface RunningComponent {
    * have begun none. Never throws.
    */
   setConfig(values: Readonly<Record<string, string>>): void;
+  /** Lets so many calls run at once from now on, 1 or more. Those that run go on, also beyond a smaller number. Never throws. */
+  setMaxInstances(count: number): void;
   /** Refuses new calls as `unavailable` and resolves when those in flight have ended. */
   drain(): Promise<void>;
   /** Ends calls in flight as `unavailable` and the runner with them. */

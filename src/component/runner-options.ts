@@ -22,21 +22,21 @@ export function maxImportsPerCall(spec: ComponentSpec): number {
 }
 
 /**
- * What the runner of a component is given: its files, its limits, and what to start, with the values of `wasi:config` at that time.
- * Throws if the folder of the component is gone.
+ * What the runner of a component is given: its files, its limits, and what to start, with what can change of it as it is at that
+ * time. Throws if the folder of the component is gone.
  */
 export function supervisorOptions(
   spec: ComponentSpec,
   ports: ComponentPorts,
-  config: () => ComponentSpec['config'],
+  now: () => Pick<ComponentSpec, 'config' | 'maxInstances'>,
 ): SupervisorOptions {
-  const { id, transpiled, types, policy, maxInstances, maxMemoryBytes, maxResultBytes, env, args, grants } = spec;
+  const { id, transpiled, types, policy, maxMemoryBytes, maxResultBytes, env, args, grants } = spec;
   // Permissions are checked against real paths, and the cache may be reached through a link.
   const dir = realpathSync(transpiled.dir);
   const preopens = grants.preopens ?? [];
   const maxBytes = Math.max(maxResultBytes, maxParamsBytes(spec));
   // Code without waits runs one instance at a time; beside it there are spares, and memories not yet collected.
-  const instances = transpiled.asyncMode === 'sync' ? 4 : maxInstances;
+  const instances = (): number => (transpiled.asyncMode === 'sync' ? 4 : now().maxInstances);
   return {
     component: id,
     process: {
@@ -53,18 +53,17 @@ export function supervisorOptions(
       asyncMode: transpiled.asyncMode,
       types,
       policy,
-      maxInstances,
       callsPerInstance: CALLS_PER_INSTANCE,
       maxParamsBytes: maxParamsBytes(spec),
       maxResultBytes,
       env,
       args,
-      config: config(),
       grants,
+      ...now(),
     }),
     maxFrameBytes: maxBytes + FRAME_OVERHEAD_BYTES,
     startTimeoutMs: spec.startTimeoutMs ?? START_TIMEOUT_MS,
-    maxRssBytes: RUNNER_OVERHEAD_BYTES + 4 * maxBytes + instances * maxMemoryBytes,
+    maxRssBytes: () => RUNNER_OVERHEAD_BYTES + 4 * maxBytes + instances() * maxMemoryBytes,
     clock: ports.clock,
     log: ports.log,
   };

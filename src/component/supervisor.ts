@@ -29,7 +29,7 @@ export interface SupervisorOptions {
   /** From spawn to ready. */
   readonly startTimeoutMs: number;
   /** Resident memory from which on the runner is replaced, bytes. */
-  readonly maxRssBytes: number;
+  readonly maxRssBytes: () => number;
   readonly clock: Clock;
   readonly log: ComponentLog;
 }
@@ -97,8 +97,9 @@ export class RunnerSupervisor {
     const runner = this.#runner;
     if (runner === undefined || this.#killReason !== undefined) return;
     const rss = runner.rssBytes();
-    if (rss <= this.#options.maxRssBytes) return;
-    this.kill(`it used ${rss} bytes of memory, more than ${this.#options.maxRssBytes}`);
+    const maxRssBytes = this.#options.maxRssBytes();
+    if (rss <= maxRssBytes) return;
+    this.kill(`it used ${rss} bytes of memory, more than ${maxRssBytes}`);
     this.#byGuest = true;
   }
 

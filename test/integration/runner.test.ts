@@ -77,6 +77,42 @@ describe('a component in its runner', () => {
     expect(answers.map((answer) => answer.failure)).toEqual([undefined, undefined, undefined, 'busy', 'busy']);
   });
 
+  it('runs more or fewer calls at once when it is told to, in the same process and with none of them lost', async () => {
+    const open: ImportEvents[] = [];
+    const invokeImport = (_call: OutboundImport, events: ImportEvents) => {
+      open.push(events);
+      return { sendPath: () => {}, cancel: () => {} };
+    };
+    await using test = await runComponent(hostileComponent('hostile-calls'), { maxInstances: 2 }, { invokeImport });
+    const [pid] = test.component.pids;
+    const answers = Array.from({ length: 12 }, () => test.call('calls.storm', Buffer.from([1, 3])));
+    const answerAll = (): void => {
+      for (const events of open.splice(0)) events.result(sized('abc'), false);
+    };
+    await until(() => open.length === 2);
+    test.component.setMaxInstances(5);
+    await until(() => open.length === 5);
+    test.component.setMaxInstances(1);
+    answerAll();
+    // Seven are left: one by one, and at once again with room for all.
+    await until(() => open.length === 1);
+    await delay(50);
+    expect(open.length).toBe(1);
+    test.component.setMaxInstances(100);
+    await until(() => open.length === 7);
+    answerAll();
+    for (const answer of await Promise.all(answers)) expect(answer).toMatchObject({ failure: undefined, ends: 1 });
+    expect(test.component.pids).toEqual([pid]);
+
+    // A runner that takes the place of this one is told as well.
+    process.kill(pid!, 'SIGKILL');
+    await until(() => test.component.pids.length === 1 && test.component.pids[0] !== pid);
+    const more = Array.from({ length: 9 }, () => test.call('calls.storm', Buffer.from([1, 3])));
+    await until(() => open.length === 9);
+    answerAll();
+    await Promise.all(more);
+  });
+
   it('is busy when the bytes that wait are too many', async () => {
     await using test = await runComponent(hostileComponent('hostile'), { maxInstances: 1, maxQueue: 10_000 });
     const looping = test.begin('attacks.loop', '', { timeoutMs: 5_000 });

@@ -99,6 +99,12 @@ export class Calls {
     if (piece.eof || call.root.length >= call.need) this.#tryBegin(call);
   }
 
+  /** Takes an `instances` frame. */
+  setMaxInstances(count: number): void {
+    this.#pool.setMax(count);
+    if (this.#queue.length > 0) this.#schedule();
+  }
+
   /** A call that cannot go on, because an answer that it was given turned out to be broken. */
   breakCall(id: number, reason: string, status: CallFailure = 'trap'): void {
     const call = this.#calls.get(id);

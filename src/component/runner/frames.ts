@@ -25,6 +25,8 @@ export const FRAME = {
   importFail: 7,
   /** Values of `wasi:config` from now on: JSON of `RunnerStart.config`. */
   config: 8,
+  /** How many calls may run at once from now on: `u32`. */
+  instances: 9,
 
   /** The component is loaded and linked: empty. */
   ready: 64,

@@ -85,7 +85,7 @@ export class Instance {
 export class InstancePool {
   readonly #options: PoolOptions;
   readonly #fresh: boolean;
-  readonly #max: number;
+  #max: number;
   readonly #idle: Instance[] = [];
   #active = 0;
   #config: RunnerStart['config'];
@@ -105,6 +105,11 @@ export class InstancePool {
     this.#config = config;
     if (!this.#fresh) return;
     for (const spare of this.#idle.splice(0)) this.#end(spare, 'the configuration has changed');
+  }
+
+  /** Lets so many calls have an instance at once from now on. */
+  setMax(count: number): void {
+    this.#max = count;
   }
 
   /** How many more calls could get an instance now. */

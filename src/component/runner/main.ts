@@ -52,6 +52,9 @@ const reader = new FrameReader(MAX_FRAME_BYTES, (type, id, body) => {
     case FRAME.config:
       pool?.setConfig(JSON.parse(body.toString('utf8')) as RunnerStart['config']);
       break;
+    case FRAME.instances:
+      calls?.setMaxInstances(body.readUInt32LE(0));
+      break;
     case FRAME.start:
       void begin(JSON.parse(body.toString('utf8')) as RunnerStart);
       break;
