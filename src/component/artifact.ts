@@ -1,9 +1,12 @@
 import { createHash } from 'node:crypto';
-import { open } from 'node:fs/promises';
+import { constants, open } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { TrellisError } from '../errors.ts';
 import { quote } from '../ids.ts';
+import type { EmbeddedClaims } from './claims.ts';
+import { imageText, parseReference } from './reference.ts';
+import type { Registries } from './oci/registries.ts';
 
 /** The bytes of a component as they lie on disk; nothing about them is checked yet. */
 export interface Artifact {
@@ -12,6 +15,54 @@ export interface Artifact {
   readonly digest: string;
   /** Absolute path. */
   readonly path: string;
+}
+
+/** How a reference of the lattice becomes a component. */
+export interface ArtifactOptions {
+  /** The largest component, bytes. */
+  readonly maxBytes: number;
+  /** True if `file://` references are followed (`artifacts.allowFiles`). */
+  readonly allowFiles: boolean;
+  /** How registries are spoken to; one for all pulls of a host. */
+  readonly registries: Registries;
+  /** What the component must have, `sha256:<hex>`; anything if left out. */
+  readonly digest?: string | undefined;
+}
+
+/** A component that a reference led to. */
+export interface FetchedArtifact {
+  readonly bytes: Uint8Array;
+  /** `sha256:<64 hex digits>` of the bytes. */
+  readonly digest: string;
+  /** What it says of itself, verified; none if it is not signed. */
+  readonly claims?: EmbeddedClaims;
+}
+
+/**
+ * Fetches the component that a reference of the lattice names.
+ *
+ * @throws TRELLIS_ARTIFACT_*, TRELLIS_CLAIMS_*, TRELLIS_COMPONENT_NOT_FOUND, TRELLIS_COMPONENT_TOO_LARGE, TRELLIS_COMPONENT_DIGEST
+ */
+export async function fetchArtifact(ref: string, options: ArtifactOptions): Promise<FetchedArtifact> {
+  const reference = parseReference(ref);
+  switch (reference.kind) {
+    case 'file': {
+      if (!options.allowFiles) {
+        throw new TrellisError('TRELLIS_ARTIFACT_FILES', {
+          message: 'unable to start component from file, file loading is disabled',
+        });
+      }
+      const { bytes, digest } = await loadArtifact(ref, options);
+      return { bytes, digest };
+    }
+    case 'image':
+      options.registries.check(reference.image.registry);
+      throw new TrellisError('TRELLIS_ARTIFACT_UNREACHABLE', {
+        message: `${imageText(reference.image)} cannot be pulled yet`,
+      });
+    case 'builtin':
+      throw new TrellisError('TRELLIS_ARTIFACT_REFERENCE', { message: `${quote(ref)} is a provider, not a component` });
+  }
 }
 
 /** Returns `sha256:<hex>` of `bytes`. */
@@ -36,7 +87,8 @@ export async function loadArtifact(
   const path = toPath(ref);
   let file;
   try {
-    file = await open(path, 'r');
+    // Without waiting: a pipe would keep a thread until somebody writes to it.
+    file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   } catch (cause) {
     throw notFound(path, cause);
   }

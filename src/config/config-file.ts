@@ -98,7 +98,7 @@ function copy(target: Tree, source: Tree): void {
 /** Makes the paths of a file independent of where the host is started. */
 function absolutePaths(tree: Tree, base: string): void {
   for (const setting of listSettings()) {
-    if (setting.kind !== 'path') continue;
+    if (!setting.holdsPaths) continue;
     const parts = setting.name.split('.').flatMap((part) => (part.endsWith('[]') ? [part.slice(0, -2), '[]'] : [part]));
     rewrite(tree, parts, (path) =>
       path.startsWith('file:') || isCredentialPath(path) || path === '' ? path : resolve(base, path),
@@ -116,4 +116,5 @@ function rewrite(node: unknown, parts: readonly string[], change: (path: string)
   const value = node[head];
   if (rest.length > 0) rewrite(value, rest, change);
   else if (typeof value === 'string') node[head] = change(value);
+  else if (Array.isArray(value)) node[head] = value.map((item: unknown) => (typeof item === 'string' ? change(item) : item));
 }

@@ -88,7 +88,7 @@ function secretsInFile(layers: Layers): Problem[] {
     setting: setting.name,
     source: layers.sourceOf(setting.name),
     why: 'Configuration files are copied, committed and read by others.',
-    fix: `Put the seed into a file of its own (mode 0600) and set ${setting.name}File to its path.`,
+    fix: `Put it into a file of its own (mode 0600) and set ${setting.name}File to its path.`,
   }));
 }
 

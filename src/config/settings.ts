@@ -11,6 +11,8 @@ export interface Setting {
   readonly name: string;
   readonly path: readonly string[];
   readonly kind: SettingKind;
+  /** True for a path and for a list of paths. */
+  readonly holdsPaths: boolean;
   readonly description: string;
   /** For `choice`. */
   readonly choices: readonly string[];
@@ -107,6 +109,7 @@ function describe(found: Unwrapped, path: readonly string[], name: string, neste
     name,
     path,
     kind,
+    holdsPaths: kind === 'path' || (inner instanceof z.ZodArray && unwrap(inner.element).format === 'path'),
     description: found.description,
     choices: inner instanceof z.ZodEnum ? inner.options.map(String) : [],
     range: inner instanceof z.ZodNumber ? [inner.minValue ?? 0, inner.maxValue ?? Number.MAX_SAFE_INTEGER] : undefined,

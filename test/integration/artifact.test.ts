@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadArtifact } from '../../src/component/artifact.ts';
+import { fetchArtifact, loadArtifact } from '../../src/component/artifact.ts';
+import { Registries } from '../../src/component/oci/registries.ts';
 
 let scratch: string;
 let file: string;
@@ -35,5 +36,32 @@ describe('loadArtifact', () => {
     ['nothing', () => '', 9, 'TRELLIS_COMPONENT_UNSUPPORTED'],
   ])('refuses %s', async (_what, ref, maxBytes, code) => {
     await expect(loadArtifact(ref(), { maxBytes })).rejects.toMatchObject({ code });
+  });
+});
+
+describe('fetchArtifact from files', () => {
+  const options = { maxBytes: 9, registries: new Registries() };
+
+  it('reads a file URL where files are allowed', async () => {
+    const { bytes, digest } = await fetchArtifact(pathToFileURL(file).href, { ...options, allowFiles: true });
+    expect(Buffer.from(bytes).toString()).toBe('abc');
+    expect(digest).toMatch(/^sha256:ba7816bf/);
+  });
+
+  it('reads none where they are not, whatever the file is, in the words of 1.x', async () => {
+    for (const ref of [pathToFileURL(file).href, 'file:///does/not/exist.wasm']) {
+      await expect(fetchArtifact(ref, { ...options, allowFiles: false })).rejects.toMatchObject({
+        code: 'TRELLIS_ARTIFACT_FILES',
+        message: 'unable to start component from file, file loading is disabled',
+      });
+    }
+  });
+
+  it('takes no path without file://, and no builtin', async () => {
+    for (const ref of [file, './a.wasm', '', 'wasmcloud+builtin://http-server']) {
+      await expect(fetchArtifact(ref, { ...options, allowFiles: true })).rejects.toMatchObject({
+        code: 'TRELLIS_ARTIFACT_REFERENCE',
+      });
+    }
   });
 });

@@ -105,7 +105,7 @@ describe('loadConfig', () => {
     // `trellis auth` reads it, and a host is often started from the same shell.
     expect(loadConfig({ env: { TRELLIS_AUTH_STORE: '/srv/auth' } }).problems).toEqual([]);
     // What Kubernetes sets for a service called trellis.
-    const strange = loadConfig({ env: { TRELLIS_PORT_4222_TCP_ADDR: '10.0.0.1', WASMCLOUD_OCI_REGISTRY: 'r' } }).problems;
+    const strange = loadConfig({ env: { TRELLIS_PORT_4222_TCP_ADDR: '10.0.0.1', WASMCLOUD_POLICY_TOPIC: 'r' } }).problems;
     expect(strange.map((problem) => problem.severity)).toEqual(['warning', 'warning']);
     expect(loadConfig({ env: { WASMCLOUD_HOST_SEED: 'SN' } }).problems).toMatchObject([
       { code: 'START-11', setting: 'hostSeedFile' },
@@ -185,6 +185,7 @@ describe('listSettings', () => {
       'rpc.jwt',
       'rpc.seed',
       'trust.clusterSeed',
+      'artifacts.password',
     ]);
     expect(secrets.flatMap((candidate) => candidate.flags)).toEqual([]);
   });
