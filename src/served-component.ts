@@ -128,8 +128,7 @@ async function prepare(
   const maxMemoryBytes = settings.maxMemoryBytes ?? config.limits.maxLinearMemoryBytes;
   const timeoutMs = settings.timeoutMs ?? config.limits.maxExecutionTimeMs;
   const artifact =
-    program ??
-    (await loadArtifact(settings.file, { maxBytes: config.limits.maxComponentSizeBytes, digest: settings.digest }));
+    program ?? (await loadArtifact(settings.file, { maxBytes: config.limits.maxComponentSizeBytes, digest: settings.digest }));
   const checked = preflight(artifact.bytes, { maxBytes: config.limits.maxComponentSizeBytes });
   if (settings.wasmbus !== undefined && runsOnce(settings, config)) {
     throw new TrellisError('TRELLIS_WASMBUS_IDENTITY', {

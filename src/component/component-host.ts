@@ -110,11 +110,14 @@ export class ComponentHost implements RunningComponent, CallOwner {
       this.#toldInstances = this.#maxInstances;
       return options.start();
     };
-    this.#supervisor = new RunnerSupervisor({ ...options, start }, {
-      ready: (writer) => this.#onReady(writer),
-      frame: (type, id, body) => this.#onFrame(type, id, body),
-      lost: (reason, delayMs, byGuest) => this.#onLost(reason, delayMs, byGuest),
-    });
+    this.#supervisor = new RunnerSupervisor(
+      { ...options, start },
+      {
+        ready: (writer) => this.#onReady(writer),
+        frame: (type, id, body) => this.#onFrame(type, id, body),
+        lost: (reason, delayMs, byGuest) => this.#onLost(reason, delayMs, byGuest),
+      },
+    );
   }
 
   /** Starts the runner. @throws TRELLIS_COMPONENT_START, TRELLIS_RUNNER_START */

@@ -89,26 +89,26 @@ describe('a component in its runner', () => {
     const answerAll = (): void => {
       for (const events of open.splice(0)) events.result(sized('abc'), false);
     };
-    await until(() => open.length === 2);
+    expect(await until(() => open.length === 2, 20_000)).toBe(true);
     test.component.setMaxInstances(5);
-    await until(() => open.length === 5);
+    expect(await until(() => open.length === 5, 20_000)).toBe(true);
     test.component.setMaxInstances(1);
     answerAll();
     // Seven are left: one by one, and at once again with room for all.
-    await until(() => open.length === 1);
+    expect(await until(() => open.length === 1, 20_000)).toBe(true);
     await delay(50);
     expect(open.length).toBe(1);
     test.component.setMaxInstances(100);
-    await until(() => open.length === 7);
+    expect(await until(() => open.length === 7, 20_000)).toBe(true);
     answerAll();
     for (const answer of await Promise.all(answers)) expect(answer).toMatchObject({ failure: undefined, ends: 1 });
     expect(test.component.pids).toEqual([pid]);
 
     // A runner that takes the place of this one is told as well.
     process.kill(pid!, 'SIGKILL');
-    await until(() => test.component.pids.length === 1 && test.component.pids[0] !== pid);
+    expect(await until(() => test.component.pids.length === 1 && test.component.pids[0] !== pid, 20_000)).toBe(true);
     const more = Array.from({ length: 9 }, () => test.call('calls.storm', Buffer.from([1, 3])));
-    await until(() => open.length === 9);
+    expect(await until(() => open.length === 9, 20_000)).toBe(true);
     answerAll();
     await Promise.all(more);
   });
