@@ -542,6 +542,27 @@ export const CATALOGUE = {
     'The trust bucket went back to an earlier state, or holds a text that nobody who may sign has signed.',
     'Find out who writes to it: only hosts, trellis issuer and operators should have ctl credentials. Hosts keep the later state.',
   ),
+  TRELLIS_LATTICE_DATA: entry(
+    'peer',
+    EXIT.unreachable,
+    true,
+    'The links, claims or configurations of the lattice cannot be read or written.',
+    'Check that JetStream is on for the ctl account and that the ctl user has the rights of config/permissions/host-ctl.yaml.',
+  ),
+  TRELLIS_LATTICE_ENTRY: entry(
+    'peer',
+    EXIT.notFound,
+    false,
+    'An entry of the lattice data is not what its key promises. It is left as it is.',
+    'Look at the key with nats kv get, find out who wrote it, and delete it there.',
+  ),
+  TRELLIS_CONFIG_MISSING: entry(
+    'user',
+    EXIT.notFound,
+    false,
+    'A named configuration does not exist on the lattice.',
+    'Put it there with trellis config put (or wash config put), or correct its name.',
+  ),
   TRELLIS_ROTATION_WAITING: entry(
     'peer',
     EXIT.timeout,

@@ -79,6 +79,18 @@ export const ALARMS = {
     remedy:
       'Let NTP keep the clock. After a jump ahead that was put right, restart the host: its idea of the time never goes back.',
   },
+  TRELLIS_ALARM_LATTICE_DATA: {
+    meaning:
+      'A bucket with the links and configurations of the lattice is out of reach or gone. The host goes on with what it knows, hears of no change, and tries again.',
+    remedy:
+      'Check JetStream on the ctl account, and the rights of the ctl user. A bucket that was deleted is made again by the next link or configuration that is put.',
+  },
+  TRELLIS_ALARM_LATTICE_DATA_ROLLBACK: {
+    meaning:
+      'A bucket of the lattice lost entries or holds older ones than this host knows: it was deleted, purged or put back. The host keeps what it knows of them.',
+    remedy:
+      'To keep it, put the links and configurations again (one link of each source is enough); to take the bucket as it is, restart the hosts.',
+  },
 } as const satisfies Readonly<Record<string, AlarmEntry>>;
 
 /** Code of an alarm. */

@@ -1,0 +1,161 @@
+import type { StreamInfo } from '@nats-io/jetstream';
+
+/** What stands below one key of a bucket. */
+export interface BucketEntry {
+  readonly key: string;
+  /** `undefined` when the key was deleted. */
+  readonly text: string | undefined;
+  /** Place of the entry in the bucket; later ones are larger. */
+  readonly revision: number;
+  /** When the server took it, milliseconds since the epoch. */
+  readonly timeMs: number;
+}
+
+/** Who hears of a bucket through a {@link BucketWatch}. */
+export interface WatchListener {
+  /**
+   * The bucket is read from its beginning: its entries come next, then {@link WatchListener.end}. With a reason it certainly is not what
+   * it was: it was deleted, made again, or put back; without one it is the first time, or something does not add up.
+   */
+  begin(reason: string | undefined): void;
+  /** An entry, old or new; the same one may come twice. */
+  entry(entry: BucketEntry): void;
+  /** Everything from the beginning on has been handed over. */
+  end(): void;
+  /** Everything that the bucket holds has been handed over; said after each round trip that showed so. */
+  current(): void;
+  /** A round trip failed; the next one follows by itself. */
+  failed(reason: unknown): void;
+  /** True if what was handed over is wanted once more; asked after each pass. */
+  again?(): boolean;
+  /** How many keys the bucket had, deleted ones included, if the listener knows. */
+  keys?(): number;
+}
+
+/** What a watch reads. */
+export interface WatchedBucket {
+  info(): Promise<StreamInfo>;
+  /** Hands over the newest entry of each key that is followed and whose revision is in the range, oldest first. */
+  read(from: number, last: number, entry: (entry: BucketEntry) => void): Promise<void>;
+  /** The newest entry of a key, or `undefined`. */
+  newest(key: string): Promise<BucketEntry | undefined>;
+}
+
+/** Between two round trips for news, milliseconds: anybody on control can send them. */
+const NEWS_EVERY_MS = 25;
+
+/** How far a bucket has been read, and when it is a different one. It asks the store; what passes by is a reason to ask, and no more. */
+export class BucketWatch {
+  readonly #bucket: WatchedBucket;
+  readonly #listener: WatchListener;
+  /** Whether what is there at the first look is handed over too. */
+  readonly #fromStart: boolean;
+  #created: string | undefined;
+  #seen = 0;
+  #seenTime: string | undefined;
+  /** The newest entry that was handed over: while it is there, the bucket goes on from where it was. */
+  #anchor: BucketEntry | undefined;
+  /** Set while it has to be read from its beginning: also when that was begun, and failed. */
+  #unread: { readonly reason: string | undefined } | undefined;
+  #checking: Promise<void> | undefined;
+  #news = false;
+  #pause: NodeJS.Timeout | undefined;
+  #ended = false;
+
+  constructor(bucket: WatchedBucket, listener: WatchListener, { fromStart = true } = {}) {
+    this.#bucket = bucket;
+    this.#listener = listener;
+    this.#fromStart = fromStart;
+  }
+
+  /** One round trip, and whatever it shows to be missing. Never throws; checks do not overlap. */
+  check(): Promise<void> {
+    this.#checking ??= this.#check()
+      .catch((reason: unknown) => {
+        if (!this.#ended) this.#listener.failed(reason);
+      })
+      .finally(() => (this.#checking = undefined));
+    return this.#checking;
+  }
+
+  /** Somebody says that something was written: a check follows, now or soon, that begins after this. */
+  news(): void {
+    this.#news = true;
+    if (this.#pause !== undefined || this.#ended) return;
+    // Also when it fails: the next look is due in seconds.
+    void (this.#checking ?? Promise.resolve()).then(() => this.#look());
+    this.#pause = setTimeout(() => {
+      this.#pause = undefined;
+      if (this.#news) this.news();
+    }, NEWS_EVERY_MS);
+    this.#pause.unref();
+  }
+
+  end(): void {
+    this.#ended = true;
+    clearTimeout(this.#pause);
+  }
+
+  #look(): void {
+    if (this.#ended || !this.#news) return;
+    this.#news = false;
+    void this.check();
+  }
+
+  async #check(): Promise<void> {
+    const { created, state } = await this.#bucket.info();
+    if (this.#ended) return;
+    const reason = this.#rolledBack(created, state.last_seq);
+    const isFirst = this.#created === undefined;
+    this.#created = created;
+    if (reason !== undefined || isFirst) this.#unread = { reason: reason ?? this.#unread?.reason };
+    else if (this.#unread === undefined && (await this.#isSuspect(state))) this.#unread = { reason: undefined };
+    if (this.#ended) return;
+    if (this.#unread !== undefined) await this.#readAll(state.last_seq, this.#unread.reason);
+    // Whoever writes to the bucket chooses the order of its entries, and shall choose nothing by it.
+    for (let again = this.#listener.again?.() === true; state.last_seq > this.#seen || again;) {
+      await this.#read(again ? 1 : this.#seen + 1, state.last_seq);
+      if (this.#ended) return;
+      again = this.#listener.again?.() === true;
+    }
+    this.#seenTime = state.last_ts;
+    if (!this.#ended) this.#listener.current();
+  }
+
+  #rolledBack(created: string, last: number): string | undefined {
+    if (this.#created !== undefined && created !== this.#created) return 'it was deleted and made again';
+    return last < this.#seen ? 'it lost entries that it had' : undefined;
+  }
+
+  /** Whether the bucket may have changed in another way than by new entries. */
+  async #isSuspect({ last_seq, last_ts, num_subjects }: StreamInfo['state']): Promise<boolean> {
+    if (last_seq === this.#seen) {
+      const keys = this.#listener.keys?.();
+      return last_ts !== this.#seenTime || (keys !== undefined && num_subjects !== undefined && num_subjects !== keys);
+    }
+    const anchor = this.#anchor;
+    if (anchor === undefined) return false;
+    const now = await this.#bucket.newest(anchor.key);
+    if (now === undefined || now.revision < anchor.revision) return true;
+    return now.revision === anchor.revision && now.timeMs !== anchor.timeMs;
+  }
+
+  async #readAll(last: number, reason: string | undefined): Promise<void> {
+    this.#listener.begin(reason);
+    this.#anchor = undefined;
+    this.#seen = 0;
+    if (this.#fromStart) await this.#read(1, last);
+    else this.#seen = last;
+    this.#unread = undefined;
+    if (!this.#ended) this.#listener.end();
+  }
+
+  async #read(from: number, last: number): Promise<void> {
+    await this.#bucket.read(from, last, (entry) => {
+      if (this.#ended) return;
+      if (entry.revision >= (this.#anchor?.revision ?? 0)) this.#anchor = entry;
+      this.#listener.entry(entry);
+    });
+    this.#seen = last;
+  }
+}
