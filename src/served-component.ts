@@ -254,7 +254,8 @@ function runnerPorts(types: ComponentTypes, legacy: WasmbusImports, options: Ser
     log,
     clock: member.clock,
     onRunnerLost: (component) => metrics.runnerRestarted(component),
-    onGuestLog: (component, level, line) => log[level]({ component, guest: line }, 'guest'),
+    onGuestLog: (component, level, line, context) =>
+      log[level]({ component, ...(context === undefined ? {} : { context }), guest: line }, 'guest'),
     hasLink: (component, name, iface) => links.resolve(component, name, iface) !== undefined,
     invokeImport: (call, events) => {
       const link = call.link ?? 'default';
@@ -276,7 +277,11 @@ function runnerPorts(types: ComponentTypes, legacy: WasmbusImports, options: Ser
         events.fail(`${code}: ${detail}`);
       };
       if (target === undefined) {
-        failed('TRELLIS_LINK_MISSING', `no link ${link} of ${call.component} serves ${call.instance}`);
+        // In the words of 1.x hosts, which people search for.
+        const detail = links.hasName(call.component, link)
+          ? `failed to find a configured link with name \`${link}\` from component \`${call.component}\` for \`${call.instance}\``
+          : `link \`${link}\` not found for instance \`${call.instance}\``;
+        failed('TRELLIS_LINK_MISSING', detail);
         return { sendPath() {}, cancel() {} };
       }
       const traceparent = childTraceparent(call.trace);

@@ -31,6 +31,10 @@ const BUILTIN: ReadonlyMap<string, Grant> = new Map<string, Grant>([
   ['wasi:logging/logging', 'none'],
   ['wasi:config/runtime', 'none'],
   ['wasi:config/store', 'none'],
+  ['wasmcloud:bus/lattice', 'none'],
+  ['wasmcloud:secrets/store', 'none'],
+  ['wasmcloud:secrets/reveal', 'none'],
+  ['wasmcloud:identity/store', 'none'],
   ['wasi:filesystem/types', 'filesystem'],
   ['wasi:filesystem/preopens', 'filesystem'],
   ['wasi:sockets/network', 'network'],
@@ -91,6 +95,8 @@ const CONNECTING: ReadonlySet<string> = new Set([
  */
 export function mayWait(interfaceName: string, functionName: string, types: ComponentTypes): boolean {
   const base = withoutVersion(interfaceName);
+  // The host is asked for the link.
+  if (base === 'wasmcloud:bus/lattice') return functionName === 'set-link-name';
   if (!WAITING.has(`${base}#${functionName}`)) return false;
   return types.imports.some(({ name, functions }) => {
     const other = withoutVersion(name);

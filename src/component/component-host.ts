@@ -102,7 +102,9 @@ export class ComponentHost implements RunningComponent, CallOwner {
       abandon: (call) => this.#abandon(call),
       released: () => this.#pump(),
     });
-    this.#guestLog = new GuestLog(spec.id, ports.clock, (component, level, line) => ports.onGuestLog(component, level, line));
+    this.#guestLog = new GuestLog(spec.id, ports.clock, (component, level, line, context) =>
+      ports.onGuestLog(component, level, line, context),
+    );
     this.#config = spec.config;
     const options = supervisorOptions(spec, ports, () => ({ config: this.#config, maxInstances: this.#maxInstances }));
     const start = (): RunnerStart => {
@@ -302,6 +304,7 @@ export class ComponentHost implements RunningComponent, CallOwner {
         maxImportsPerCall: maxImportsPerCall(this.#spec),
         maxParamsBytes: this.#maxParamsBytes,
         invokeImport: (call, events) => this.#ports.invokeImport(call, events),
+        hasLink: (name, iface) => this.#ports.hasLink?.(this.#spec.id, name, iface) ?? false,
         call: (id) => {
           const call = this.#sent.get(id);
           return call === undefined || call.over ? undefined : call;
@@ -328,7 +331,10 @@ export class ComponentHost implements RunningComponent, CallOwner {
         this.#outbound?.onCancel(id);
         break;
       case FRAME.log:
-        this.#guestLog.push(body);
+        fine = this.#guestLog.push(body);
+        break;
+      case FRAME.askLinks:
+        fine = this.#outbound?.onAskLinks(id, body) ?? false;
         break;
       default:
         fine = this.#answers.take(type, id, body);

@@ -84,6 +84,9 @@ export interface ComponentLog {
   error(fields: object, message: string): void;
 }
 
+/** Levels of guests' lines in a host's log; `critical` of `wasi:logging` is `error` there. */
+export type GuestLogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error';
+
 /** What a component needs of its host. */
 export interface ComponentPorts {
   readonly log: ComponentLog;
@@ -95,8 +98,11 @@ export interface ComponentPorts {
    * anything. Never throws. False for all if left out.
    */
   hasLink?(component: ComponentId, name: string, iface: string): boolean;
-  /** A line the guest wrote (stdout: `info`, stderr: `warn`); printable, bounded and rate-limited. */
-  onGuestLog(component: ComponentId, level: 'info' | 'warn', line: string): void;
+  /**
+   * A line the guest wrote: stdout as `info`, stderr as `warn`, `wasi:logging` with its level and, unless it is empty, its context.
+   * Both are printable, bounded and rate-limited.
+   */
+  onGuestLog(component: ComponentId, level: GuestLogLevel, line: string, context?: string): void;
   /** A runner ended that should not have; another one takes its place. */
   onRunnerLost?(component: ComponentId): void;
 }

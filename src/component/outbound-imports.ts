@@ -1,10 +1,13 @@
 import type { ComponentId } from '../ids.ts';
 import type { ComponentPorts, ImportEvents, ImportHandle, OutboundImport } from './component.ts';
 import type { OpenImport, PendingCall } from './pending-call.ts';
-import { FLAG, FRAME, readPathFrame, type FrameWriter } from './runner/frames.ts';
+import { ALL_LINKED, FLAG, FRAME, readPathFrame, type FrameWriter } from './runner/frames.ts';
 import type { NumberedFunction } from './runner/functions.ts';
 
-const HEAD_BYTES = 7;
+/** Call id, number of the import, flags, length of the link's name. */
+const HEAD_BYTES = 8;
+/** What `askLinks` may hold. */
+const MAX_QUESTION_BYTES = 64 * 1024;
 /** Bytes that may wait in the pipe before answers are turned into failures. */
 const MAX_BACKLOG_BYTES = 64 * 1024 * 1024;
 /** Bytes that may wait in the pipe of a runner that still asks. Above what callers and answers may leave there. */
@@ -17,6 +20,8 @@ export interface OutboundOptions {
   readonly maxImportsPerCall: number;
   readonly maxParamsBytes: number;
   readonly invokeImport: ComponentPorts['invokeImport'];
+  /** True if the component has a link of that name for that interface. Never throws. */
+  hasLink(name: string, iface: string): boolean;
   /** The call of that number, if the runner has it and it is not over. */
   call(id: number): PendingCall | undefined;
 }
@@ -44,6 +49,8 @@ export class OutboundImports {
   /** Takes an `import` frame; false if it is malformed. */
   onImport(id: number, body: Buffer): boolean {
     if (body.length < HEAD_BYTES || this.#open.has(id)) return false;
+    const paramsAt = HEAD_BYTES + body[7]!;
+    if (body.length < paramsAt) return false;
     // Each import is answered, if only with a failure. Who asks on and takes none of it is no runner of ours any more.
     if (this.#writer.backlogBytes > MAX_UNREAD_BYTES) return false;
     const declared = this.#options.imports[body.readUInt16LE(4)];
@@ -53,13 +60,8 @@ export class OutboundImports {
       this.#fail(id, 'the call is over');
       return true;
     }
-    call.importsMade += 1;
-    this.#count += 1;
-    if (call.importsMade > this.#options.maxImportsPerCall) {
-      this.#fail(id, `one call may make ${this.#options.maxImportsPerCall} imports`);
-      return true;
-    }
-    const params = body.subarray(HEAD_BYTES);
+    if (!this.#admit(call, id)) return true;
+    const params = body.subarray(paramsAt);
     if (params.length > this.#options.maxParamsBytes) {
       this.#fail(id, `parameters of ${params.length} bytes; ${this.#options.maxParamsBytes} are allowed`);
       return true;
@@ -77,6 +79,7 @@ export class OutboundImports {
       deadlineMs: call.deadlineMs,
       depth: call.depth + 1,
       ...(call.trace === undefined ? {} : { trace: call.trace }),
+      ...(paramsAt === HEAD_BYTES ? {} : { link: body.toString('latin1', HEAD_BYTES, paramsAt) }),
     };
     try {
       open.attach(this.#options.invokeImport(outbound, open));
@@ -85,6 +88,31 @@ export class OutboundImports {
       open.fail(error instanceof Error ? error.message : 'it could not be sent');
     }
     return true;
+  }
+
+  /** Takes an `askLinks` frame; false if it is malformed. */
+  onAskLinks(id: number, body: Buffer): boolean {
+    if (body.length < 4 || body.length > MAX_QUESTION_BYTES || this.#writer.backlogBytes > MAX_UNREAD_BYTES) return false;
+    const call = this.#options.call(body.readUInt32LE(0));
+    if (call === undefined) {
+      this.#fail(id, 'the call is over');
+      return true;
+    }
+    if (!this.#admit(call, id)) return true;
+    const [name = '', ...interfaces] = body.toString('latin1', 4).split('\n').slice(0, -1);
+    const missing = interfaces.findIndex((iface) => !this.#options.hasLink(name, iface));
+    this.#writer.open(FRAME.links, id, 2);
+    this.#writer.u16(missing < 0 ? ALL_LINKED : missing);
+    return true;
+  }
+
+  /** Counts what a call asks for; false, with a failure for answer, if it was too much. */
+  #admit(call: PendingCall, id: number): boolean {
+    call.importsMade += 1;
+    this.#count += 1;
+    if (call.importsMade <= this.#options.maxImportsPerCall) return true;
+    this.#fail(id, `one call may make ${this.#options.maxImportsPerCall} imports`);
+    return false;
   }
 
   /** Takes an `importParams` frame; false if it is malformed. */

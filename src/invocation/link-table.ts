@@ -62,6 +62,11 @@ export class LinkTable {
     return this.#routes.targets.get(`${source} ${name} ${withoutVersion(instance)}`);
   }
 
+  /** True if a component has any link of that name. */
+  hasName(source: string, name: string): boolean {
+    return this.#routes.names.has(`${source} ${name}`);
+  }
+
   /** The link of a component's import to a peer of wasmCloud 0.82, or `undefined` when it leads elsewhere. */
   legacy(source: string, name: string, instance: string): Link | undefined {
     const link = this.#routes.abroad.get(`${source} ${name} ${withoutVersion(instance)}`);
@@ -91,6 +96,8 @@ interface Routes {
   readonly abroad: ReadonlyMap<string, Link>;
   /** What peers of wasmCloud 0.82 may call: they choose their targets by key, so one link of theirs can have several. */
   readonly peers: ReadonlySet<string>;
+  /** `source name` of every link. */
+  readonly names: ReadonlySet<string>;
   readonly links: readonly Link[];
 }
 
@@ -98,10 +105,12 @@ function routesOf(links: readonly Link[], kept: readonly Link[] = []): Routes {
   const targets = new Map<string, ComponentId>();
   const abroad = new Map<string, Link>();
   const peers = new Set<string>();
+  const names = new Set<string>();
   for (const link of [...links, ...kept]) {
     const source = componentId(link.source);
     const target = componentId(link.target);
     const name = linkName(link.name);
+    names.add(`${source} ${name}`);
     for (const wit of link.interfaces) {
       const instance = instanceName(`${link.namespace}:${link.package}/${wit}`);
       const key = `${source} ${name} ${instance}`;
@@ -120,5 +129,5 @@ function routesOf(links: readonly Link[], kept: readonly Link[] = []): Routes {
       if (link.wasmbus !== undefined || link.shared !== undefined) abroad.set(key, link);
     }
   }
-  return { targets, abroad, peers, links };
+  return { targets, abroad, peers, names, links };
 }

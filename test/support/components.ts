@@ -46,6 +46,9 @@ export const helloComponent = (): SampleComponent => built('hello');
 /** `trellis-samples:chain/greeter@0.1.0`, QuickJS; imports `trellis-samples:hello/greeting@0.1.0`. */
 export const greeterChainComponent = (): SampleComponent => built('greeter-chain');
 
+/** `trellis-samples:switchboard/board@0.1.0`, QuickJS; settings, log lines, and calls through links it chooses. */
+export const switchboardComponent = (): SampleComponent => built('switchboard');
+
 /** The misbehaving guests; `components/hostile/README.md` says what each does and what a host should do. */
 export type HostileName =
   | 'hostile'

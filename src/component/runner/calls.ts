@@ -4,6 +4,7 @@ import type { ExportedFunction } from './exports.ts';
 import { FAILURES, FRAME, readPathFrame, type CallFailure, type FrameWriter } from './frames.ts';
 import type { Handles } from './handles.ts';
 import type { LinkImports } from './imports.ts';
+import type { LinkNames } from './link-names.ts';
 import type { Instance, InstancePool } from './instances.ts';
 import { reasonOf, Results, type ResultFailure } from './results.ts';
 import { RunningCall } from './running-call.ts';
@@ -27,6 +28,7 @@ export interface CallsOptions {
   readonly exports: readonly ExportedFunction[];
   readonly pool: InstancePool;
   readonly links: LinkImports;
+  readonly linkNames: LinkNames;
   readonly handles: Handles;
   readonly writer: FrameWriter;
 }
@@ -44,6 +46,7 @@ export class Calls {
   readonly #exports: readonly ExportedFunction[];
   readonly #pool: InstancePool;
   readonly #links: LinkImports;
+  readonly #linkNames: LinkNames;
   readonly #handles: Handles;
   readonly #results: Results;
   readonly #writer: FrameWriter;
@@ -62,6 +65,7 @@ export class Calls {
     this.#exports = options.exports;
     this.#pool = options.pool;
     this.#links = options.links;
+    this.#linkNames = options.linkNames;
     this.#handles = options.handles;
     this.#results = new Results(options.writer, options.handles, options.start.maxResultBytes);
     this.#writer = options.writer;
@@ -299,7 +303,9 @@ export class Calls {
     call.ended = true;
     this.#calls.delete(call.id);
     call.sending?.abort(new Error('the call has ended'));
-    if (!this.#sync) this.#links.endCall(call.id);
+    if (this.#sync) return;
+    this.#links.endCall(call.id);
+    this.#linkNames.endCall(call.id);
   }
 
   #drop(call: RunningCall, reason: string): void {

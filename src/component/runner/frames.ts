@@ -27,6 +27,8 @@ export const FRAME = {
   config: 8,
   /** How many calls may run at once from now on: `u32`. */
   instances: 9,
+  /** Answer to `askLinks`: `u16` index of the first interface without one, or {@link ALL_LINKED}. */
+  links: 10,
 
   /** The component is loaded and linked: empty. */
   ready: 64,
@@ -42,15 +44,26 @@ export const FRAME = {
   ended: 69,
   /** The call failed: `u8` index into {@link FAILURES}, detail UTF-8. */
   fail: 70,
-  /** An import: `u32` call id, `u16` import index, `u8` flags, root parameters. The id is the import's. */
+  /** An import: `u32` call id, `u16` import index, `u8` flags, `u8` length and link name (`''`: the default one), root parameters. The id is the import's. */
   import: 71,
   /** Async parameter of an import: `u8` flags, path, bytes. */
   importParams: 72,
   /** The runner forgets an import. */
   importCancel: 73,
-  /** A line the guest wrote: `u8` 1 for stdout, 2 for stderr; bytes. */
+  /** A line the guest wrote: `u8` index into {@link GUEST_LOG_KINDS}, `u16` length and context (of `wasi:logging`), bytes. */
   log: 74,
+  /** Does the component have a link of that name for each of these interfaces? `u32` call id; name and interfaces, each ended by a line feed. */
+  askLinks: 75,
 } as const;
+
+/** Where a line of a guest comes from: its standard streams, or `wasi:logging` with one of its levels. */
+export const GUEST_LOG_KINDS = ['stdout', 'stderr', 'trace', 'debug', 'info', 'warn', 'error', 'critical'] as const;
+
+/** One of {@link GUEST_LOG_KINDS}. */
+export type GuestLogKind = (typeof GUEST_LOG_KINDS)[number];
+
+/** In a `links` frame: all interfaces have the link. */
+export const ALL_LINKED = 0xffff;
 
 /** Flag bits of the `u8` flags. */
 export const FLAG = {

@@ -6,7 +6,9 @@ import { className, holdsHandle } from './exports.ts';
 import { FLAG, FRAME, readPathFrame, type FrameWriter } from './frames.ts';
 import { importedFunctions, type NumberedFunction } from './functions.ts';
 import { foreignResource, type Handles } from './handles.ts';
+import type { ImportIds } from './import-ids.ts';
 import type { Instance } from './instances.ts';
+import { lookupName } from './lookup-name.ts';
 import type { RunnerStart } from './start.ts';
 import { WitError } from './wasi/wit-error.ts';
 
@@ -28,6 +30,15 @@ interface Waiting {
   values: AsyncValues | undefined;
 }
 
+/** What {@link LinkImports} is made of. */
+export interface LinkImportsOptions {
+  readonly writer: FrameWriter;
+  readonly handles: Handles;
+  readonly ids: ImportIds;
+  /** Whether the instance itself brings an interface (WASI). */
+  builtin(interfaceName: string): boolean;
+}
+
 /** The imports that are links: calls that the host sends to other components. Each belongs to a call, and ends with it. */
 export class LinkImports {
   readonly #start: RunnerStart;
@@ -37,15 +48,15 @@ export class LinkImports {
   /** The instance whose answer is being decoded. */
   #taker: Instance | undefined;
   readonly #waiting = new Map<number, Waiting>();
-  #lastId = 0;
+  readonly #ids: ImportIds;
   /** Told when a call cannot go on: an answer that it already works with is broken, or a value would travel unsigned. */
   onBroken: (callId: number, reason: string, status?: 'trap' | 'unsigned-values') => void = () => {};
 
-  /** @param builtin Whether the instance itself brings an interface (WASI). */
-  constructor(start: RunnerStart, writer: FrameWriter, handles: Handles, builtin: (interfaceName: string) => boolean) {
+  constructor(start: RunnerStart, { writer, handles, ids, builtin }: LinkImportsOptions) {
     this.#start = start;
     this.#writer = writer;
     this.#handles = handles;
+    this.#ids = ids;
     const options: CodecOptions = {
       handles: {
         encode: (_kind, _resource, value) => handles.encode(value),
@@ -159,17 +170,18 @@ export class LinkImports {
     if (!encoded.ok) throw new Error(`parameters for ${name}: ${encoded.reason}`);
     const { bytes, pending } = encoded;
     if (bytes.length > this.#start.maxParamsBytes) throw new Error(`parameters for ${name} are too large: ${bytes.length} bytes`);
-    do this.#lastId = (this.#lastId + 1) >>> 0;
-    while (this.#waiting.has(this.#lastId));
-    const id = this.#lastId;
+    const id = this.#ids.take((open) => this.#waiting.has(open));
+    const link = instance.linkNames.get(lookupName(linked.instance)) ?? '';
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     const sending = new AbortController();
     this.#waiting.set(id, { callId, instance, linked, resolve, reject, sending, values: undefined });
     const writer = this.#writer;
-    writer.open(FRAME.import, id, 7 + bytes.length);
+    writer.open(FRAME.import, id, 8 + link.length + bytes.length);
     writer.u32(callId);
     writer.u16(linked.index);
     writer.u8(pending.length > 0 ? FLAG.pending : 0);
+    writer.u8(link.length);
+    for (let index = 0; index < link.length; index++) writer.u8(link.charCodeAt(index));
     writer.bytes(bytes);
     if (pending.length > 0) {
       const target = { writer, type: FRAME.importParams, id, maxBytes: this.#start.maxParamsBytes, signal: sending.signal };

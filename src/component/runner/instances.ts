@@ -1,4 +1,5 @@
 import { systemClock } from '../../clock.ts';
+import type { GuestLogKind } from './frames.ts';
 import type { Handles } from './handles.ts';
 import type { LoadedComponent, Namespace } from './loaded-component.ts';
 import type { RunnerStart } from './start.ts';
@@ -17,13 +18,17 @@ export interface PoolOptions {
   readonly network?: NetworkFactory | undefined;
   /** The imports that are links, for one instance. */
   linkImports(instance: Instance): Readonly<Record<string, unknown>>;
-  onLine(stream: 1 | 2, line: Uint8Array): void;
+  /** Chooses the link that further calls of some interfaces take; resolves with why not. */
+  setLinkName(instance: Instance, name: string, interfaces: readonly string[]): Promise<string | undefined>;
+  onLine(kind: GuestLogKind, line: Uint8Array, context?: Uint8Array): void;
 }
 
 /** One instance of the component. It serves one call at a time. */
 export class Instance {
   readonly exports: Namespace;
   readonly #wasi: Wasi;
+  /** Links that the guest chose for interfaces (`ns:pkg/iface`), until the end of the call. */
+  readonly linkNames = new Map<string, string>();
   /** What `wasi:config` says, from one call to the next. */
   #config: RunnerStart['config'];
   /** Number of the call it serves, which its imports belong to; 0 between calls. */
@@ -47,10 +52,10 @@ export class Instance {
       grants: { preopens: start.grants.preopens ?? [] },
       ...(options.network === undefined ? {} : { network: options.network }),
       clock: systemClock,
-      stdout: (line) => onLine(1, line),
-      stderr: (line) => onLine(2, line),
-      log: (level, context, message) =>
-        onLine(level === 'trace' || level === 'debug' || level === 'info' ? 1 : 2, Buffer.from(`${context}: ${message}`)),
+      stdout: (line) => onLine('stdout', line),
+      stderr: (line) => onLine('stderr', line),
+      log: (level, context, message) => onLine(level, Buffer.from(message), Buffer.from(context)),
+      setLinkName: (name, interfaces) => options.setLinkName(this, name, interfaces),
       onExit: (code) => {
         this.exited = code;
       },
@@ -64,6 +69,7 @@ export class Instance {
   begin(callId: number, config: RunnerStart['config']): void {
     this.callId = callId;
     this.calls += 1;
+    this.linkNames.clear();
     this.#config = config;
   }
 

@@ -8,10 +8,12 @@ import { Calls } from './calls.ts';
 import { confine } from './confine.ts';
 import { bindExports } from './exports.ts';
 import { FrameReader } from './frame-reader.ts';
-import { FRAME, FrameWriter } from './frames.ts';
+import { FRAME, FrameWriter, GUEST_LOG_KINDS, type GuestLogKind } from './frames.ts';
 import { Handles } from './handles.ts';
+import { ImportIds } from './import-ids.ts';
 import { LinkImports } from './imports.ts';
 import { InstancePool } from './instances.ts';
+import { LinkNames } from './link-names.ts';
 import { LoadedComponent } from './loaded-component.ts';
 import { reasonOf } from './results.ts';
 import type { RunnerStart } from './start.ts';
@@ -27,6 +29,7 @@ const writer = new FrameWriter(pipe);
 const exit = process.exit.bind(process);
 let calls: Calls | undefined;
 let links: LinkImports | undefined;
+let names: LinkNames | undefined;
 let pool: InstancePool | undefined;
 
 const reader = new FrameReader(MAX_FRAME_BYTES, (type, id, body) => {
@@ -47,7 +50,10 @@ const reader = new FrameReader(MAX_FRAME_BYTES, (type, id, body) => {
       links?.onPath(id, body);
       break;
     case FRAME.importFail:
-      links?.onFail(id, body.toString('utf8'));
+      if (names?.onFail(id, body.toString('utf8')) !== true) links?.onFail(id, body.toString('utf8'));
+      break;
+    case FRAME.links:
+      names?.onLinks(id, body);
       break;
     case FRAME.config:
       pool?.setConfig(JSON.parse(body.toString('utf8')) as RunnerStart['config']);
@@ -74,20 +80,24 @@ async function begin(start: RunnerStart): Promise<void> {
     const handles = new Handles();
     const exports = bindExports(types, handles);
     const component = await LoadedComponent.load(start);
-    const linked = new LinkImports(start, writer, handles, (name) => builtin.has(name));
+    const ids = new ImportIds();
+    const linked = new LinkImports(start, { writer, handles, ids, builtin: (name) => builtin.has(name) });
+    const linkNames = new LinkNames(writer, ids);
     const instances = new InstancePool({
       component,
       start,
       handles,
       network,
       linkImports: (instance) => linked.for(instance),
+      setLinkName: (instance, name, interfaces) => linkNames.set(instance, name, interfaces),
       onLine: sendLine,
     });
     // One instance now: whether the component links is known before it is called ready.
     instances.prepare();
-    const running = new Calls({ start, exports, pool: instances, links: linked, handles, writer });
+    const running = new Calls({ start, exports, pool: instances, links: linked, linkNames, handles, writer });
     linked.onBroken = (callId, reason, status) => running.breakCall(callId, reason, status);
     links = linked;
+    names = linkNames;
     pool = instances;
     calls = running;
     writer.bare(FRAME.ready, 0);
@@ -106,15 +116,19 @@ const IDLE_WASI = {
 let logAllowance = LOG_BYTES_PER_SECOND;
 let logRefilledMs = performance.now();
 
-function sendLine(stream: 1 | 2, line: Uint8Array): void {
+const EMPTY = new Uint8Array(0);
+
+function sendLine(kind: GuestLogKind, line: Uint8Array, context: Uint8Array = EMPTY): void {
   const nowMs = performance.now();
   logAllowance = Math.min(LOG_BYTES_PER_SECOND, logAllowance + (nowMs - logRefilledMs) * (LOG_BYTES_PER_SECOND / 1000));
   logRefilledMs = nowMs;
-  const cost = line.length + 64;
+  const cost = line.length + context.length + 64;
   if (cost > logAllowance) return;
   logAllowance -= cost;
-  writer.open(FRAME.log, 0, 1 + line.length);
-  writer.u8(stream);
+  writer.open(FRAME.log, 0, 3 + context.length + line.length);
+  writer.u8(GUEST_LOG_KINDS.indexOf(kind));
+  writer.u16(context.length);
+  writer.bytes(context);
   writer.bytes(line);
 }
 

@@ -1,6 +1,7 @@
 import type { Clock } from '../../../clock.ts';
 import { camelCase } from '../../../wit/types.ts';
 import type { WitInterface } from '../../../wit/types.ts';
+import { createBus, identity, secrets, SILENT_BUS, type SetLinkName } from './bus.ts';
 import { createClocks } from './clocks.ts';
 import { denied, resourceClass } from './denied.ts';
 import { createFilesystem } from './filesystem.ts';
@@ -15,7 +16,7 @@ import type { GuestLog } from './settings.ts';
 import { createCli, LineBuffer } from './stdio.ts';
 
 /**
- * WASI 0.2 for one instance, deny by default: clocks, randomness and lines for the log; everything else only as granted.
+ * WASI 0.2 for one instance, and what 1.x hosts offer beside it. Deny by default: clocks, randomness and lines for the log; everything else only as granted.
  * Nothing here reads the process's own environment, arguments or standard streams.
  */
 
@@ -35,6 +36,8 @@ export interface WasiOptions {
   readonly clock: Clock;
   /** Secure random bytes; the platform's when left out. */
   readonly random?: RandomBytes;
+  /** Chooses links for interfaces (`ns:pkg/iface`), by `wasmcloud:bus`; resolves with why not. Always refused if left out. */
+  readonly setLinkName?: SetLinkName;
   /** Called when the guest exits; then `GuestExit` is thrown through the guest. */
   readonly onExit: (exitCode: number) => void;
   readonly grants?: { readonly preopens?: readonly Preopen[] };
@@ -52,6 +55,7 @@ export interface Wasi {
   stop(reason: Error): void;
 }
 
+const NO_LINKS = (): Promise<string> => Promise.resolve('no link can be chosen here');
 const NO_CONFIG = (): Readonly<Record<string, string>> => ({});
 
 /** Returns WASI for one instance. Costs some microseconds, so each instance can have its own. */
@@ -62,6 +66,9 @@ export function createWasi(options: WasiOptions): Wasi {
   const stderr = new LineBuffer(options.stderr);
   const network = options.network?.(lifetime);
   const sections: Record<Section, () => Record<string, object>> = {
+    bus: () => createBus(options.setLinkName ?? NO_LINKS),
+    identity: () => identity,
+    secrets: () => secrets,
     cli: () => createCli({ env: options.env ?? {}, args: options.args ?? [], stdout, stderr, onExit: options.onExit }),
     clocks: () => createClocks(lifetime),
     config: () => createSettings(options.config ?? NO_CONFIG, options.log ?? (() => undefined)),
@@ -93,7 +100,19 @@ export function createWasi(options: WasiOptions): Wasi {
   };
 }
 
-type Section = 'cli' | 'clocks' | 'config' | 'filesystem' | 'http' | 'io' | 'logging' | 'random' | 'sockets';
+type Section =
+  | 'bus'
+  | 'identity'
+  | 'secrets'
+  | 'cli'
+  | 'clocks'
+  | 'config'
+  | 'filesystem'
+  | 'http'
+  | 'io'
+  | 'logging'
+  | 'random'
+  | 'sockets';
 
 interface Needed {
   readonly key: string;
@@ -104,7 +123,8 @@ interface Needed {
   stubs?: Record<string, unknown>;
 }
 
-const NAME = /^wasi:(cli|clocks|config|filesystem|http|io|logging|random|sockets)\/[a-z0-9-]+/;
+const NAME =
+  /^(?:wasi:(cli|clocks|config|filesystem|http|io|logging|random|sockets)|wasmcloud:(bus|identity|secrets))\/[a-z0-9-]+/;
 // Two, because what an interface lacks depends on whether it is closed.
 const closedPlans = new WeakMap<readonly WitInterface[], Needed[]>();
 const openPlans = new WeakMap<readonly WitInterface[], Needed[]>();
@@ -115,7 +135,9 @@ function planOf(imports: readonly WitInterface[], plans: WeakMap<readonly WitInt
   if (plan !== undefined) return plan;
   plan = imports.flatMap((wit) => {
     const match = NAME.exec(wit.name);
-    return match === null ? [] : [{ key: wit.name, base: match[0], section: match[1] as Section, wit }];
+    if (match === null) return [];
+    const silent = match[2] === 'bus' && wit.functions.some((fn) => fn.name === 'set-link-name' && fn.result === null);
+    return [{ key: wit.name, base: silent ? SILENT_BUS : match[0], section: (match[1] ?? match[2]) as Section, wit }];
   });
   plans.set(imports, plan);
   return plan;
