@@ -1151,6 +1151,21 @@ export const CATALOGUE = {
     'The permissions of a user cannot be made from these values.',
     'Use values of A-Z, a-z, 0-9, _ and - only, and the names that the template in config/permissions has.',
   ),
+  // --- commands to hosts
+  TRELLIS_CONTROL_NO_HOST: entry(
+    'peer',
+    EXIT.notFound,
+    true,
+    'No host of the lattice answers to that.',
+    'List the hosts with trellis get hosts, and check lattice and servers (--lattice, --context, --ctl-servers).',
+  ),
+  TRELLIS_CONTROL_TIMEOUT: entry(
+    'peer',
+    EXIT.timeout,
+    true,
+    'A host took the command and said no more in time.',
+    'Look at the log of the host and at trellis get inventory; give it longer with --timeout-ms.',
+  ),
   // --- cli
   TRELLIS_CLI_FILE: entry(
     'user',

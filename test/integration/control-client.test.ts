@@ -1,0 +1,140 @@
+import { type Msg, type NatsConnection, type Subscription, connect } from 'nats';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { ControlClient } from '../../src/control/control-client.ts';
+import { latticeName } from '../../src/ids.ts';
+import { connectPartition, type LatticeConnection } from '../../src/nats/connection.ts';
+import { createLogger } from '../../src/telemetry/log.ts';
+import { startServer, type TestServer } from '../support/nats-server.ts';
+
+// What the client makes of hosts that are odd, slow, many or gone. Hosts as they should be: lattice-commands.test.ts.
+
+const HOSTS = ['A', 'B', 'C'].map((letter) => `N${letter.repeat(55)}`);
+const CTL = 'wasmbus.ctl.v1.default';
+
+const subscriptions: Subscription[] = [];
+let server: TestServer;
+let peer: NatsConnection;
+let ctl: LatticeConnection;
+beforeAll(async () => {
+  server = await startServer();
+  peer = await connect({ servers: server.url });
+  ctl = await connectPartition({
+    partition: 'ctl',
+    lattice: 'default',
+    servers: [server.url],
+    name: 'test',
+    log: createLogger({ level: 'error' }),
+  });
+});
+afterAll(async () => {
+  await ctl.close();
+  await peer.close();
+  await server[Symbol.asyncDispose]();
+});
+
+afterEach(async () => {
+  for (const subscription of subscriptions.splice(0)) subscription.unsubscribe();
+  await peer.flush();
+});
+
+const client = (more: Partial<ConstructorParameters<typeof ControlClient>[0]> = {}): ControlClient =>
+  new ControlClient({ ctl, lattice: latticeName('default'), ...more });
+
+/** Answers on a subject until the test is over. */
+async function answering(subject: string, answer: (message: Msg) => void): Promise<void> {
+  subscriptions.push(peer.subscribe(subject, { callback: (_error, message) => answer(message) }));
+  await peer.flush();
+}
+
+const reply = (response?: unknown): string => JSON.stringify({ success: true, message: '', response });
+
+describe('what all hosts are asked', () => {
+  it('gathers every host once, leaves out what is none, and goes on after an odd answer', async () => {
+    await answering(`${CTL}.host.ping`, (message) => {
+      message.respond('');
+      message.respond('not json');
+      message.respond(JSON.stringify({ success: true, response: { id: 'short' } }));
+      for (const [at, id] of [HOSTS[1], HOSTS[0], HOSTS[1]].entries())
+        message.respond(reply({ id, friendly_name: `host-${at === 1 ? 'a' : 'b'}` }));
+    });
+    const hosts = await client({ timeoutMs: 3_000 }).ping();
+    expect(hosts.map(({ id }) => id)).toEqual([HOSTS[0], HOSTS[1]]);
+  });
+
+  it('waits for the second host, which is slower than the first', async () => {
+    await answering(`${CTL}.host.ping`, (message) => {
+      message.respond(reply({ id: HOSTS[0] }));
+      setTimeout(() => message.respond(reply({ id: HOSTS[1] })), 300);
+    });
+    expect(await client({ timeoutMs: 6_000 }).ping()).toHaveLength(2);
+  });
+
+  it('ends in time although somebody answers for ever', async () => {
+    await answering(`${CTL}.host.ping`, (message) => {
+      const timer = setInterval(() => message.respond(reply({ id: HOSTS[0] })), 20);
+      setTimeout(() => clearInterval(timer), 3_000);
+    });
+    expect(await client({ timeoutMs: 600 }).ping()).toHaveLength(1);
+  });
+
+  it('has no hosts, at once, when nobody listens', async () => {
+    const beganMs = performance.now();
+    expect(await client({ timeoutMs: 60_000 }).ping()).toEqual([]);
+    expect(performance.now() - beganMs).toBeLessThan(30_000);
+  });
+
+  it('takes the first offer of an auction, and no more', async () => {
+    await answering(`${CTL}.component.auction`, (message) => {
+      for (const host_id of HOSTS) message.respond(reply({ host_id }));
+    });
+    const auction = { componentRef: 'r', componentId: 'c', constraints: {} };
+    expect(await client().auctionComponent(auction, 1)).toEqual([{ host_id: HOSTS[0] }]);
+    expect(await client({ timeoutMs: 900 }).auctionComponent(auction)).toHaveLength(3);
+  });
+});
+
+describe('what one host is asked', () => {
+  it('is sent with the names of the wire', async () => {
+    let body: unknown;
+    await answering(`${CTL}.component.scale.${HOSTS[0]}`, (message) => {
+      body = message.json();
+      message.respond(reply());
+    });
+    const command = { componentId: 'c', componentRef: 'file:///c.wasm', maxInstances: 7, config: ['one'], allowUpdate: true };
+    expect(await client().scale(HOSTS[0]!, command)).toEqual({ success: true, message: '' });
+    expect(body).toEqual({
+      component_id: 'c',
+      component_ref: 'file:///c.wasm',
+      count: 7,
+      annotations: {},
+      host_id: HOSTS[0],
+      config: ['one'],
+      allow_update: true,
+    });
+  });
+
+  it('may be refused, and may be answered with nonsense', async () => {
+    const answers = ['{"success":false,"message":"no"}', 'nonsense', '', '{"success":true,"response":7}'];
+    await answering(`${CTL}.host.get.*`, (message) => message.respond(answers.shift()));
+    const unreadable = { success: false, message: 'the answer could not be read' };
+    expect(await client().inventory(HOSTS[0]!)).toEqual({ success: false, message: 'no' });
+    for (let i = 0; i < 3; i++) expect(await client().inventory(HOSTS[0]!)).toEqual(unreadable);
+  });
+
+  it('fails by name when no such host is there, and when it stays silent', async () => {
+    await expect(client().inventory(HOSTS[0]!)).rejects.toMatchObject({ code: 'TRELLIS_CONTROL_NO_HOST' });
+    await answering(`${CTL}.host.get.*`, () => {});
+    await expect(client({ timeoutMs: 200 }).inventory(HOSTS[0]!)).rejects.toMatchObject({ code: 'TRELLIS_CONTROL_TIMEOUT' });
+  });
+
+  it('goes below another prefix, and signed, where that is asked for', async () => {
+    let header: string | undefined;
+    await answering('other.ctl.v1.default.link.get', (message) => {
+      header = message.headers?.get('Signature');
+      message.respond(reply([{ source_id: 'a' }]));
+    });
+    const signing = client({ prefix: 'other.ctl', sign: ({ subject }) => [['Signature', `of ${subject}`]] });
+    expect(await signing.links()).toEqual({ success: true, message: '', response: [] });
+    expect(header).toBe('of other.ctl.v1.default.link.get');
+  });
+});
