@@ -35,6 +35,7 @@ import { SignatureChecker } from './trust/signatures.ts';
 import { createTokenSigner, MAX_LIFETIME_MS, type TokenSigner } from './trust/signer.ts';
 import { TrustState } from './trust/trust-state.ts';
 import { TrustedTime } from './trust/trusted-time.ts';
+import { type CommandVerifier, createCommandVerifier } from './trust/verify-command.ts';
 import { createRequestVerifier, type RequestVerifier } from './trust/verify-request.ts';
 import { createResultVerifier } from './trust/verify-result.ts';
 import { createInbox, type Inbox } from './wrpc/inbox.ts';
@@ -60,6 +61,8 @@ export interface Member {
   readonly delegation: DelegationKeeper;
   readonly introductions: Introductions;
   readonly requests: RequestVerifier;
+  /** Judges signed control messages. */
+  readonly commands: CommandVerifier;
   /** Admission passes, as far as the lattice's control connection has given a key. */
   readonly passes: PassKeys;
   /** Bounds the answers to messages that are not let in. */
@@ -112,6 +115,8 @@ export interface JoinOptions {
 
 /** Answers to messages that are not let in, a second, once twice as many have gone out. */
 const REFUSALS_PER_SECOND = 1_000;
+/** Ids of commands that are remembered, each for a minute or so. */
+const MAX_COMMAND_IDS = 100_000;
 
 /**
  * Opens both connections and returns a member of the lattice.
@@ -180,6 +185,9 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     passes,
     budget: new FailureBudget(time, failedChecksPerSecond, failedChecksPerSecond),
   });
+  // A window of their own: whatever calls there are, a command finds room.
+  const commandIds = new ReplayWindow({ clock, maxEntries: MAX_COMMAND_IDS, skewMs });
+  const commands = createCommandVerifier({ lattice, trust, time, replay: commandIds, fence, skewMs });
   const results = createResultVerifier({
     lattice,
     signers: trust,
@@ -276,6 +284,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     delegation,
     introductions,
     requests,
+    commands,
     passes,
     refusals: new FailureBudget(time, REFUSALS_PER_SECOND, 2 * REFUSALS_PER_SECOND),
     unsigned,

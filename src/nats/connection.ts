@@ -6,7 +6,7 @@ import { connectFailure } from './connect-error.ts';
 import { watchConnection } from './connection-alarms.ts';
 import type { ConnectionEvent, ConnectionStats, DrainOptions, RefusalWatch } from './connection-events.ts';
 import { heldInbox } from './held-inbox.ts';
-import type { Line } from './line.ts';
+import type { Line, RequestOptions } from './line.ts';
 import { Lines } from './lines.ts';
 import type { LoginFiles } from './login-files.ts';
 import { Moves } from './moves.ts';
@@ -187,7 +187,7 @@ export class LatticeConnection implements Bus {
    * @throws TRELLIS_NATS_NO_RESPONDERS, TRELLIS_NATS_TIMEOUT, TRELLIS_NATS_PERMISSION, TRELLIS_NATS_DISCONNECTED, TRELLIS_NATS_CLOSED,
    *   TRELLIS_NATS_SUBJECT_INVALID, TRELLIS_NATS_HEADER_INVALID, TRELLIS_NATS_PAYLOAD_TOO_LARGE.
    */
-  request(subject: string, payload: Uint8Array, options: { timeoutMs: number; headers?: BusHeaders }): Promise<BusMessage> {
+  request(subject: string, payload: Uint8Array, options: RequestOptions): Promise<BusMessage> {
     return this.#line.request(subject, payload, options);
   }
 

@@ -29,6 +29,14 @@ export interface LineParts {
   readonly onEvent: (line: Line, event: ConnectionEvent) => void;
 }
 
+/** What a request takes. */
+export interface RequestOptions {
+  readonly timeoutMs: number;
+  readonly headers?: BusHeaders;
+  /** Where the answer shall go, below the own inbox root and used for nothing else; made up if left out. */
+  readonly reply?: string;
+}
+
 /**
  * One client of the NATS library: one login at one server, and after an interruption the same login at the next. Every subject
  * and header that leaves has passed this class.
@@ -154,16 +162,19 @@ export class Line implements BusLine {
   }
 
   /** Sends a request and resolves with the first answer; for the errors see `LatticeConnection.request`. */
-  async request(subject: string, payload: Uint8Array, options: { timeoutMs: number; headers?: BusHeaders }): Promise<BusMessage> {
+  async request(subject: string, payload: Uint8Array, options: RequestOptions): Promise<BusMessage> {
     if (this.#state !== 'connected') throw this.#stateError();
     if (!isPublishSubject(subject)) throw subjectError('subject', subject);
+    const { reply } = options;
+    if (reply !== undefined && !reply.startsWith(`${this.inboxPrefix}.`)) throw subjectError('reply subject', reply);
     const block = options.headers === undefined ? undefined : encodeHeaders(options.headers);
     this.#checkSize(payload.length + (block?.length ?? 0));
     const { timeoutMs } = options;
     const headers = block === undefined ? {} : { headers: new OutgoingHeaders(block) as unknown as MsgHdrs };
+    const inbox = reply === undefined ? {} : { reply, noMux: true };
     try {
       return await this.holding(async () => {
-        return new NatsMessage(await this.#nc.request(subject, payload, { timeout: timeoutMs, ...headers }), this);
+        return new NatsMessage(await this.#nc.request(subject, payload, { timeout: timeoutMs, ...headers, ...inbox }), this);
       });
     } catch (cause) {
       throw requestFailure(cause, subject, timeoutMs, this.#closedCode);

@@ -2,7 +2,7 @@ import { isToken } from '../ids.ts';
 import { ClaimsReader, textDigest } from './canonical.ts';
 import { isDigest, isTokenId } from './claim-values.ts';
 import { openDocument, signDocument } from './document.ts';
-import { publicKeyKind, type SigningKey } from './nkey.ts';
+import { type KeyKind, publicKeyKind, type SigningKey } from './nkey.ts';
 import { EVERYBODY, isScope, scopeOf } from './scope.ts';
 import { newTokenId } from './signer.ts';
 
@@ -14,6 +14,9 @@ export const MAX_DELEGATION_CHARS = 2_048;
 /**
  * What an issuer lets a host's key sign, or a host its provider's key: for whom, in which lattice, from when to when.
  * A cluster key (`C…`) signs for a server key (`N…`), and a server key for a service key (`V…`); there is nothing below.
+ *
+ * A cluster key also signs for an operator's key (`U…`), which may give commands and nothing else: it speaks and answers for nobody,
+ * and no other kind of key gives commands.
  */
 export interface DelegationClaims {
   readonly v: 2;
@@ -29,7 +32,7 @@ export interface DelegationClaims {
   readonly lat: string;
   /** Public key of the signer: `C…`, or `N…` if there is a `par`. */
   readonly iss: string;
-  /** Public key that may sign: `N…`, or `V…` if there is a `par`. */
+  /** Public key that may sign: `N…`, `U…` if there is a `ctl`, or `V…` if there is a `par`. */
   readonly sub: string;
   /** Epoch of the issuer set when it was minted. */
   readonly epc: number;
@@ -37,6 +40,8 @@ export interface DelegationClaims {
   readonly org: string;
   /** Targets it may answer for; as `org`. */
   readonly tgt: string;
+  /** Commands it may give, by the nouns of their subjects (`component`, `link`); as `org`, never empty. For operators only, who have no other scope. */
+  readonly ctl?: string;
   /** Thumbprint of the delegation of the signer; only from a host to a provider. */
   readonly par?: string;
 }
@@ -45,13 +50,23 @@ export interface DelegationClaims {
 export function writeDelegationClaims(c: DelegationClaims): string {
   return (
     `{"v":2,"jti":"${c.jti}","iat":${c.iat},"nbf":${c.nbf},"exp":${c.exp},"lat":"${c.lat}","iss":"${c.iss}","sub":"${c.sub}",` +
-    `"epc":${c.epc},"org":"${c.org}","tgt":"${c.tgt}"${c.par === undefined ? '' : `,"par":"${c.par}"`}}`
+    `"epc":${c.epc},"org":"${c.org}","tgt":"${c.tgt}"${optional('ctl', c.ctl)}${optional('par', c.par)}}`
   );
 }
 
+const optional = (name: string, value: string | undefined): string => (value === undefined ? '' : `,"${name}":"${value}"`);
+
+/** From whose key to whose, or `undefined` for a mixture of rights that no key has. */
+function kindsOf(c: DelegationClaims): readonly [KeyKind, KeyKind] | undefined {
+  if (c.ctl === undefined) return c.par === undefined ? ['cluster', 'server'] : ['server', 'service'];
+  const commandsOnly = c.par === undefined && c.org === '' && c.tgt === '' && c.ctl !== '' && isScope(c.ctl);
+  return commandsOnly ? ['cluster', 'user'] : undefined;
+}
+
 function isSound(c: DelegationClaims): boolean {
-  const kinds = c.par === undefined ? ['cluster', 'server'] : ['server', 'service'];
+  const kinds = kindsOf(c);
   return (
+    kinds !== undefined &&
     isTokenId(c.jti) &&
     isToken(c.lat, 64) &&
     (c.par === undefined || isDigest(c.par)) &&
@@ -93,10 +108,12 @@ export function openDelegation(text: string): DelegationClaims | undefined {
   const org = reader.value();
   reader.literal('","tgt":"');
   const tgt = reader.value();
+  const ctl = reader.optional('","ctl":"') ? reader.value() : undefined;
   const par = reader.optional('","par":"') ? reader.value() : undefined;
   reader.literal('"}');
   if (!reader.end()) return undefined;
-  const claims = { v: 2, jti, iat, nbf, exp, lat, iss, sub, epc, org, tgt, ...(par === undefined ? {} : { par }) } as const;
+  const optionals = { ...(ctl === undefined ? {} : { ctl }), ...(par === undefined ? {} : { par }) };
+  const claims = { v: 2, jti, iat, nbf, exp, lat, iss, sub, epc, org, tgt, ...optionals } as const;
   return isSound(claims) ? claims : undefined;
 }
 
@@ -115,12 +132,14 @@ export function delegationThumbprint(text: string): string {
 /** What {@link mintDelegation} needs. */
 export interface DelegationToMint {
   readonly lattice: string;
-  /** Public key that is to sign: `N…`, or `V…` with a parent. */
+  /** Public key that is to sign: `N…`, `U…` with commands, or `V…` with a parent. */
   readonly subject: string;
   /** Ids of components and callers it may speak for, or `*`. */
   readonly origins: readonly string[] | typeof EVERYBODY;
   /** Ids of components it may answer for, or `*`. */
   readonly targets: readonly string[] | typeof EVERYBODY;
+  /** Nouns of the commands that an operator may give, or `*`; such a key has no origins and no targets. */
+  readonly commands?: readonly string[] | typeof EVERYBODY;
   readonly epoch: number;
   /** Now, milliseconds since the Unix epoch. */
   readonly nowMs: number;
@@ -147,6 +166,7 @@ export function mintDelegation(key: SigningKey, d: DelegationToMint): string {
     epc: d.epoch,
     org: scope(d.origins),
     tgt: scope(d.targets),
+    ...(d.commands === undefined ? {} : { ctl: scope(d.commands) }),
     ...(d.parent === undefined ? {} : { par: delegationThumbprint(d.parent) }),
   });
 }

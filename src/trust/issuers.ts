@@ -56,6 +56,8 @@ export interface TrustedSigner {
   speaksFor(origin: string): boolean;
   /** True if it may sign answers of this component. */
   answersFor(component: string): boolean;
+  /** True if it may sign commands whose subject has this noun. */
+  mayCommand(noun: string): boolean;
 }
 
 /** Whose signatures count. Every verifier asks here and nowhere else; an answer costs no cryptography. */

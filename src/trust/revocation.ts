@@ -13,7 +13,7 @@ export interface RevocationClaims {
   readonly lat: string;
   /** Public key of the signer, `C…`. */
   readonly iss: string;
-  /** A host's or a provider's public key (`N…`, `V…`), or the thumbprint of one delegation. */
+  /** The public key of a host, a provider or an operator (`N…`, `V…`, `U…`), or the thumbprint of one delegation. */
   readonly sub: string;
   /** Delegations minted before or at this time do not count, milliseconds since the Unix epoch. */
   readonly frm: number;
@@ -27,7 +27,7 @@ export function writeRevocationClaims(c: RevocationClaims): string {
 function isSubject(text: string): boolean {
   if (isDigest(text)) return true;
   const kind = publicKeyKind(text);
-  return kind === 'server' || kind === 'service';
+  return kind === 'server' || kind === 'service' || kind === 'user';
 }
 
 /** The claims of a revocation, or `undefined` unless it is exactly what {@link signRevocation} writes. Never throws. */

@@ -12,8 +12,11 @@ import { MAX_BATCH, pathLength } from './merkle.ts';
 /** What a token is for. */
 export type TokenKind = 'request' | 'result' | 'accept' | 'confirm';
 
-/** What issuers and hosts sign about keys. Rare, so each has a signature of its own: there is no batched form to read. */
-export type DocumentKind = 'delegation' | 'issuers' | 'revocation';
+/**
+ * What issuers and hosts sign about keys, and what operators sign to hosts. Rare, so each has a signature of its own: there is no batched
+ * form to read.
+ */
+export type DocumentKind = 'delegation' | 'issuers' | 'revocation' | 'command';
 
 /** Longest token text, characters. */
 export const MAX_TOKEN_CHARS = 4096;
@@ -35,6 +38,7 @@ export const HEADERS: Readonly<Record<TokenKind, { readonly single: string; read
   delegation: { single: 'dlg2s' },
   issuers: { single: 'iss2s' },
   revocation: { single: 'rev2s' },
+  command: { single: 'ctl2s' },
 };
 
 /** How a token is proved. */
@@ -165,6 +169,13 @@ const overResult = bytesDigest('result');
 /** The digest claim of parameter bytes: D("params", bytes), 43 characters. */
 export function paramsDigest(bytes: Uint8Array | readonly Uint8Array[]): string {
   return overParams(bytes, 'base64url');
+}
+
+const overCommand = bytesDigest('command');
+
+/** The digest claim of the body of a command: D("command", bytes), 43 characters. */
+export function commandDigest(bytes: Uint8Array): string {
+  return overCommand(bytes, 'base64url');
 }
 
 /** The digest claim of result bytes: D("result", bytes), 43 characters. */

@@ -244,7 +244,12 @@ export class TrustState implements SignerDirectory {
       claims,
       kid,
       parent,
-      signer: { key: subject.key, speaksFor: scopeTest(claims.org), answersFor: scopeTest(claims.tgt) },
+      signer: {
+        key: subject.key,
+        speaksFor: scopeTest(claims.org),
+        answersFor: scopeTest(claims.tgt),
+        mayCommand: scopeTest(claims.ctl ?? ''),
+      },
       children: new Set(),
       denial: undefined,
       generation: this.#generation,
@@ -292,7 +297,7 @@ export class TrustState implements SignerDirectory {
       const key = this.#current.issuers.keyFor(iss);
       return key === undefined
         ? deny('TRELLIS_VERIFY_ISSUER', `signed by ${quote(iss)}`)
-        : { key, speaksFor: all, answersFor: all };
+        : { key, speaksFor: all, answersFor: all, mayCommand: all };
     }
     const known = this.#delegations.get(kid);
     if (known === undefined) return deny('TRELLIS_VERIFY_DELEGATION', `${quote(iss)} names a delegation that is not known`);

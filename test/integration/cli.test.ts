@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readVersions } from '../../src/config/version.ts';
+import { openDelegation } from '../../src/trust/delegation.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import { echoComponent } from '../support/components.ts';
 import { runProgram } from '../support/program.ts';
@@ -67,6 +68,36 @@ describe('trellis', () => {
     const shown = await cli('keys', 'show', 'a.seed');
     expect(shown.stdout).not.toContain(seed);
     expect((await cli('keys', 'show', 'a.seed', '--reveal')).stdout).toContain(seed);
+  });
+
+  it('delegates commands to an operator, and nothing else to it and to nobody else', async () => {
+    const [issuer, operator] = [SigningKey.generate('cluster'), SigningKey.generate('user')];
+    writeFileSync(join(dir, 'issuer.seed'), issuer.exportSeed().reveal(), { mode: 0o600 });
+    const delegate = (key: string, out: string, ...args: string[]) =>
+      cli('keys', 'delegate', key, '--seed-file', 'issuer.seed', '--out', out, ...args);
+    const made = await delegate(operator.publicKey, 'ops.dlg', '--commands', 'link,component', '-o', 'json');
+    expect(json(made.stdout)).toMatchObject({
+      issuer: issuer.publicKey,
+      subject: operator.publicKey,
+      commands: 'component,link',
+    });
+    const claims = openDelegation(readFileSync(join(dir, 'ops.dlg'), 'utf8').trim());
+    expect(claims).toMatchObject({ iss: issuer.publicKey, sub: operator.publicKey, org: '', tgt: '', ctl: 'component,link' });
+    expect((await delegate(operator.publicKey, 'all.dlg', '--commands', '*')).stdout).toMatch(/commands +\*/);
+
+    const host = SigningKey.generate('server').publicKey;
+    for (const [key, ...args] of [
+      [operator.publicKey],
+      [operator.publicKey, '--commands', ''],
+      [operator.publicKey, '--commands', 'links'],
+      [operator.publicKey, '--commands', '*', '--targets', '*'],
+      [operator.publicKey, '--commands', '*', '--origins', 'echo'],
+      [host, '--commands', '*'],
+    ] as const) {
+      const refused = await delegate(key, 'none.dlg', ...args);
+      expect([refused.code, existsSync(join(dir, 'none.dlg'))], args.join(' ')).toEqual([2, false]);
+      expect(refused.stderr).toContain('--commands');
+    }
   });
 
   it('lists keys by kind, public key, file and mode, warns of those that others may read, and shows no seed', async () => {

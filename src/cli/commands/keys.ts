@@ -20,7 +20,7 @@ const USES: Readonly<Partial<Record<KeyKind, string>>> = {
   cluster:
     'trust.clusterSeedFile (WASMCLOUD_CLUSTER_SEED_FILE); the public key belongs into trust.clusterIssuers of the other hosts',
   server: 'hostSeedFile (TRELLIS_HOST_SEED_FILE)',
-  user: 'rpc.seedFile or ctl.seedFile',
+  user: 'rpc.seedFile or ctl.seedFile; or, another one, as the key of an operator who signs commands (trellis keys delegate --commands)',
 };
 
 /** `trellis keys`: gen, list and show here, what concerns a lattice in `cli/trust/`. */

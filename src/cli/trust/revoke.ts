@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { askToRenew } from '../../control/trust-report.ts';
 import { TrellisError } from '../../errors.ts';
 import { isDigest } from '../../trust/claim-values.ts';
-import { publicKeyKind, type SigningKey } from '../../trust/nkey.ts';
+import { type KeyKind, publicKeyKind, type SigningKey } from '../../trust/nkey.ts';
 import { signRevocation } from '../../trust/revocation.ts';
 import { examples, outputOf } from '../program.ts';
 import { hostRows, hostTable } from './issuers.ts';
@@ -19,13 +19,16 @@ interface RevokeFlags {
   readonly logLevel: LogLevel;
 }
 
+/** Kinds of what a revocation may name. */
+const REVOCABLE: readonly (KeyKind | 'delegation')[] = ['delegation', 'cluster', 'server', 'service', 'user'];
+
 /** `trellis keys revoke`: what a stolen key could do ends now. */
 export function registerRevoke(keys: Command): void {
   keys
     .command('revoke')
     .description(
       'End what a key may do, at once and on every host: a cluster key (C…) together with all delegations minted so far, a host or ' +
-        'provider key (N…, V…), or one delegation by its thumbprint.',
+        'provider key (N…, V…), an operator key (U…), or one delegation by its thumbprint.',
     )
     .argument('<key>', 'public key or thumbprint')
     .requiredOption('--seed-file <file>', 'seed of a cluster key that remains')
@@ -45,9 +48,9 @@ export function registerRevoke(keys: Command): void {
     )
     .action(async (key: string, flags: RevokeFlags, command: Command) => {
       const kind = isDigest(key) ? 'delegation' : publicKeyKind(key);
-      if (kind !== 'delegation' && kind !== 'cluster' && kind !== 'server' && kind !== 'service') {
+      if (kind === undefined || !REVOCABLE.includes(kind)) {
         throw new TrellisError('TRELLIS_USAGE', {
-          message: 'What is revoked is a public key (C…, N… or V…) or the thumbprint of a delegation (43 characters)',
+          message: 'What is revoked is a public key (C…, N…, V… or U…) or the thumbprint of a delegation (43 characters)',
         });
       }
       const signer = readSeedFile(flags.seedFile, 'cluster');

@@ -10,6 +10,7 @@ import {
   signDelegation,
   writeDelegationClaims,
 } from '../../../src/trust/delegation.ts';
+import { type CommandClaims, openCommand, writeCommandClaims } from '../../../src/trust/control-token.ts';
 import { isDocumentSignedBy } from '../../../src/trust/document.ts';
 import { type IssuerSetClaims, openIssuerSet, signIssuerSet, writeIssuerSetClaims } from '../../../src/trust/issuer-set.ts';
 import { parsePublicKey, SigningKey } from '../../../src/trust/nkey.ts';
@@ -35,6 +36,7 @@ const delegation: DelegationClaims = {
   org: 'echo,hello',
   tgt: '*',
 };
+const OPERATOR = { sub: SigningKey.generate('user').publicKey, org: '', tgt: '', ctl: 'component,link' } as const;
 const issuers: IssuerSetClaims = {
   v: 2,
   iat: NOW_MS,
@@ -54,10 +56,34 @@ const revocation: RevocationClaims = {
   frm: NOW_MS,
 };
 
+const command: CommandClaims = {
+  v: 2,
+  jti: 'AAAAAAAAAAAAAAAAAAAAAA',
+  iat: NOW_MS,
+  exp: NOW_MS + 15_000,
+  lat: 'default',
+  iss: issuer.publicKey,
+  sub: 'wasmbus.ctl.v1.default.link.put',
+  rpl: '_INBOX_CTL.default.x.y',
+  len: 2,
+  dig: 'A'.repeat(43),
+};
+const openedCommand = (text: string): CommandClaims | undefined => {
+  const opened = openCommand(text);
+  return 'fault' in opened ? undefined : opened.claims;
+};
+
 const KINDS = [
   { kind: 'delegation', word: 'dlg2s', open: openDelegation, text: signDelegation(issuer, delegation), claims: delegation },
   { kind: 'issuers', word: 'iss2s', open: openIssuerSet, text: signIssuerSet(issuer, issuers), claims: issuers },
   { kind: 'revocation', word: 'rev2s', open: openRevocation, text: signRevocation(issuer, revocation), claims: revocation },
+  {
+    kind: 'command',
+    word: 'ctl2s',
+    open: openedCommand,
+    text: sealClaims(issuer, writeCommandClaims(command), 'ctl2s'),
+    claims: command,
+  },
 ] as const satisfies readonly {
   kind: DocumentKind;
   word: string;
@@ -82,7 +108,7 @@ describe.each(KINDS)('a signed $kind', ({ kind, word, open, text, claims }) => {
   });
 
   it('is nothing under any other header word, the batched ones of tokens included', () => {
-    for (const other of ['dlg2s', 'iss2s', 'rev2s', 'dlg2b', 'iss2b', 'rev2b', 'inv2s', 'inv2b', 'res2b']) {
+    for (const other of ['dlg2s', 'iss2s', 'rev2s', 'ctl2s', 'dlg2b', 'iss2b', 'ctl2b', 'rev2b', 'inv2s', 'inv2b', 'res2b']) {
       if (other === word) continue;
       const renamed = sealClaims(issuer, claimsText(text), other);
       expect(open(renamed)).toBeUndefined();
@@ -153,6 +179,13 @@ describe('delegation claims', () => {
     ['names an empty origin', { org: 'echo,' }],
     ['names a pattern', { org: 'ec*' }],
     ['names everything and something', { tgt: '*,echo' }],
+    ['lets a host give commands', { ctl: '*' }],
+    ['lets an operator speak for somebody', { ...OPERATOR, org: 'echo' }],
+    ['lets an operator answer for somebody', { ...OPERATOR, tgt: '*' }],
+    ['lets an operator give no commands', { ...OPERATOR, ctl: '' }],
+    ['lets an operator give commands by a pattern', { ...OPERATOR, ctl: 'lin*' }],
+    ['lets an operator delegate', { ...OPERATOR, iss: host.publicKey }],
+    ['is for an operator below a host', { ...OPERATOR, iss: host.publicKey, par: delegationThumbprint('x') }],
     ['has a lattice that is none', { lat: 'a.b' }],
     ['has an id that is none', { jti: 'AAAAAAAAAAAAAAAAAAAAAB' }],
     [
@@ -174,6 +207,21 @@ describe('delegation claims', () => {
     expect(() => signDelegation(SigningKey.generate('cluster'), delegation)).toThrow(
       expect.objectContaining({ code: 'TRELLIS_TRUST_CLAIMS_INVALID' }),
     );
+  });
+
+  it('let an operator give commands and nothing else', () => {
+    const text = mintDelegation(issuer, {
+      lattice: 'default',
+      subject: OPERATOR.sub,
+      origins: [],
+      targets: [],
+      commands: ['link', 'component', 'link'],
+      epoch: 0,
+      nowMs: NOW_MS,
+      lifetimeMs: 60_000,
+    });
+    expect(openDelegation(text)).toMatchObject(OPERATOR);
+    expect(openDelegation(signDelegation(issuer, { ...delegation, ...OPERATOR, ctl: '*' }))).toMatchObject({ ctl: '*' });
   });
 
   it('may name nobody, and a provider below a host but nothing below a provider', () => {
@@ -231,11 +279,11 @@ describe('issuer set claims', () => {
 });
 
 describe('revocation claims', () => {
-  it('name a host, a provider or one delegation, and nobody else', () => {
-    for (const sub of [host.publicKey, provider.publicKey, delegationThumbprint('x')]) {
+  it('name a host, a provider, an operator or one delegation, and nobody else', () => {
+    for (const sub of [host.publicKey, provider.publicKey, OPERATOR.sub, delegationThumbprint('x')]) {
       expect(openRevocation(signRevocation(issuer, { ...revocation, sub }))).toMatchObject({ sub });
     }
-    for (const sub of [issuer.publicKey, 'echo', '', '*', SigningKey.generate('user').publicKey]) {
+    for (const sub of [issuer.publicKey, 'echo', '', '*', SigningKey.generate('account').publicKey]) {
       expect(openRevocation(sealClaims(issuer, writeRevocationClaims({ ...revocation, sub }), 'rev2s'))).toBeUndefined();
     }
   });
