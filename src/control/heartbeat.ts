@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import { hostHeartbeat } from '../lattice/events.ts';
-import { fitInventory } from '../lattice/fit-inventory.ts';
+import { type FittedInventory, fitInventory } from '../lattice/fit-inventory.ts';
 import type { HostInventory } from '../lattice/inventory.ts';
 import type { Alarms } from '../telemetry/alarms.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -8,6 +8,8 @@ import type { EventConnection, LatticeEvents } from './lattice-events.ts';
 
 /** What the envelope of an event takes beside its data, bytes, with room to spare. */
 const ENVELOPE_BYTES = 512;
+
+const TOO_LARGE = 'TRELLIS_ALARM_HEARTBEAT_TOO_LARGE';
 
 /** What {@link startHeartbeat} takes. */
 export interface HeartbeatOptions {
@@ -48,19 +50,19 @@ export function startHeartbeat(options: HeartbeatOptions): { close(): void } {
     try {
       const whole = inventory();
       const fitted = fitInventory(whole, ctl.maxPayloadBytes - ENVELOPE_BYTES);
-      events.publish(hostHeartbeat(fitted.inventory));
-      if (fitted.leftOut === 0) alarms.clear('TRELLIS_ALARM_HEARTBEAT_TOO_LARGE');
-      else {
-        const { length } = whole.components;
-        alarms.raise(
-          'TRELLIS_ALARM_HEARTBEAT_TOO_LARGE',
-          `${fitted.leftOut} of ${length} components are not in the heartbeat: the server takes messages of at most ${ctl.maxPayloadBytes} bytes`,
-        );
-      }
+      if (fitted.fits) events.publish(hostHeartbeat(fitted.inventory));
+      judgeSize(fitted, whole.components.length);
     } catch (error) {
       // Whatever it is, the next beat must come.
       log.error({ code: 'TRELLIS_INTERNAL', err: error }, 'a heartbeat failed');
     }
+  }
+
+  function judgeSize({ leftOut, fits }: FittedInventory, count: number): void {
+    const limit = `the server takes messages of at most ${ctl.maxPayloadBytes} bytes`;
+    if (!fits) alarms.raise(TOO_LARGE, `there is no heartbeat, for the labels alone are too large: ${limit}`);
+    else if (leftOut > 0) alarms.raise(TOO_LARGE, `${leftOut} of ${count} components are not in the heartbeat: ${limit}`);
+    else alarms.clear(TOO_LARGE);
   }
 
   const stop = ctl.onStatus(({ type }) => {
@@ -71,7 +73,7 @@ export function startHeartbeat(options: HeartbeatOptions): { close(): void } {
     close() {
       clearTimeout(timer);
       stop();
-      alarms.clear('TRELLIS_ALARM_HEARTBEAT_TOO_LARGE');
+      alarms.clear(TOO_LARGE);
     },
   };
 }

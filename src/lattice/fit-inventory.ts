@@ -8,6 +8,8 @@ export interface FittedInventory {
   readonly inventory: HostInventory;
   /** Components that had to be left out; 0 if it is complete. */
   readonly leftOut: number;
+  /** False if it is too large even without components. */
+  readonly fits: boolean;
 }
 
 /**
@@ -16,19 +18,20 @@ export interface FittedInventory {
  * last ids.
  */
 export function fitInventory(inventory: HostInventory, maxBytes: number): FittedInventory {
-  if (bytesOf(inventory) <= maxBytes) return { inventory, leftOut: 0 };
+  if (bytesOf(inventory) <= maxBytes) return { inventory, leftOut: 0, fits: true };
   const components = inventory.components.map(withoutLuxury);
   const lean = { ...inventory, components };
-  if (bytesOf(lean) <= maxBytes) return { inventory: lean, leftOut: 0 };
+  if (bytesOf(lean) <= maxBytes) return { inventory: lean, leftOut: 0, fits: true };
   const kept: ComponentDescription[] = [];
-  let left = maxBytes - bytesOf({ ...lean, components: [] });
+  const room = maxBytes - bytesOf({ ...lean, components: [] });
+  let left = room;
   for (const component of components.toSorted(mostNeededFirst)) {
     // One more for the comma.
     left -= bytesOf(component) + 1;
     if (left < 0) break;
     kept.push(component);
   }
-  return { inventory: { ...lean, components: kept }, leftOut: components.length - kept.length };
+  return { inventory: { ...lean, components: kept }, leftOut: components.length - kept.length, fits: room >= 0 };
 }
 
 const bytesOf = (value: unknown): number => Buffer.byteLength(JSON.stringify(value));

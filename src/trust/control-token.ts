@@ -1,6 +1,6 @@
 import { isToken } from '../ids.ts';
 import { ClaimsReader } from './canonical.ts';
-import { checkWritable, isDigest, isKid, isPlainSubject, isTokenId, kidText, readKid } from './claim-values.ts';
+import { isDigest, isKid, isPlainSubject, isTokenId, kidText, readKid } from './claim-values.ts';
 import { signDocument } from './document.ts';
 import { openToken, commandDigest, type OpenToken, type TokenFault } from './token.ts';
 import type { SigningKey } from './nkey.ts';
@@ -110,7 +110,6 @@ export function signCommand(key: SigningKey, command: CommandToSign): string {
     len: body.length,
     dig: commandDigest(body),
   };
-  checkWritable(writeCommandClaims(claims), sub, rpl);
   return signDocument(key, 'command', claims, writeCommandClaims, (text) => {
     const opened = openCommand(text);
     return 'fault' in opened ? undefined : opened.claims;

@@ -73,7 +73,7 @@ export function createCommandVerifier(options: CommandVerifierOptions): CommandV
     const nowMs = time.nowMs();
     const misplaced = checkPlace(claims, r) ?? checkTimes(claims, nowMs);
     if (misplaced !== undefined) return misplaced;
-    if (claims.kid !== undefined && r.delegation !== undefined) {
+    if (r.delegation !== undefined) {
       const taken = trust.takeDelegation(r.delegation);
       if ('ok' in taken) return taken;
     }
@@ -87,9 +87,9 @@ export function createCommandVerifier(options: CommandVerifierOptions): CommandV
       return deny('TRELLIS_VERIFY_SIGNATURE', `not signed by ${quote(claims.iss)}`);
     }
     if (commandDigest(r.body) !== claims.dig) return deny('TRELLIS_VERIFY_PAYLOAD', 'digest of the body differs');
-    const inserted = replay.insert(claims.iss, claims.jti, claims.exp, nowMs);
-    if (inserted === 'seen') return deny('TRELLIS_VERIFY_REPLAYED', `id ${claims.jti} was used before`);
-    if (inserted === 'full') return deny('TRELLIS_VERIFY_REPLAY_FULL', 'no room to remember another id');
+    if (replay.insert(claims.iss, claims.jti, claims.exp, nowMs) !== 'new') {
+      return deny('TRELLIS_VERIFY_REPLAY_FULL', 'no room to remember another id');
+    }
     fence.admit(claims.iat, nowMs);
     return undefined;
   }

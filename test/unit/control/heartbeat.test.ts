@@ -143,6 +143,15 @@ describe('the heartbeat', () => {
     expect(published[1]!.event.data.components.map(({ id }) => id)).toEqual(['a', 'b']);
     expect(alarms.list()).toEqual([]);
   });
+
+  it('alarms when even an empty one is larger than the server takes, and comes again with the room for it', () => {
+    const { published, alarms, ctl } = host({ maxPayloadBytes: 600 });
+    vi.advanceTimersByTime(30_000);
+    expect([published.length, alarms.list()[0]?.detail]).toEqual([0, expect.stringMatching(/^there is no heartbeat/)]);
+    ctl.maxPayloadBytes = 4_096;
+    vi.advanceTimersByTime(30_000);
+    expect([published.length, alarms.list()]).toEqual([1, []]);
+  });
 });
 
 describe('events while the connection is interrupted', () => {

@@ -111,9 +111,9 @@ describe('an inventory that must fit', () => {
           }),
         );
         const whole = hostInventory(facts(), workloads);
-        const { inventory, leftOut } = fitInventory(whole, maxBytes);
+        const { inventory, leftOut, fits } = fitInventory(whole, maxBytes);
         const bytes = Buffer.byteLength(JSON.stringify(inventory));
-        expect(bytes).toBeLessThanOrEqual(maxBytes);
+        expect([bytes <= maxBytes, fits]).toEqual([true, true]);
         expect(inventory.components).toHaveLength(whole.components.length - leftOut);
         if (Buffer.byteLength(JSON.stringify(whole)) <= maxBytes) expect(inventory).toBe(whole);
         for (const { id, annotations, max_instances, image_ref } of inventory.components) {
@@ -149,5 +149,8 @@ describe('an inventory that must fit', () => {
     expect(keptBelow(lean - 100)).toEqual(['c', 'd', 'a']);
     expect(keptBelow(lean - 200)).toEqual(['c', 'd']);
     expect(keptBelow(1)).toEqual([]);
+    const bare = hostInventory(facts(), []);
+    const bytes = Buffer.byteLength(JSON.stringify(bare));
+    expect([fitInventory(bare, bytes).fits, fitInventory(bare, bytes - 1).fits]).toEqual([true, false]);
   });
 });
