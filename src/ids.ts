@@ -92,6 +92,11 @@ export function isToken(value: unknown, maxLength = 128): boolean {
   return token(value, maxLength);
 }
 
+/** True if `value` may be the first tokens of subjects: 1 to 8 of them, of `A-Za-z0-9_-`, at most 200 characters together. */
+export function isSubjectPrefix(value: string): boolean {
+  return value.length <= 200 && /^[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){0,7}$/.test(value);
+}
+
 /** True for the form of a public key by which wasmCloud 0.82 names an actor (`M…`) or a provider (`V…`). */
 export function isPeerKey(value: string): boolean {
   return value.length === 56 && /^[MV][A-Z2-7]{55}$/.test(value);

@@ -1,7 +1,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { hostPort, isPeerKey, isToken } from '../ids.ts';
+import { hostPort, isPeerKey, isSubjectPrefix, isToken } from '../ids.ts';
 
 /**
  * The one description of every setting: types, defaults, environment names, the JSON Schema and `docs/config.md` all
@@ -284,6 +284,25 @@ const trustSchema = z.strictObject({
   wasmbus: setting(wasmbusTrustSchema.prefault({}), 'Peers of wasmCloud 0.82.'),
 });
 
+const controlSchema = z.strictObject({
+  prefix: setting(
+    z
+      .string()
+      .refine(isSubjectPrefix, { error: 'must be 1 to 8 tokens of A-Z, a-z, 0-9, _ and -, with dots between them' })
+      .default('wasmbus.ctl'),
+    'First tokens of the subjects of the control interface, the same on all hosts and tools of a lattice. The permissions that `trellis auth` gives are for `wasmbus.ctl`.',
+    { env: ['WASMCLOUD_CTL_TOPIC_PREFIX'], flags: ['--ctl-topic-prefix'] },
+  ),
+  componentAuction: setting(z.boolean().default(true), 'Bid when the lattice looks for a host that runs a component.', {
+    env: ['WASMCLOUD_COMPONENT_AUCTION_ENABLED'],
+    flags: ['--enable-component-auction'],
+  }),
+  providerAuction: setting(z.boolean().default(true), 'Hear when the lattice looks for a host that runs a provider.', {
+    env: ['WASMCLOUD_PROVIDER_AUCTION_ENABLED'],
+    flags: ['--enable-provider-auction'],
+  }),
+});
+
 const limitsSchema = z.strictObject({
   maxExecutionTimeMs: setting(
     count(1, 86_400_000).default(30_000),
@@ -554,6 +573,7 @@ export const hostConfigSchema = z.strictObject({
   ctl: setting(partition('ctl', 'control').prefault({}), 'Control connection.'),
   rpc: setting(partition('rpc', 'invocation').prefault({}), 'Invocation connection.'),
   trust: setting(trustSchema.prefault({}), 'Who may call.'),
+  control: setting(controlSchema.prefault({}), 'Commands from the lattice.'),
   limits: setting(limitsSchema.prefault({}), 'Limits of the whole host.'),
   artifacts: setting(artifactsSchema.prefault({}), 'Where components come from.'),
   components: setting(z.array(componentSchema).default([]), 'Components to run from files.'),

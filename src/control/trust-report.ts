@@ -48,12 +48,14 @@ export function serveTrust(
 ): readonly BusSubscription[] {
   let renewedMs = -RENEW_EVERY_MS;
   return [
-    ctl.subscribe(subjectOf(lattice, 'report'), {}, ({ reply, line }) => {
-      if (!isInboxSubject(reply)) return;
+    ctl.subscribe(subjectOf(lattice, 'report'), {}, ({ subject, reply, line }) => {
+      if (subject !== subjectOf(lattice, 'report') || !isInboxSubject(reply)) return;
       host.asked('trust.report');
       line.publish(reply, Buffer.from(JSON.stringify(host.report())));
     }),
-    ctl.subscribe(subjectOf(lattice, 'renew'), {}, () => {
+    ctl.subscribe(subjectOf(lattice, 'renew'), {}, ({ subject, reply }) => {
+      // Nobody is answered. But servers send answers of JetStream and of $SYS to whatever subject they are asked to, and those name no inbox.
+      if (subject !== subjectOf(lattice, 'renew') || !isInboxSubject(reply)) return;
       const nowMs = host.monotonicMs();
       if (nowMs - renewedMs < RENEW_EVERY_MS) return;
       renewedMs = nowMs;
@@ -65,7 +67,7 @@ export function serveTrust(
 
 /** Asks every host to renew its delegation; who has just done so does nothing. */
 export function askToRenew(ctl: Bus, lattice: LatticeName): void {
-  ctl.publish(subjectOf(lattice, 'renew'), new Uint8Array(0));
+  ctl.publish(subjectOf(lattice, 'renew'), new Uint8Array(0), { reply: `${ctl.inboxPrefix}.${newTokenId()}` });
 }
 
 /** The reports that come within `withinMs`, one a host. What is not a report is left out. */

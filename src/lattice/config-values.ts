@@ -10,6 +10,11 @@ export function isConfigName(name: string): boolean {
   return NAME.test(name);
 }
 
+/** True if it names a reference to a secret instead of a configuration. */
+export function isSecretName(name: string): boolean {
+  return name.startsWith('SECRET');
+}
+
 /** Reads a map of strings, or `undefined` if it is none. Never throws. */
 export function readConfigValues(text: string): ConfigValues | undefined {
   const value = parseObject(text);

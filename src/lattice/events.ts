@@ -13,7 +13,8 @@ export type LatticeEventName =
   | 'linkdef_set_failed'
   | 'linkdef_deleted'
   | 'config_set'
-  | 'config_deleted';
+  | 'config_deleted'
+  | 'provider_start_failed';
 
 /** Something that happened, to be told to the lattice. */
 export interface LatticeEvent {
@@ -131,6 +132,16 @@ export function configSet(configName: string): LatticeEvent {
 /** A named configuration is gone. */
 export function configDeleted(configName: string): LatticeEvent {
   return { name: 'config_deleted', data: { config_name: configName } };
+}
+
+/** A provider could not be started. `providerRef`: as it was asked for. */
+export function providerStartFailed(
+  provider: { readonly providerId: string; readonly providerRef: string; readonly hostId: string },
+  error: string,
+): LatticeEvent {
+  const { providerId, providerRef, hostId } = provider;
+  const data = { provider_ref: providerRef, provider_id: providerId, host_id: hostId, error: cut(error), link_name: 'default' };
+  return { name: 'provider_start_failed', data };
 }
 
 /** The messages of an error and of what caused it, joined with `: `, outermost first. */

@@ -36,6 +36,23 @@ const POLICY = { may: { publish: ['wasmcloud.policy'], subscribe: ['wasmcloud.po
 const SECRETS = { may: { publish: ['wasmcloud.secrets.v1alpha1.vault.server_xkey', 'wasmcloud.secrets.v1alpha1.vault.get'] } };
 const CONFIG_SERVICE = { may: { publish: ['wasmbus.cfg.lab.req'] } };
 const RUST_PEERS = { may: { publish: ['_INBOX.somebody.x'] } };
+const RUST_CALLERS = {
+  may: { publish: ['_INBOX.somebody.x', 'wasmbus.rpc.lab.prov.linkdefs.put', 'wasmbus.rpc.lab.prov.linkdefs.del'] },
+};
+/** What wadm asks of hosts. */
+const SCHEDULING = [
+  'host.get.NHOST',
+  'component.scale.NHOST',
+  'provider.start.NHOST',
+  'provider.stop.NHOST',
+  'link.get',
+  'link.put',
+  'link.del',
+  'config.get.x',
+  'config.put.x',
+  'config.del.x',
+  'claims.get',
+].map((command) => `wasmbus.ctl.v1.lab.${command}`);
 const SHARING = { may: { publish: ['_R_.somebody.x'] } };
 const WASMBUS = {
   may: { publish: ['wasmbus.rpc.lab.MKEY'], subscribe: ['wasmbus.rpc.lab.MKEY', 'wasmbus.rpc.lab.*.linkdefs.put'] },
@@ -200,7 +217,7 @@ export const ROWS: Readonly<Record<string, PermissionRow>> = {
       subscribe: [...CONTROL.subscribe!, '_INBOX.x.>', 'lab.>', 'wasmbus.rpc.lab.>'],
     },
     extensions: {
-      'rust-peers': RUST_PEERS,
+      'rust-peers': RUST_CALLERS,
       wasmbus: WASMBUS,
       'wasmbus-payloads': {
         may: { publish: ['$JS.API.STREAM.INFO.OBJ_lab', '$O.lab.M.x', '$O.lab.C.x', '$JS.API.STREAM.PURGE.OBJ_lab'] },
@@ -217,7 +234,7 @@ export const ROWS: Readonly<Record<string, PermissionRow>> = {
       subscribe: [...CONTROL.subscribe!, '_INBOX.x.>', 'lab.>'],
     },
     extensions: {
-      'rust-peers': RUST_PEERS,
+      'rust-peers': RUST_CALLERS,
       sharing: SHARING,
       wasmbus: WASMBUS,
       providers: PROVIDERS,
@@ -245,7 +262,7 @@ export const ROWS: Readonly<Record<string, PermissionRow>> = {
       publish: [...CONTROL.publish!, ...NO_WATCH, '_INBOX.x.y', '_R_.x.y'],
       subscribe: [...CONTROL.subscribe!, '_INBOX.x.>'],
     },
-    extensions: { 'rust-peers': RUST_PEERS, sharing: SHARING, wasmbus: WASMBUS, providers: PROVIDERS },
+    extensions: { 'rust-peers': RUST_CALLERS, sharing: SHARING, wasmbus: WASMBUS, providers: PROVIDERS },
   },
   provider: {
     account: 'rpc',
@@ -419,19 +436,16 @@ export const ROWS: Readonly<Record<string, PermissionRow>> = {
   wadm: {
     account: 'ctl',
     may: {
-      publish: [
-        'wasmbus.ctl.v1.lab.component.scale.NHOST',
-        'wadm.evt.lab.x',
-        'wadm.cmd.lab',
-        'wadm.status.lab.app',
-        '$KV.wadm_state.key',
-      ],
+      publish: [...SCHEDULING, 'wadm.evt.lab.x', 'wadm.cmd.lab', 'wadm.status.lab.app', '$KV.wadm_state.key'],
       subscribe: ['wadm.api.>', 'wasmbus.evt.*.>', 'wadm.evt.*.>', '_INBOX.abc.*'],
     },
     mayNot: {
       publish: [
         ...CALLS,
         ...BUCKETS.map(makes),
+        ...['host.stop.NHOST', 'label.put.NHOST', 'registry.put', 'component.auction', 'trust.renew'].map(
+          (command) => `wasmbus.ctl.v1.lab.${command}`,
+        ),
         '$KV.LATTICETRUST_lab.issuers.9',
         '$KV.CONFIGDATA_lab.x',
         '$JS.API.STREAM.CREATE.wadm_events',

@@ -1,0 +1,179 @@
+import { connect, type Msg, type NatsConnection } from 'nats';
+import { systemClock } from '../../src/clock.ts';
+import { type ServedControl, serveControl } from '../../src/control/interface/serve.ts';
+import type { ControlOptions } from '../../src/control/interface/options.ts';
+import { HostFacts } from '../../src/control/host-facts.ts';
+import { openLatticeEvents } from '../../src/control/lattice-events.ts';
+import { type LatticeData, openLatticeData } from '../../src/control/lattice-data.ts';
+import { latticeName } from '../../src/ids.ts';
+import type { RunningWorkload, ScaleRequest, UpdateRequest, WorkloadReply, Workloads } from '../../src/lattice/workloads.ts';
+import { connectPartition } from '../../src/nats/connection.ts';
+import { Audit } from '../../src/telemetry/audit.ts';
+import { SigningKey } from '../../src/trust/nkey.ts';
+import { recordedLog } from './recorded-log.ts';
+
+/** The control interface on real connections, with the lattice's real data and events; what it is told to run is written down. */
+export interface ControlHost extends AsyncDisposable {
+  readonly id: string;
+  readonly facts: HostFacts;
+  readonly data: LatticeData;
+  readonly control: ServedControl;
+  readonly logged: Record<string, unknown>[];
+  /** Audit records so far, parsed. */
+  readonly audited: Record<string, unknown>[];
+  /** What was asked of the workloads, in order. */
+  readonly asked: (ScaleRequest | UpdateRequest)[];
+  readonly stops: (number | undefined)[];
+  readonly credentials: object[];
+  /** Components that run here, as far as the control interface is told. */
+  readonly running: Map<string, RunningWorkload>;
+}
+
+/** What of {@link ControlOptions} a test may set, and the servers. */
+export interface ControlHostOptions extends Partial<
+  Pick<ControlOptions, 'prefix' | 'auctions' | 'accepts' | 'admit' | 'ready' | 'clock'>
+> {
+  readonly lattice?: string;
+}
+
+/** A running component as a test needs one. */
+export function runs(id: string, imageRef = `file:///${id}.wasm`): RunningWorkload {
+  return { id, imageRef, annotations: {}, revision: 0, maxInstances: 1, limits: null };
+}
+
+/** Serves the control interface of a new host. */
+export async function startControlHost(url: string, options: ControlHostOptions = {}): Promise<ControlHost> {
+  const lattice = latticeName(options.lattice ?? 'lab');
+  const { log, logged } = recordedLog();
+  const id = SigningKey.generate('server').publicKey;
+  const [ctl, rpc] = await Promise.all(
+    (['ctl', 'rpc'] as const).map((partition) => connectPartition({ partition, lattice, servers: [url], name: 'test', log })),
+  );
+  const audited: Record<string, unknown>[] = [];
+  const audit = new Audit({ clock: systemClock, host: id, lattice, maxPerSecond: 10_000, scrubber: log.scrubber });
+  audit.addSink({ write: (_kind, _time, json) => void audited.push(JSON.parse(json)), close: async () => {} });
+  const facts = new HostFacts({ id, lattice, version: '0.0.0', labels: { zone: 'a' }, clock: systemClock, ctlServer: url });
+  const data = await openLatticeData({
+    ctl: ctl!,
+    lattice,
+    log,
+    ...(options.prefix === undefined ? {} : { ctlPrefix: options.prefix }),
+  });
+  const events = openLatticeEvents({ ctl: ctl!, lattice, host: id, clock: systemClock, log });
+  const running = new Map<string, RunningWorkload>();
+  const asked: (ScaleRequest | UpdateRequest)[] = [];
+  const write = (request: ScaleRequest | UpdateRequest): WorkloadReply => {
+    asked.push(request);
+    return { success: true, message: 'written down' };
+  };
+  const workloads: Workloads = {
+    list: () => [...running.values()],
+    has: (component) => running.has(component),
+    scale: write,
+    update: write,
+  };
+  const stops: (number | undefined)[] = [];
+  const credentials: object[] = [];
+  const control = serveControl({
+    ctl: ctl!,
+    rpc: rpc!,
+    prefix: 'wasmbus.ctl',
+    facts,
+    data,
+    workloads,
+    events,
+    registries: {
+      put(entries) {
+        credentials.push(entries);
+        return [];
+      },
+    },
+    auctions: { component: true, provider: true },
+    stopHost: (timeoutMs) => void stops.push(timeoutMs),
+    log,
+    audit,
+    clock: systemClock,
+    ...options,
+    lattice,
+  });
+  await ctl!.flush();
+  return {
+    id,
+    facts,
+    data,
+    control,
+    logged,
+    audited,
+    asked,
+    stops,
+    credentials,
+    running,
+    async [Symbol.asyncDispose]() {
+      await control.close();
+      await data.close();
+      events.close();
+      await Promise.all([ctl!.close(), rpc!.close()]);
+    },
+  };
+}
+
+/** A bare client of a lattice, as `wash` and `wadm` are. */
+export class RawControlClient implements AsyncDisposable {
+  readonly nc: NatsConnection;
+  readonly #root: string;
+
+  private constructor(nc: NatsConnection, root: string) {
+    this.nc = nc;
+    this.#root = root;
+  }
+
+  /** @param root - First tokens of its subjects, lattice included. */
+  static async connect(url: string, root = 'wasmbus.ctl.v1.lab'): Promise<RawControlClient> {
+    return new RawControlClient(await connect({ servers: url, reconnect: false }), root);
+  }
+
+  /** The answer to one request. @param body - Text as it is, everything else as JSON. */
+  async message(tail: string, body: unknown = '', timeoutMs = 10_000): Promise<Msg> {
+    const payload = typeof body === 'string' ? body : JSON.stringify(body);
+    return this.nc.request(`${this.#root}.${tail}`, payload, { timeout: timeoutMs });
+  }
+
+  /** The text of the answer. */
+  async text(tail: string, body?: unknown): Promise<string> {
+    return (await this.message(tail, body)).string();
+  }
+
+  /** The answer, parsed. */
+  async ask(tail: string, body?: unknown): Promise<{ success: boolean; message: string; response?: unknown }> {
+    return (await this.message(tail, body)).json();
+  }
+
+  /** All answers to one request that come in this time. */
+  async gather(tail: string, body: unknown, forMs: number): Promise<string[]> {
+    const inbox = `_INBOX.${Math.random().toString(36).slice(2)}`;
+    const answers: string[] = [];
+    const subscription = this.nc.subscribe(inbox, { callback: (_, message) => void answers.push(message.string()) });
+    this.nc.publish(`${this.#root}.${tail}`, typeof body === 'string' ? body : JSON.stringify(body), { reply: inbox });
+    await this.nc.flush();
+    await new Promise((resolve) => setTimeout(resolve, forMs));
+    subscription.unsubscribe();
+    return answers;
+  }
+
+  /** Names and data of the events of the lattice from now on. */
+  async events(lattice = 'lab'): Promise<{ name: string; source: string; data: Record<string, unknown> }[]> {
+    const heard: { name: string; source: string; data: Record<string, unknown> }[] = [];
+    this.nc.subscribe(`wasmbus.evt.${lattice}.>`, {
+      callback: (_, message) => {
+        const { source, data } = message.json<{ source: string; data: Record<string, unknown> }>();
+        heard.push({ name: message.subject.split('.').at(-1)!, source, data });
+      },
+    });
+    await this.nc.flush();
+    return heard;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.nc.close();
+  }
+}
