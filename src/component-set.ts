@@ -1,9 +1,21 @@
+import { pathToFileURL } from 'node:url';
+import { resolve } from 'node:path';
 import { loadArtifact } from './component/artifact.ts';
+import type { EmbeddedClaims } from './component/claims.ts';
 import type { ComponentConfig, HostConfig } from './config/schema.ts';
 import { TrellisError } from './errors.ts';
 import { Deadline, drainInOrder, type Draining } from './invocation/drain.ts';
 import type { Link } from './invocation/link-table.ts';
-import { prepareComponent, type PreparedComponent, type ServedComponent, type ServeOptions } from './served-component.ts';
+import type { RunningWorkload } from './lattice/workloads.ts';
+import { Permits } from './lanes.ts';
+import {
+  type ComponentProgram,
+  prepareComponent,
+  type PreparedComponent,
+  type ServedComponent,
+  type ServeOptions,
+} from './served-component.ts';
+import type { WorkloadConfig } from './workload-config.ts';
 
 /** Two at a time: transpiling is CPU, and a host that starts must still answer its connections. */
 const AT_ONCE = 2;
@@ -27,61 +39,134 @@ export interface PreparedChange extends ComponentChange {
   abandon(): Promise<void>;
 }
 
-interface Entry {
+/** A component that runs, as the lattice knows it. */
+export interface Entry {
   readonly served: ServedComponent;
-  /** What it was made of beside its file: while both are the same, it stays. */
-  readonly recipe: string;
+  readonly workload: RunningWorkload;
+  /** Who says what it is: the host's configuration, or the lattice. */
+  readonly owner: 'configuration' | 'lattice';
+  /** What the lattice configures it with. The set has it follow the component, and closes it with the last revision that had it. */
+  readonly config?: WorkloadConfig | undefined;
+  /** Embedded in it, and verified. */
+  readonly claims?: EmbeddedClaims | undefined;
 }
 
 /** The components that a host runs: started together, replaced one revision by the next, drained in order. */
 export class ComponentSet {
-  #entries: Entry[] = [];
+  readonly #current = new Map<string, Entry>();
+  /** Those that are being drained. */
+  readonly #leaving = new Set<ServedComponent>();
+  /** What the configuration says, and what its components were made of beside their files: while both are the same, they stay as they are. */
+  readonly #configured = new Map<string, { readonly recipe: string; readonly digest: string }>();
+  readonly #starts = new Permits(AT_ONCE);
 
   /** All that run, also those that are being drained. */
   get served(): readonly ServedComponent[] {
-    return this.#entries.map(({ served }) => served);
+    return [...this.#current.values()].map(({ served }) => served).concat([...this.#leaving]);
+  }
+
+  /** Those that take calls, in the order of their ids. */
+  list(): readonly Entry[] {
+    return [...this.#current.values()].toSorted((a, b) => (a.served.id < b.served.id ? -1 : 1));
+  }
+
+  /** The one of this id that takes calls. */
+  get(id: string): Entry | undefined {
+    return this.#current.get(id);
   }
 
   /** Starts and subscribes all of a configuration; gives up at the first that fails. @throws what preparing one throws */
   async start(options: ServeOptions): Promise<void> {
-    const queue = [...options.config.components];
-    const worker = async (): Promise<void> => {
-      for (let next = queue.shift(); next !== undefined && !options.stopping(); next = queue.shift()) {
-        const recipe = recipeOf(next, options.config);
-        const prepared = await prepareComponent(next, options);
-        if (prepared !== undefined) this.#entries.push({ served: prepared.serve(), recipe });
+    const { config } = options;
+    let failed = false;
+    const one = async (settings: ComponentConfig): Promise<void> => {
+      try {
+        const prepared = await this.prepareOne(settings, { ...options, stopping: () => failed || options.stopping() });
+        if (prepared === undefined) return;
+        const served = prepared.serve();
+        this.#current.set(served.id, configured(served));
+        this.#configured.set(served.id, { recipe: recipeOf(settings, config), digest: served.digest });
+      } catch (error) {
+        failed = true;
+        throw error;
       }
     };
-    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+    await Promise.all(config.components.map(one));
   }
 
-  /** Starts what is new or different in a configuration, beside what runs. Returns every error there is, and then nothing runs on. */
+  /** Prepares one component, a few at a time. `undefined` if the host is ending. @throws what {@link prepareComponent} throws */
+  prepareOne(
+    settings: ComponentConfig,
+    options: ServeOptions,
+    program?: ComponentProgram,
+  ): Promise<PreparedComponent | undefined> {
+    return this.#starts.run(async () => (options.stopping() ? undefined : prepareComponent(settings, options, program)));
+  }
+
+  /** Lets a component take calls, in place of the revision before it, if there is one, which it gives back to be {@link retire}d. */
+  put(entry: Entry): ServedComponent | undefined {
+    const { id, component } = entry.served;
+    const before = this.#current.get(id);
+    this.#current.set(id, entry);
+    if (before?.config !== entry.config) before?.config?.close();
+    entry.config?.follow((values) => component.setConfig(values));
+    if (before === undefined || before.served === entry.served) return undefined;
+    this.#leaving.add(before.served);
+    return before.served;
+  }
+
+  /** Takes a component out of those that take calls; {@link retire} it. */
+  take(id: string): ServedComponent | undefined {
+    const entry = this.#current.get(id);
+    if (entry === undefined) return undefined;
+    this.#current.delete(id);
+    entry.config?.close();
+    this.#leaving.add(entry.served);
+    return entry.served;
+  }
+
+  /** Drains revisions that take no more calls, callers first, and ends them; `limitMs` at most. */
+  async retire(
+    old: readonly ServedComponent[],
+    { admission }: Pick<ServeOptions, 'admission'>,
+    links: readonly Link[],
+    limitMs: number,
+  ): Promise<void> {
+    const deadline = new Deadline();
+    deadline.shorten(limitMs);
+    const draining = old.map((served) => toDrain(served, { admission }));
+    await Promise.race([deadline.over, drainInOrder(draining, links, deadline)]);
+    deadline.clear();
+    await Promise.allSettled(old.map(({ component }) => component.stop()));
+    for (const served of old) this.#leaving.delete(served);
+  }
+
+  /**
+   * Starts what is new or different in a configuration, beside what runs. Returns every error there is, and then nothing runs on. What the
+   * lattice started, or stopped, stays so, unless the configuration says something new of it.
+   */
   async prepare(options: ServeOptions): Promise<PreparedChange | { readonly errors: readonly TrellisError[] }> {
     const { config } = options;
-    const before = new Map(this.#entries.map((entry) => [entry.served.id, entry]));
-    const recipes = new Map(config.components.map((settings) => [settings.id, recipeOf(settings, config)]));
     const queue: ComponentConfig[] = [];
     for (const settings of config.components) {
-      const known = before.get(settings.id);
-      const isSame = known?.recipe === recipes.get(settings.id) && known?.served.digest === (await digestNow(settings, config));
+      const known = this.#configured.get(settings.id);
+      const isSame = known?.recipe === recipeOf(settings, config) && known.digest === (await digestNow(settings, config));
       if (!isSame) queue.push(settings);
     }
-    const added = queue.filter(({ id }) => !before.has(id)).map(({ id }) => id);
-    const changed = queue.filter(({ id }) => before.has(id)).map(({ id }) => id);
-    const removed = [...before.keys()].filter((id) => !recipes.has(id));
+    const ids = new Set(config.components.map(({ id }) => id));
+    const removed = [...this.#configured.keys()].filter((id) => !ids.has(id) && this.get(id)?.owner === 'configuration');
     const ready: PreparedComponent[] = [];
     const errors: TrellisError[] = [];
-    const worker = async (): Promise<void> => {
-      for (let next = queue.shift(); next !== undefined && !options.stopping(); next = queue.shift()) {
+    await Promise.all(
+      queue.map(async (settings) => {
         try {
-          const prepared = await prepareComponent(next, options);
+          const prepared = await this.prepareOne(settings, options);
           if (prepared !== undefined) ready.push(prepared);
         } catch (error) {
           errors.push(error instanceof TrellisError ? error : new TrellisError('TRELLIS_INTERNAL', { cause: error }));
         }
-      }
-    };
-    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+      }),
+    );
     const abandon = async (): Promise<void> => {
       await Promise.allSettled(ready.map(({ component }) => component.stop()));
     };
@@ -89,28 +174,46 @@ export class ComponentSet {
       await abandon();
       return { errors };
     }
-    const ending = [...changed, ...removed];
-    const old = this.#entries.filter(({ served }) => ending.includes(served.id));
+    const added = queue.filter(({ id }) => !this.#current.has(id)).map(({ id }) => id);
+    const changed = queue.filter(({ id }) => this.#current.has(id)).map(({ id }) => id);
+    const old: ServedComponent[] = [];
     return {
       added,
       changed,
       removed,
-      ending,
+      ending: [...changed, ...removed],
       abandon,
       begin: () => {
-        for (const prepared of ready) this.#entries.push({ served: prepared.serve(), recipe: recipes.get(prepared.id)! });
+        for (const id of this.#configured.keys()) if (!ids.has(id)) this.#configured.delete(id);
+        for (const prepared of ready) {
+          const served = prepared.serve();
+          const before = this.put(configured(served));
+          if (before !== undefined) old.push(before);
+          this.#configured.set(served.id, { recipe: recipeOf(served.settings, config), digest: served.digest });
+        }
+        for (const id of removed) {
+          const before = this.take(id);
+          if (before !== undefined) old.push(before);
+        }
       },
-      finish: async (links, limitMs) => {
-        const deadline = new Deadline();
-        deadline.shorten(limitMs);
-        const draining = old.map(({ served }) => toDrain(served, options));
-        await Promise.race([deadline.over, drainInOrder(draining, links, deadline)]);
-        deadline.clear();
-        await Promise.allSettled(old.map(({ served }) => served.component.stop()));
-        this.#entries = this.#entries.filter((entry) => !old.includes(entry));
-      },
+      finish: (links, limitMs) => this.retire(old, options, links, limitMs),
     };
   }
+}
+
+/** A component of the configuration, as the lattice is to know it. */
+function configured(served: ServedComponent): Entry {
+  const { id, maxInstances } = served.settings;
+  return {
+    served,
+    owner: 'configuration',
+    workload: { id, imageRef: referenceOf(served.settings), annotations: {}, revision: 0, maxInstances, limits: null },
+  };
+}
+
+/** The reference under which the lattice knows a component of the configuration. */
+export function referenceOf({ file }: ComponentConfig): string {
+  return file.startsWith('file:') ? file : pathToFileURL(resolve(file)).href;
 }
 
 /** How one component stops. */

@@ -1,11 +1,11 @@
 import type { ComponentChange, ComponentSet } from './component-set.ts';
 import { planReload, type ReloadPlan } from './config/reload-plan.ts';
 import type { HostConfig } from './config/schema.ts';
+import type { DelegatedScope } from './delegated-scope.ts';
 import { TrellisError } from './errors.ts';
 import { LinkTable, type Link } from './invocation/link-table.ts';
 import type { ServeOptions } from './served-component.ts';
 import type { Logger } from './telemetry/log.ts';
-import { scopeTest } from './trust/scope.ts';
 
 /** What came of a reload: what changed, or every error, and then nothing did. */
 export type ReloadOutcome = (ReloadPlan & ComponentChange) | { readonly errors: readonly TrellisError[] };
@@ -17,19 +17,16 @@ export interface ReloadOptions {
   /** As of `before`. */
   readonly serving: ServeOptions;
   readonly components: ComponentSet;
+  readonly delegated: DelegatedScope;
 }
 
 /** Takes over a configuration without a lost call: new components stand beside the old ones before any of those leaves. */
-export async function reloadHost({ before, next, serving, components }: ReloadOptions): Promise<ReloadOutcome> {
+export async function reloadHost({ before, next, serving, components, delegated }: ReloadOptions): Promise<ReloadOutcome> {
   const { member, log, links, admission } = serving;
   const plan = forEpoch(planReload(before, next), member.trust.epoch);
   const { config } = plan;
   const change = await components.prepare({ ...serving, config });
   if ('errors' in change) return change;
-  const scope = (...configs: HostConfig[]): void => {
-    const ids = [...new Set(configs.flatMap((each) => each.components.map(({ id }) => id)))];
-    member.wants({ origins: ids, targets: ids });
-  };
   const { ending } = change;
   let newLinks: readonly Link[];
   try {
@@ -44,10 +41,9 @@ export async function reloadHost({ before, next, serving, components }: ReloadOp
   if (plan.applied.includes('log.level')) log.setLevel(config.log.level);
   admission.limit(config.limits);
   // Seeds and delegations lie in files as well; and whoever is new must be named before it answers.
-  scope(before, config);
-  await Promise.all([member.delegation.renew(), member.ctl.lookAtFiles(), member.rpc.lookAtFiles()]);
-  const mayAnswer = scopeTest(member.delegation.held.claims.tgt);
-  for (const component of change.added.filter((id) => !mayAnswer(id)))
+  const ids = config.components.map(({ id }) => id);
+  await Promise.all([delegated.add(ids), member.ctl.lookAtFiles(), member.rpc.lookAtFiles()]);
+  for (const component of change.added.filter((id) => !delegated.covers(id)))
     log.warn({ component }, 'the delegation of this host does not name a component: its answers will not be believed');
   for (const { source, target, interface: wit } of plan.applied.includes('trust.unsigned') ? config.trust.unsigned : [])
     log.warn({ source, target, interface: wit }, 'this pair may stay UNSIGNED: whoever can publish may call or answer as it');
@@ -60,10 +56,7 @@ export async function reloadHost({ before, next, serving, components }: ReloadOp
   await Promise.allSettled([member.rpc.flush(), member.ctl.flush()]);
   await change.finish(before.links, config.drainTimeoutMs);
   links.replace(newLinks);
-  if (change.removed.length > 0) {
-    scope(config);
-    await member.delegation.renew();
-  }
+  await delegated.drop(change.removed);
   return { ...plan, added: change.added, changed: change.changed, removed: change.removed };
 }
 

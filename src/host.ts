@@ -15,6 +15,8 @@ import { LinkTable } from './invocation/link-table.ts';
 import { latticeName } from './ids.ts';
 import { joinLattice, type Member } from './member.ts';
 import { ComponentSet, toDrain } from './component-set.ts';
+import { DelegatedScope } from './delegated-scope.ts';
+import { HostLattice } from './host-lattice.ts';
 import type { HostState, HostStatus } from './host-status.ts';
 import { ownTrust, tellOfTrust } from './host-trust.ts';
 import { sayWhatIsUnusual } from './host-warnings.ts';
@@ -90,6 +92,8 @@ export class Host implements AsyncDisposable {
   #audit: Audit | undefined;
   #gate: StartGate | undefined;
   #claim: IdentityClaim | undefined;
+  #delegated: DelegatedScope | undefined;
+  #lattice: HostLattice | undefined;
   /** Why it ends by itself, if it does. */
   #reason: TrellisError | undefined;
   #ready = false;
@@ -148,10 +152,8 @@ export class Host implements AsyncDisposable {
       ...(clock === undefined ? {} : { clock }),
     });
     this.#member = member;
-    if (this.#draining !== undefined) {
-      await member.close();
-      throw new TrellisError('TRELLIS_HOST_START', { message: 'the start was given up' });
-    }
+    if (this.#draining !== undefined) await member.close();
+    this.#refuseStopped();
     joinAudit(audit, member.ctl, trail);
     member.trust.onChange(() => {
       const { epoch, issuers } = member.trust;
@@ -193,13 +195,28 @@ export class Host implements AsyncDisposable {
       stopping: () => this.#draining !== undefined,
     };
     this.#serving = serving;
+    const delegated = (this.#delegated = new DelegatedScope(member, ids));
+    const lattice = (this.#lattice = await HostLattice.open({
+      host: this.id,
+      components: this.#components,
+      scope: delegated,
+      serving: () => this.#serving!,
+      alarms: this.alarms,
+    }));
     await this.#components.start(serving);
-    if (this.#draining !== undefined) throw new TrellisError('TRELLIS_HOST_START', { message: 'the start was given up' });
+    this.#refuseStopped();
     await Promise.all([member.rpc.flush(), member.ctl.flush()]);
+    await lattice.begin();
+    this.#refuseStopped();
     await tellOfTrust({ host: this.id, config, member, audit, log });
     this.#ready = true;
     log.info({ host: this.id, lattice: member.lattice, components: this.#components.served.map(({ id }) => id) }, 'ready');
     void sayWhoTalks({ ctl: member.ctl, lattice: member.lattice, host: this.id, own: ownTrust(this.#config, member), log });
+  }
+
+  /** @throws TRELLIS_HOST_START once somebody has given the start up */
+  #refuseStopped(): void {
+    if (this.#draining !== undefined) throw new TrellisError('TRELLIS_HOST_START', { message: 'the start was given up' });
   }
 
   /** This host as a member of the lattice; `undefined` until it has joined. */
@@ -255,13 +272,18 @@ export class Host implements AsyncDisposable {
     } catch (error) {
       return { errors: [error instanceof TrellisError ? error : new TrellisError('TRELLIS_INTERNAL', { cause: error })] };
     }
-    const outcome = await reloadHost({ before: this.#config, next, serving, components: this.#components });
+    const delegated = this.#delegated!;
+    const concerned = [this.#config, next].flatMap(({ components }) => components.map(({ id }) => id));
+    const outcome = await this.#lattice!.workloads.hold(concerned, () =>
+      reloadHost({ before: this.#config, next, serving, components: this.#components, delegated }),
+    );
     if ('errors' in outcome) {
       this.#gate?.judgeBy(this.#config);
       return outcome;
     }
     this.#config = outcome.config;
     this.#serving = { ...serving, config: outcome.config };
+    this.#lattice!.configure(outcome.config);
     // Links and lists of trust are rights; whoever looks for when they changed finds it where their use is recorded.
     serving.audit.record({ kind: 'control', code: 'ok', operation: 'config.reload', detail: outcome.applied.join(' ') });
     return outcome;
@@ -331,6 +353,7 @@ export class Host implements AsyncDisposable {
     const { log } = this.#options;
     const { inFlight: begun } = this.#admission;
     if (this.#ready) log.info({ inFlight: begun, limitMs, ...(this.#lameDuck ? { lameDuck: true } : {}) }, 'draining');
+    this.#lattice?.leave();
     const draining = this.#components.served.map((served) => toDrain(served, { admission: this.#admission }));
     // One limit for all of it: a server that has stopped answering confirms no subscription's end.
     await Promise.race([this.#deadline.over, drainInOrder(draining, this.#links.list(), this.#deadline)]);
@@ -348,6 +371,7 @@ export class Host implements AsyncDisposable {
 
   async #end(): Promise<void> {
     this.#endLeafCheck();
+    if (this.#lattice !== undefined) await within(FLUSH_MS, this.#lattice.close());
     await Promise.allSettled(this.#components.served.map(({ component }) => component.stop()));
     this.#gate?.close();
     this.#claim?.end();

@@ -2,7 +2,8 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openTrustFile, type TrustFile } from './control/trust-file.ts';
 import { TrellisError } from './errors.ts';
-import { replaceFile } from './replace-file.ts';
+import { type DesiredWorkload, desiredStateText, readDesiredState } from './lattice/desired-state.ts';
+import { replaceFile, replaceFileLater } from './replace-file.ts';
 import type { AheadStore } from './trust/restart-fence.ts';
 
 /** Makes the folder of what must survive a crash, mode 0700, if it is not there. @throws TRELLIS_STATE_DIR */
@@ -90,4 +91,34 @@ export function openAheadFile(stateDir: string, lattice: string): AheadStore {
 export function openTrustFileIn(stateDir: string, lattice: string): TrustFile {
   makeStateDir(stateDir);
   return openTrustFile(join(stateDir, `trust-${lattice}.json`), replaceFile);
+}
+
+/** Where a host keeps what the lattice had it start. */
+export interface DesiredStateFile {
+  readonly path: string;
+  /** What is kept, `undefined` where nothing was, `damaged` where it cannot be read as what this wrote. Never throws. */
+  load(): readonly DesiredWorkload[] | 'damaged' | undefined;
+  /** Keeps it in place of what was kept. @throws what writing a file throws */
+  save(workloads: readonly DesiredWorkload[]): Promise<void>;
+}
+
+/**
+ * The file of what a host is to run again after a crash. A host with an identity that lasts has one of its own, the others of a lattice
+ * that share the folder share it.
+ * @throws TRELLIS_STATE_DIR
+ */
+export function openDesiredStateFile(stateDir: string, lattice: string, identity: string | undefined): DesiredStateFile {
+  makeStateDir(stateDir);
+  const path = join(stateDir, `workloads-${lattice}${identity === undefined ? '' : `-${identity}`}.json`);
+  return {
+    path,
+    load() {
+      try {
+        return readDesiredState(readFileSync(path, 'utf8')) ?? 'damaged';
+      } catch (error) {
+        return (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : 'damaged';
+      }
+    },
+    save: (workloads) => replaceFileLater(path, desiredStateText(workloads)),
+  };
 }

@@ -21,6 +21,7 @@ export const RELOADABLE: readonly string[] = [
   'limits.maxExecutionTimeMs',
   'limits.maxInFlight',
   'limits.maxInFlightPerOrigin',
+  'limits.maxInstances',
   'limits.maxLinearMemoryBytes',
   'limits.maxParamsBytes',
   'links',

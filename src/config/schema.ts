@@ -323,6 +323,10 @@ const limitsSchema = z.strictObject({
     'Components this host runs. Each is a process of about 55 MB, so fewer than the 10,000 of wasmCloud 1.x.',
     { env: ['WASMCLOUD_MAX_COMPONENTS'], flags: ['--max-components'] },
   ),
+  maxInstances: setting(
+    count(1, 10_000).default(256),
+    'Invocations of one component at once that the lattice can ask for when it scales it; also what no limit (4294967295) then means.',
+  ),
   maxInFlight: setting(count(1, 1_000_000).default(2_048), 'Invocations in this host at once; more are answered busy.'),
   maxInFlightPerOrigin: setting(count(1, 1_000_000).default(512), 'Invocations at once from one origin.'),
   maxParamsBytes: setting(
@@ -639,6 +643,10 @@ export const hostConfigSchema = z.strictObject({
   heartbeatIntervalMs: setting(
     count(500, 600_000).default(30_000),
     'How often the host says on the lattice that it runs, and what. A scheduler gives up a host that was silent for 70 s. `WASMCLOUD_HEARTBEAT_INTERVAL` gives it in seconds.',
+  ),
+  restore: setting(
+    z.boolean().default(false),
+    'Keep in `stateDir` what the lattice has this host run, and run it again at the next start. Without it a host starts with what its configuration names, as wasmCloud 1.x does.',
   ),
   drainTimeoutMs: setting(count(0, 600_000).default(10_000), 'How long a stop (TERM, INT) waits for running invocations.'),
   lameDuckMs: setting(

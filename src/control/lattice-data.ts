@@ -23,6 +23,8 @@ export interface LatticeData {
   links(): readonly LatticeLink[];
   /** The links that stand with this source. */
   linksOf(source: string): readonly LatticeLink[];
+  /** True if there is an entry of this component or provider. */
+  hasSpec(id: string): boolean;
   /** All claims, as `claims.get` answers them. */
   claims(): readonly Readonly<Record<string, string>>[];
   /** Adds a link, or replaces the one of the same target. @throws TRELLIS_LATTICE_DATA, TRELLIS_LATTICE_ENTRY, TRELLIS_ID_INVALID */
@@ -130,6 +132,7 @@ export async function openLatticeData(options: LatticeDataOptions): Promise<Latt
     },
     links: () => specs.links(),
     linksOf: (source) => specs.linksOf(source),
+    hasSpec: (id) => specs.hasSpec(id),
     claims: () => specs.claims(),
     putLink: (link) => specs.putLink(link),
     deleteLink: (key) => specs.deleteLink(key),

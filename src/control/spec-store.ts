@@ -55,6 +55,11 @@ export class SpecStore {
     return this.#links.get(source) ?? [];
   }
 
+  /** True if there is an entry of this component or provider. */
+  hasSpec(id: string): boolean {
+    return this.followed.memory.text(specKey(id)) !== undefined;
+  }
+
   /** All claims, as `claims.get` answers them. */
   claims(): readonly Readonly<Record<string, string>>[] {
     return [...this.#claims.values()];

@@ -48,6 +48,7 @@ export class DelegationKeeper {
   #timer: NodeJS.Timeout | undefined;
   #renewing: Promise<void> | undefined;
   #failures = 0;
+  #failure: unknown;
   #closed = false;
   readonly #stop: (() => void)[] = [];
   readonly #listeners = new Set<(held: HeldDelegation) => void>();
@@ -71,6 +72,11 @@ export class DelegationKeeper {
     // A machine that slept wakes with its timers late.
     if (this.#options.clock.wallMs() >= this.#renewAtMs) void this.renew();
     return this.#held!;
+  }
+
+  /** Why the last renewal failed; `undefined` if it did not. */
+  get failure(): unknown {
+    return this.#failure;
   }
 
   /** Fetches a new one now. Never fails: the one in use stays, and it is tried again. */
@@ -99,7 +105,9 @@ export class DelegationKeeper {
     try {
       await this.#obtain();
       this.#failures = 0;
+      this.#failure = undefined;
     } catch (err) {
+      this.#failure = err;
       const { exp, sub } = this.#held!.claims;
       const leftMs = exp - this.#options.clock.wallMs();
       const retryMs = Math.min(RETRY_MS.most, Math.max(RETRY_MS.least, leftMs / 4), RETRY_MS.least * 2 ** this.#failures++);

@@ -3,9 +3,6 @@
  * to the wire as it stands.
  */
 
-/** Instances at once in the words of the wire: this many, or more than a `u32` can say, mean no limit but the host's own. */
-export const UNBOUNDED_INSTANCES = 4_294_967_295;
-
 /** A component that runs on this host, as inventories and events show it. */
 export interface RunningWorkload {
   readonly id: string;
@@ -16,7 +13,7 @@ export interface RunningWorkload {
   readonly annotations: Readonly<Record<string, string>>;
   /** The revision in its embedded claims, or 0. */
   readonly revision: number;
-  /** Invocations at once, 1 to {@link UNBOUNDED_INSTANCES}. */
+  /** Invocations at once, 1 to 4294967295, which is no limit but the host's own. */
   readonly maxInstances: number;
   /** `max_memory_limit` and `max_execution_time` as they were asked for, or `null`. */
   readonly limits: Readonly<Record<string, string>> | null;
@@ -26,7 +23,7 @@ export interface RunningWorkload {
 export interface ScaleRequest {
   readonly componentId: string;
   readonly componentRef: string;
-  /** Invocations at once; 0 stops the component, {@link UNBOUNDED_INSTANCES} is no limit. */
+  /** Invocations at once; 0 stops the component, 4294967295 is no limit but the host's own. */
   readonly count: number;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly limits?: Readonly<Record<string, string>>;

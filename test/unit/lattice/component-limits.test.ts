@@ -1,25 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { componentLimits } from '../../../src/lattice/component-limits.ts';
-import { UNBOUNDED_INSTANCES, type RunningWorkload, type ScaleRequest, type Workloads } from '../../../src/lattice/workloads.ts';
-
-describe('workloads', () => {
-  it('leaves room for every answer that the control interface gives', () => {
-    const running: RunningWorkload[] = [];
-    const workloads: Workloads = {
-      list: () => running,
-      has: (id) => running.some((each) => each.id === id),
-      scale: ({ componentId: id, componentRef: imageRef, count: maxInstances }: ScaleRequest) => {
-        running.push({ id, imageRef, annotations: {}, revision: 0, maxInstances, limits: null });
-        return { success: true, message: '' };
-      },
-      update: ({ componentId }) => ({ success: false, message: `component ${componentId} not found` }),
-    };
-    const request = { componentId: 'a', componentRef: 'file:///a.wasm', hostId: '', config: [], allowUpdate: false };
-    expect(workloads.scale({ ...request, count: UNBOUNDED_INSTANCES })).toEqual({ success: true, message: '' });
-    expect(workloads.list()).toMatchObject([{ maxInstances: 2 ** 32 - 1 }]);
-  });
-});
 
 describe('component limits', () => {
   it('are bytes and seconds in decimal', () => {

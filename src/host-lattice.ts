@@ -1,0 +1,157 @@
+import { loadArtifact } from './component/artifact.ts';
+import { readReference } from './component/reference.ts';
+import type { ComponentSet } from './component-set.ts';
+import { allowed } from './config/allowances.ts';
+import type { HostConfig } from './config/schema.ts';
+import { readVersions } from './config/version.ts';
+import { startHeartbeat } from './control/heartbeat.ts';
+import { HostFacts } from './control/host-facts.ts';
+import { type LatticeData, openLatticeData } from './control/lattice-data.ts';
+import { type LatticeEvents, openLatticeEvents } from './control/lattice-events.ts';
+import type { DelegatedScope } from './delegated-scope.ts';
+import { DesiredState } from './desired-state.ts';
+import { TrellisError } from './errors.ts';
+import { hostStarted, hostStopped, labelsChanged } from './lattice/events.ts';
+import { hostInventory } from './lattice/inventory.ts';
+import { restoreWorkloads } from './restore.ts';
+import type { ServeOptions } from './served-component.ts';
+import { openDesiredStateFile } from './state-dir.ts';
+import type { Alarms } from './telemetry/alarms.ts';
+import { within } from './within.ts';
+import { type FetchedProgram, refuseReplaceable } from './workload-program.ts';
+import { HostWorkloads } from './workloads.ts';
+
+/** What {@link HostLattice} is made of. */
+export interface HostLatticeOptions {
+  /** Public key of the host. */
+  readonly host: string;
+  readonly components: ComponentSet;
+  readonly scope: DelegatedScope;
+  /** As the configuration is now. */
+  readonly serving: () => ServeOptions;
+  readonly alarms: Alarms;
+}
+
+/** How long the start of a host waits for what ran before; the rest comes up beside it. */
+const RESTORE_MS = 15_000;
+/** Label that shows what an operator has accepted: schedulers can keep away from such a host. */
+const ALLOW_LABEL = 'trellis.allow';
+
+/** A host as a member of a wasmCloud lattice: what it is told, what it tells, and what it runs for it. */
+export class HostLattice {
+  readonly workloads: HostWorkloads;
+  readonly #options: HostLatticeOptions;
+  readonly #facts: HostFacts;
+  readonly #data: LatticeData;
+  readonly #events: LatticeEvents & { close(): void };
+  readonly #desired: DesiredState;
+  readonly #ending = new AbortController();
+  #endHeartbeat: () => void = () => {};
+  #begun = false;
+
+  private constructor(options: HostLatticeOptions, facts: HostFacts, data: LatticeData) {
+    const { host, components, scope, serving } = options;
+    const { member, config, log } = serving();
+    this.#options = options;
+    this.#facts = facts;
+    this.#data = data;
+    this.#events = openLatticeEvents({ ctl: member.ctl, lattice: member.lattice, host, clock: member.clock, log });
+    const identity = config.hostSeedFile === undefined ? undefined : host;
+    const file = config.restore ? openDesiredStateFile(config.stateDir, member.lattice, identity) : undefined;
+    this.#desired = new DesiredState(file, log);
+    this.workloads = new HostWorkloads({
+      host,
+      components,
+      scope,
+      serving,
+      data,
+      events: this.#events,
+      desired: this.#desired,
+      fetch: (ref) => fetchProgram(ref, serving().config),
+    });
+  }
+
+  /** Hears the lattice from now on; what it is told is carried out once it has {@link begin | begun}. */
+  static async open(options: HostLatticeOptions): Promise<HostLattice> {
+    const { member, config, log } = options.serving();
+    const { ctl, lattice, clock } = member;
+    const facts = new HostFacts({
+      id: options.host,
+      lattice,
+      version: readVersions().trellis,
+      labels: labelsOf(config),
+      clock,
+      ctlServer: config.ctl.servers[0],
+      rpcServer: config.rpc.servers[0],
+      jsDomain: config.trust.storeDomain,
+    });
+    const place = { domain: config.trust.storeDomain, viaLeaf: config.ctl.viaLeaf };
+    const data = await openLatticeData({ ctl, lattice, log, alarms: options.alarms, clock, place });
+    return new HostLattice(options, facts, data);
+  }
+
+  /** Brings back what ran before, and tells the lattice that the host is there. What its configuration names serves by now. */
+  async begin(): Promise<void> {
+    const { serving, alarms } = this.#options;
+    const { config, member, log } = serving();
+    if (config.restore) {
+      const restoring = restoreWorkloads({
+        desired: this.#desired,
+        workloads: this.workloads,
+        data: this.#data,
+        configured: config.components.map(({ id }) => id),
+        log,
+        signal: this.#ending.signal,
+      });
+      await within(RESTORE_MS, restoring);
+    }
+    if (this.#ending.signal.aborted) return;
+    const heartbeat = startHeartbeat({
+      clock: member.clock,
+      intervalMs: config.heartbeatIntervalMs,
+      inventory: () => hostInventory(this.#facts, this.workloads.list()),
+      events: this.#events,
+      ctl: member.ctl,
+      alarms,
+      log,
+    });
+    this.#endHeartbeat = () => heartbeat.close();
+    this.#begun = true;
+    const { friendlyName, labels, version } = this.#facts;
+    this.#events.publish(hostStarted({ friendly_name: friendlyName, labels: labels.all(), version }));
+  }
+
+  /** Takes over the labels of another configuration. */
+  configure(config: HostConfig): void {
+    const { labels, id } = this.#facts;
+    if (labels.configure(labelsOf(config))) this.#events.publish(labelsChanged(id, labels.all()));
+  }
+
+  /** Leaves the lattice, before what runs has ended: whoever schedules needs no longer count on this host. */
+  leave(): void {
+    if (this.#ending.signal.aborted) return;
+    this.#ending.abort();
+    this.#endHeartbeat();
+    if (this.#begun) this.#events.publish(hostStopped(this.#facts.labels.all()));
+  }
+
+  /** Resolves when nothing is being started or stopped any more. */
+  async close(): Promise<void> {
+    this.leave();
+    await this.workloads.close();
+    await this.#data.close();
+    this.#events.close();
+  }
+}
+
+function labelsOf({ labels, allow }: HostConfig): Readonly<Record<string, string>> {
+  const accepted = allowed(allow);
+  return accepted.length === 0 ? labels : { ...labels, [ALLOW_LABEL]: accepted.join(',') };
+}
+
+async function fetchProgram(ref: string, config: HostConfig): Promise<FetchedProgram> {
+  const reference = readReference(ref);
+  if (reference.kind === 'file' && !config.artifacts.allowFiles) throw new TrellisError('TRELLIS_ARTIFACT_FILES');
+  refuseReplaceable(ref, config);
+  return loadArtifact(ref, { maxBytes: config.limits.maxComponentSizeBytes });
+}
