@@ -109,27 +109,30 @@ describe('every kind of user', () => {
 });
 
 describe('buckets', () => {
-  it.each(['host-ctl+watch', 'operator-ctl'])('work for %s: read, write, list, watch, history, delete', async (name) => {
-    await using user = await connect(name, '_INBOX_CTL.lab');
-    for (const bucket of ['LATTICEDATA_lab', 'CONFIGDATA_lab']) {
-      const kv = await new Kvm(user.nc).open(bucket);
-      const id = `COMPONENT_${name.replace('+', '_')}`;
-      const watch = await kv.watch({ key: id });
-      const revision = await kv.create(id, 'one');
-      await kv.update(id, 'two', revision);
-      await kv.put(id, 'three');
-      expect((await kv.get(id))?.string()).toBe('three');
-      const keys: string[] = [];
-      for await (const key of await kv.keys()) keys.push(key);
-      expect(keys).toContain(id);
-      // The bucket keeps one value a key: a watcher may miss those between.
-      for await (const entry of watch) if (entry.string() === 'three') break;
-      await kv.delete(id);
-      expect((await kv.get(id))?.operation).toBe('DEL');
-      expect((await kv.status()).values).toBeGreaterThan(0);
-    }
-    expect(user.refused).toEqual([]);
-  });
+  it.each(['host-ctl+watch', 'operator-ctl+write-data'])(
+    'work for %s: read, write, list, watch, history, delete',
+    async (name) => {
+      await using user = await connect(name, '_INBOX_CTL.lab');
+      for (const bucket of ['LATTICEDATA_lab', 'CONFIGDATA_lab']) {
+        const kv = await new Kvm(user.nc).open(bucket);
+        const id = `COMPONENT_${name.replace('+', '_')}`;
+        const watch = await kv.watch({ key: id });
+        const revision = await kv.create(id, 'one');
+        await kv.update(id, 'two', revision);
+        await kv.put(id, 'three');
+        expect((await kv.get(id))?.string()).toBe('three');
+        const keys: string[] = [];
+        for await (const key of await kv.keys()) keys.push(key);
+        expect(keys).toContain(id);
+        // The bucket keeps one value a key: a watcher may miss those between.
+        for await (const entry of watch) if (entry.string() === 'three') break;
+        await kv.delete(id);
+        expect((await kv.get(id))?.operation).toBe('DEL');
+        expect((await kv.status()).values).toBeGreaterThan(0);
+      }
+      expect(user.refused).toEqual([]);
+    },
+  );
 
   it.each(['host-ctl', 'one-account-ctl'])('can be followed and read by %s without consumers', async (name) => {
     await using user = await connect(name, '_INBOX_CTL.lab');

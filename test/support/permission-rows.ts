@@ -117,6 +117,7 @@ const HOST_RPC: Attempts = {
   subscribe: ['lab.echo.wrpc.0.0.1.f', 'lab.*.wrpc.>', '_INBOX_RPC.lab.{own}.x.*'],
 };
 const WATCH = { may: { publish: [...watches('LATTICEDATA_lab'), ...watches('CONFIGDATA_lab')] } };
+const WRITE_DATA = { may: { publish: ['$KV.LATTICEDATA_lab.key', '$KV.CONFIGDATA_lab.key'] } };
 const NO_WATCH = [...watches('LATTICEDATA_lab'), ...watches('LATTICETRUST_lab')];
 
 /** What no kind of user may do, whatever is switched on, but for the exceptions that {@link exceptions} names. */
@@ -344,20 +345,23 @@ export const ROWS: Readonly<Record<string, PermissionRow>> = {
   'operator-ctl': {
     account: 'ctl',
     may: {
-      publish: [
-        ...COMMANDS,
-        ...BUCKETS.flatMap(reads),
-        ...BUCKETS.flatMap(watches),
-        ...BUCKETS.map((bucket) => `$KV.${bucket}.key`),
-      ],
+      publish: [...COMMANDS, ...BUCKETS.flatMap(reads), ...BUCKETS.flatMap(watches), '$KV.LATTICETRUST_lab.key'],
       subscribe: ['wasmbus.evt.lab.>', '$KV.LATTICETRUST_lab.>', '_INBOX_CTL.lab.{own}.x.*'],
     },
     mayNot: {
-      publish: [...CALLS, ...BUCKETS.map(makes), 'wasmbus.evt.lab.host_started', '_INBOX_CTL.lab.UOTHER.x', '_INBOX.x.y'],
+      publish: [
+        ...CALLS,
+        ...BUCKETS.map(makes),
+        ...WRITE_DATA.may.publish,
+        'wasmbus.evt.lab.host_started',
+        '_INBOX_CTL.lab.UOTHER.x',
+        '_INBOX.x.y',
+      ],
       // It gives commands and does not answer them in a host's place.
       subscribe: ['wasmbus.ctl.v1.lab.host.ping', 'wasmbus.ctl.v1.lab.>', 'lab.*.wrpc.>', '_INBOX.x.>'],
     },
     extensions: {
+      'write-data': WRITE_DATA,
       'make-buckets': MAKE_BUCKETS,
       wadm: { may: { publish: ['wadm.api.lab.model.put'], subscribe: ['wadm.evt.lab.>', 'wadm.status.lab.app'] } },
       'default-inbox': { may: { subscribe: ['_INBOX.abc.*', '_INBOX.*.>'] } },
