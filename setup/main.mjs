@@ -16,6 +16,7 @@ const COMMANDS = {
   test: {
     quiet: false,
     withNatsServer: true,
+    withRegistry: true,
     run: (node, args) => handOver(node, [join(MODULES, 'vitest/vitest.mjs'), 'run', ...args]),
   },
   demo: { quiet: true, withNatsServer: true, run: (node, args) => handOver(node, [CLI, 'demo', ...args]) },
@@ -53,7 +54,7 @@ export async function main([name, ...args]) {
   process.chdir(ROOT);
   try {
     const withNatsServer = command.withNatsServer ?? NEEDS_SERVER.has(args[0]);
-    const { node } = await setUp({ quiet: command.quiet, withNatsServer });
+    const { node } = await setUp({ quiet: command.quiet, withNatsServer, withRegistry: command.withRegistry });
     await command.run(node, args);
   } catch (error) {
     process.stderr.write(`\nSet-up stopped. ${describe(error)}\n`);

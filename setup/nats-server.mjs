@@ -25,9 +25,8 @@ export const natsServer = {
         remedy: `Set NATS_SERVER to a nats-server of version ${MINIMUM_NATS_SERVER_VERSION} or later, or unset it to let set-up find one.`,
       });
     }
-    const folders = new Set([...(env.PATH ?? '').split(delimiter).filter(Boolean), ...NOT_ALWAYS_IN_PATH]);
-    for (const path of [...folders].map((folder) => join(folder, 'nats-server'))) {
-      const found = isFile(path) ? await judge(path, path, tried) : undefined;
+    for (const path of placesOf('nats-server', env)) {
+      const found = await judge(path, path, tried);
       if (found !== undefined) return found;
     }
     if (tried.length === 0) tried.push('PATH and the usual system folders: none there');
@@ -60,6 +59,12 @@ export const natsServer = {
   },
 };
 
+/** Where a program of this name lies: in PATH, or in a folder for server programs. */
+export function placesOf(name, env) {
+  const folders = new Set([...(env.PATH ?? '').split(delimiter).filter(Boolean), ...NOT_ALWAYS_IN_PATH]);
+  return [...folders].map((folder) => join(folder, name)).filter(isFile);
+}
+
 /** `program` is the file's content, or `{ file }`, one to move into place. */
 function install(program) {
   if (Buffer.isBuffer(program)) return writeWhole(CACHED, program, 0o755);
@@ -82,7 +87,8 @@ async function judge(path, from, tried) {
   return { path, version, from };
 }
 
-function isFile(path) {
+/** True for a file that this user can see. */
+export function isFile(path) {
   try {
     return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
   } catch {

@@ -1,5 +1,6 @@
 import { component, componentNames, host } from './build.mjs';
 import { dependencies } from './dependencies.mjs';
+import { dockerRegistry } from './docker-registry.mjs';
 import { natsServer } from './nats-server.mjs';
 import { findNode } from './own-node.mjs';
 import { createProgress } from './progress.mjs';
@@ -9,15 +10,15 @@ import { alone, notWritable } from './tree.mjs';
  * Makes this source tree ready to run, doing only what is missing, and returns the Node that runs Trellis.
  * `quiet` prints a line only for a step that had something to do. Several set-ups at once wait for each other.
  *
- * @param {{ quiet: boolean, withNatsServer: boolean }} options
+ * @param {{ quiet: boolean, withNatsServer: boolean, withRegistry?: boolean }} options
  * @returns {Promise<{ node: string }>}
  */
-export async function setUp({ quiet, withNatsServer }) {
+export async function setUp({ quiet, withNatsServer, withRegistry = false }) {
   const progress = createProgress({ quiet });
   const startMs = performance.now();
   progress.say('Setting up Trellis');
   try {
-    const node = await prepare(progress, withNatsServer);
+    const node = await prepare(progress, { withNatsServer, withRegistry });
     progress.say(`Ready after ${((performance.now() - startMs) / 1000).toFixed(1)} s\n`);
     return { node };
   } catch (error) {
@@ -25,7 +26,7 @@ export async function setUp({ quiet, withNatsServer }) {
   }
 }
 
-async function prepare(progress, withNatsServer) {
+async function prepare(progress, { withNatsServer, withRegistry }) {
   await step(progress, 'dependencies', {
     inPlace: () => dependencies.inPlace(),
     run: async (working) => dependencies.run(working),
@@ -42,6 +43,17 @@ async function prepare(progress, withNatsServer) {
         (await natsServer.find(tried)) ??
         (await alone(waiting(working), async () => (await natsServer.find([])) ?? natsServer.fetch(working, tried)));
       return { text: `${found.version}, from ${found.from}` };
+    });
+  }
+  if (withRegistry) {
+    await progress.step('docker-registry', async (working) => {
+      const found =
+        (await dockerRegistry.find()) ??
+        (await alone(waiting(working), async () => (await dockerRegistry.find()) ?? dockerRegistry.fetch(working)));
+      if (found.missing === undefined) return { text: `${found.version}, from ${found.from}` };
+      return {
+        text: `none (${found.missing}); tests of pulls will fail without: install docker-registry, or set DOCKER_REGISTRY`,
+      };
     });
   }
   await step(progress, 'build', {

@@ -1,7 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { systemClock, type Clock } from './clock.ts';
 import { connectionAllowances } from './config/allowances.ts';
-import { trustBucketPlace } from './config/bucket-places.ts';
 import type { HostConfig, PartitionConfig } from './config/schema.ts';
 import { requestDelegation } from './control/delegate.ts';
 import type { TrustFile } from './control/trust-file.ts';
@@ -154,7 +153,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     freshState,
     mode: config.trust.store,
     maxStaleMs: config.trust.maxStaleMs,
-    place: trustBucketPlace(config),
+    place: { domain: config.trust.storeDomain, viaLeaf: config.ctl.viaLeaf },
     log,
     ...(options.trustFile === undefined ? {} : { file: options.trustFile }),
   });

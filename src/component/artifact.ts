@@ -4,9 +4,10 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { TrellisError } from '../errors.ts';
 import { quote } from '../ids.ts';
-import type { EmbeddedClaims } from './claims.ts';
-import { imageText, parseReference } from './reference.ts';
+import { verifyClaims, type EmbeddedClaims } from './claims.ts';
+import { pullComponent } from './oci/pull.ts';
 import type { Registries } from './oci/registries.ts';
+import { parseReference } from './reference.ts';
 
 /** The bytes of a component as they lie on disk; nothing about them is checked yet. */
 export interface Artifact {
@@ -17,7 +18,7 @@ export interface Artifact {
   readonly path: string;
 }
 
-/** How a reference of the lattice becomes a component. */
+/** How a reference becomes a component. */
 export interface ArtifactOptions {
   /** The largest component, bytes. */
   readonly maxBytes: number;
@@ -27,6 +28,10 @@ export interface ArtifactOptions {
   readonly registries: Registries;
   /** What the component must have, `sha256:<hex>`; anything if left out. */
   readonly digest?: string | undefined;
+  /** Account keys of which one must have signed (`artifacts.issuers`); nobody has to if empty. */
+  readonly issuers?: readonly string[];
+  /** Milliseconds since the Unix epoch, for claims that expire; the machine's clock if left out. */
+  readonly nowMs?: () => number;
 }
 
 /** A component that a reference led to. */
@@ -36,14 +41,29 @@ export interface FetchedArtifact {
   readonly digest: string;
   /** What it says of itself, verified; none if it is not signed. */
   readonly claims?: EmbeddedClaims;
+  /** Of an image: the digest of its manifest, which a reference can name to mean just this. */
+  readonly manifestDigest?: string;
+  /** True if its registry was out of reach, and what the tag meant before was taken. */
+  readonly stale?: boolean;
 }
 
 /**
- * Fetches the component that a reference of the lattice names.
+ * Fetches the component that a reference names, and verifies what it says of itself. Nothing of it is run or taken apart before.
  *
  * @throws TRELLIS_ARTIFACT_*, TRELLIS_CLAIMS_*, TRELLIS_COMPONENT_NOT_FOUND, TRELLIS_COMPONENT_TOO_LARGE, TRELLIS_COMPONENT_DIGEST
  */
 export async function fetchArtifact(ref: string, options: ArtifactOptions): Promise<FetchedArtifact> {
+  const found = await locate(ref, options);
+  if (options.digest !== undefined && options.digest !== found.digest) {
+    throw new TrellisError('TRELLIS_COMPONENT_DIGEST', {
+      message: `the component ${quote(ref)} has the digest ${found.digest}, and ${options.digest} is configured`,
+      details: { digest: found.digest, expected: options.digest },
+    });
+  }
+  return withClaims(found, options);
+}
+
+async function locate(ref: string, options: ArtifactOptions): Promise<FetchedArtifact> {
   const reference = parseReference(ref);
   switch (reference.kind) {
     case 'file': {
@@ -52,17 +72,22 @@ export async function fetchArtifact(ref: string, options: ArtifactOptions): Prom
           message: 'unable to start component from file, file loading is disabled',
         });
       }
-      const { bytes, digest } = await loadArtifact(ref, options);
+      const { bytes, digest } = await loadArtifact(ref, { maxBytes: options.maxBytes });
       return { bytes, digest };
     }
     case 'image':
-      options.registries.check(reference.image.registry);
-      throw new TrellisError('TRELLIS_ARTIFACT_UNREACHABLE', {
-        message: `${imageText(reference.image)} cannot be pulled yet`,
-      });
+      return pullComponent(reference.image, options.registries, options.maxBytes);
     case 'builtin':
       throw new TrellisError('TRELLIS_ARTIFACT_REFERENCE', { message: `${quote(ref)} is a provider, not a component` });
   }
+}
+
+function withClaims<T extends FetchedArtifact>(
+  found: T,
+  { nowMs = Date.now, issuers = [] }: Pick<ArtifactOptions, 'nowMs' | 'issuers'>,
+): T {
+  const claims = verifyClaims(found.bytes, { nowMs: nowMs(), issuers });
+  return claims === undefined ? found : { ...found, claims };
 }
 
 /** Returns `sha256:<hex>` of `bytes`. */

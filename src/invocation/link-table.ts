@@ -1,7 +1,5 @@
 import { componentId, instanceName, isPeerKey, linkName, type ComponentId } from '../ids.ts';
 import { TrellisError } from '../errors.ts';
-import type { LatticeLink } from '../lattice/links.ts';
-import { LatticeRoutes, type TakenLinks } from './lattice-routes.ts';
 
 /** Where a link leads that goes through an import of this account: its target is the name of the import. */
 export interface SharedTarget {
@@ -13,7 +11,7 @@ export interface SharedTarget {
   readonly issuers: readonly string[];
 }
 
-/** One link as the configuration names it. */
+/** One link as the configuration (or later the lattice's data) names it. */
 export interface Link {
   /** The component that imports. */
   readonly source: string;
@@ -40,24 +38,11 @@ export function withoutVersion(instance: string): string {
 }
 
 /**
- * The interface whose link serves an instance that no link names itself. Providers take the `wrpc` twin of some interfaces of WASI, whose
- * links name WASI; and one link serves all of blobstore.
- */
-function linkedAs(instance: string): string | undefined {
-  const [, namespace, name] = /^(wrpc|wasi):((?:keyvalue|blobstore|http)\/.+)$/.exec(instance) ?? [];
-  if (name === undefined) return undefined;
-  const linked = name.startsWith('blobstore/') ? 'wasi:blobstore/blobstore' : `wasi:${name}`;
-  return linked === `${namespace}:${name}` ? undefined : linked;
-}
-
-/**
  * Which component may call which, over which interface. The sending host finds its targets here, and the receiving
- * host refuses, before any cryptography, an origin that no link names. Links come from the configuration file and from the lattice; where
- * both serve an import, the file's counts.
+ * host refuses, before any cryptography, an origin that no link names.
  */
 export class LinkTable {
   #routes: Routes;
-  readonly #lattice = new LatticeRoutes();
 
   /** @throws TRELLIS_ID_INVALID for a name that could not be one, TRELLIS_LINK_CONFLICT for two targets of one link. */
   constructor(links: readonly Link[]) {
@@ -72,18 +57,9 @@ export class LinkTable {
     this.#routes = routesOf(links, kept);
   }
 
-  /** Takes these links of the lattice in place of those that it had for this source. Never throws. */
-  takeLattice(source: string, links: readonly LatticeLink[]): TakenLinks {
-    return this.#lattice.take(source, links, (key) => this.#routes.targets.get(key));
-  }
-
-  /** The target of an import, or `undefined` when no link serves it. `instance` may carry a version. */
+  /** The target of a component's import, or `undefined` when no link serves it. `instance` may carry a version. */
   resolve(source: string, name: string, instance: string): ComponentId | undefined {
-    const bare = withoutVersion(instance);
-    const target = this.#resolve(source, name, bare);
-    if (target !== undefined) return target;
-    const linked = linkedAs(bare);
-    return linked === undefined ? undefined : this.#resolve(source, name, linked);
+    return this.#routes.targets.get(`${source} ${name} ${withoutVersion(instance)}`);
   }
 
   /** True if a component has any link of that name. */
@@ -104,17 +80,13 @@ export class LinkTable {
 
   /** True if a link lets `origin` call `instance` of `target`. Never throws. */
   allows(origin: string, link: string, instance: string, target: string): boolean {
-    if (isPeerKey(origin) && this.#routes.peers.has(`${origin} ${link} ${withoutVersion(instance)} ${target}`)) return true;
+    if (isPeerKey(origin)) return this.#routes.peers.has(`${origin} ${link} ${withoutVersion(instance)} ${target}`);
     return this.resolve(origin, link, instance) === target;
   }
 
-  /** The links of the configuration as given. */
+  /** The links as given. */
   list(): readonly Link[] {
     return this.#routes.links;
-  }
-
-  #resolve(source: string, name: string, instance: string): ComponentId | undefined {
-    return this.#routes.targets.get(`${source} ${name} ${instance}`) ?? this.#lattice.resolve(source, name, instance);
   }
 }
 

@@ -19,7 +19,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['component-set', 'desired-state', 'lattice-memory'],
   ['served-component', 'workload-config', 'delegated-scope'],
   ['workload-program'],
-  ['member', 'state-dir', 'audit-trail', 'lattice-links'],
+  ['member', 'state-dir', 'audit-trail'],
   ['invocation', 'control', 'identity', 'startup', 'auth'],
   ['trust', 'nats', 'wrpc', 'wasmbus', 'component', 'provider', 'lattice', 'leaf'],
   ['config', 'telemetry'],
@@ -32,7 +32,8 @@ const RUNNER = 'component/runner';
 const PIPE = new Set(['frames.ts', 'frame-reader.ts', 'functions.ts', 'start.ts'].map((file) => `${RUNNER}/${file}`));
 const RUNNER_MAY_IMPORT = new Set([RUNNER, 'wit', 'errors', 'ids', 'clock']);
 // The bus is the interface between wRPC and whatever carries it: wRPC states what it needs, src/nats provides it.
-const BETWEEN_SIBLINGS = new Set(['nats → wrpc/bus.ts']);
+// Who signed a component is told by the same code that reads every other key.
+const BETWEEN_SIBLINGS = new Set(['nats → wrpc/bus.ts', 'component → trust/nkey.ts']);
 const NATS_CLIENT = new Set(['nats', 'nkeys.js']);
 
 const SRC = fileURLToPath(new URL('../../src', import.meta.url));

@@ -1,11 +1,12 @@
+import { join } from 'node:path';
+import type { HostConfig } from '../../config/schema.ts';
 import { TrellisError } from '../../errors.ts';
 import { quote } from '../../ids.ts';
-
-/** What a host shows to a registry. */
-export type RegistryCredential =
-  | { readonly kind: 'anonymous' }
-  | { readonly kind: 'basic'; readonly username: string; readonly password: string }
-  | { readonly kind: 'bearer'; readonly token: string };
+import { BlobCache } from './blob-cache.ts';
+import { ANONYMOUS, namedCredential, type NamedCredential, type RegistryCredential } from './credentials.ts';
+import { dockerCredential } from './docker-config.ts';
+import { HttpClient } from './http-client.ts';
+import { PullLimiter } from './pull-limiter.ts';
 
 /** What {@link Registries} is made of; the settings of `artifacts`. */
 export interface RegistriesOptions {
@@ -13,24 +14,103 @@ export interface RegistriesOptions {
   readonly insecure?: readonly string[];
   /** The only registries that are pulled from; any if empty. */
   readonly allowed?: readonly string[];
+  /** The first that names a registry counts. */
+  readonly credentials?: readonly NamedCredential[];
+  readonly dockerConfigFile?: string | undefined;
+  readonly credentialHelpers?: boolean;
+  readonly tokenHosts?: readonly string[];
+  readonly caFiles?: readonly string[];
+  readonly allowLatest?: boolean;
+  readonly requireDigest?: boolean;
+  readonly staleTags?: boolean;
+  readonly maxPulls?: number;
+  readonly pullTimeoutMs?: number;
+  /** Folder of pulled artifacts; nothing is kept if left out. */
+  readonly cacheDir?: string;
+  readonly maxCacheBytes?: number;
+  /** Environment with the proxies. */
+  readonly proxies?: Readonly<Record<string, string | undefined>>;
+  /** How long a connection may say nothing. */
+  readonly idleTimeoutMs?: number;
+  /** Wait before the first repeated attempt; doubled for each further one. */
+  readonly retryWaitMs?: number;
+  /** Gets a sentence about what is odd; no secret in it. */
+  readonly warn?: (message: string) => void;
 }
 
-const ANONYMOUS: RegistryCredential = { kind: 'anonymous' };
 const MAX_ENTRIES = 1_000;
 const MAX_TEXT_CHARS = 16_384;
 
+/** The rules by which a host pulls. */
+export interface PullRules {
+  readonly allowLatest: boolean;
+  readonly requireDigest: boolean;
+  readonly staleTags: boolean;
+  readonly timeoutMs: number;
+  readonly retryWaitMs: number;
+  readonly tokenHosts: readonly string[];
+}
+
 /**
- * The registries that a host knows: how each is spoken to and with which credentials. A registry that nobody mentioned is spoken to
- * over HTTPS, anonymously.
+ * The registries that a host knows: how each is spoken to, with which credentials, and what was pulled from them. One for all pulls of a
+ * host, so that they are bounded together. A registry that nobody mentioned is spoken to over HTTPS, anonymously.
  */
 export class Registries {
+  readonly rules: PullRules;
+  readonly client: HttpClient;
+  readonly cache: BlobCache;
+  readonly limiter: PullLimiter;
+  readonly warn: (message: string) => void;
   readonly #insecure: ReadonlySet<string>;
   readonly #allowed: ReadonlySet<string>;
+  readonly #options: RegistriesOptions;
   readonly #put = new Map<string, RegistryCredential>();
 
   constructor(options: RegistriesOptions = {}) {
+    this.#options = options;
     this.#insecure = new Set(options.insecure);
     this.#allowed = new Set(options.allowed);
+    this.warn = options.warn ?? (() => undefined);
+    this.rules = {
+      allowLatest: options.allowLatest ?? false,
+      requireDigest: options.requireDigest ?? false,
+      staleTags: options.staleTags ?? true,
+      timeoutMs: options.pullTimeoutMs ?? 300_000,
+      retryWaitMs: options.retryWaitMs ?? 250,
+      tokenHosts: options.tokenHosts ?? [],
+    };
+    this.client = new HttpClient({
+      ...(options.caFiles === undefined ? {} : { caFiles: options.caFiles }),
+      ...(options.proxies === undefined ? {} : { proxies: options.proxies }),
+      ...(options.idleTimeoutMs === undefined ? {} : { idleTimeoutMs: options.idleTimeoutMs }),
+    });
+    const room = options.cacheDir === undefined ? 0 : (options.maxCacheBytes ?? 2 * 1024 ** 3);
+    this.cache = new BlobCache(options.cacheDir ?? '', room, this.warn);
+    this.limiter = new PullLimiter(options.maxPulls ?? 4);
+  }
+
+  /** The registries of a configuration. `warn` gets sentences about what is odd, without secrets. */
+  static of({ artifacts, cacheDir }: Pick<HostConfig, 'artifacts' | 'cacheDir'>, warn: (message: string) => void): Registries {
+    const { registry, username, password, passwordFile, ...settings } = artifacts;
+    const single = registry === undefined || username === undefined ? [] : [{ registry, username, password, passwordFile }];
+    return new Registries({
+      insecure: settings.insecureRegistries,
+      allowed: settings.allowedRegistries,
+      credentials: [...single, ...settings.credentials],
+      dockerConfigFile: settings.dockerConfigFile,
+      credentialHelpers: settings.credentialHelpers,
+      tokenHosts: settings.tokenHosts,
+      caFiles: settings.tlsCaFiles,
+      allowLatest: settings.allowLatest,
+      requireDigest: settings.requireDigest,
+      staleTags: settings.staleTags,
+      maxPulls: settings.maxPulls,
+      pullTimeoutMs: settings.pullTimeoutMs,
+      cacheDir: join(cacheDir, 'artifacts'),
+      maxCacheBytes: settings.maxCacheBytes,
+      proxies: process.env,
+      warn,
+    });
   }
 
   /**
@@ -70,9 +150,18 @@ export class Registries {
     });
   }
 
-  /** What to show to a registry. */
-  credentialFor(registry: string): RegistryCredential {
-    return this.#put.get(registry) ?? ANONYMOUS;
+  /**
+   * What to show to a registry: what the lattice put, else what the settings say, else what `docker login` left.
+   * @throws TRELLIS_ARTIFACT_CREDENTIALS
+   */
+  async credentialFor(registry: string): Promise<RegistryCredential> {
+    const put = this.#put.get(registry);
+    if (put !== undefined) return put;
+    const named = this.#options.credentials?.find((each) => each.registry === registry);
+    if (named !== undefined) return namedCredential(named);
+    const { dockerConfigFile: file, credentialHelpers: runHelpers = false } = this.#options;
+    if (file === undefined) return ANONYMOUS;
+    return (await dockerCredential(registry, { file, runHelpers, warn: this.warn })) ?? ANONYMOUS;
   }
 }
 
@@ -91,7 +180,10 @@ function readEntry(entry: unknown): { readonly credential: RegistryCredential; r
     return { credential: { kind: 'basic', username: user, password: pass }, ...warning };
   }
   if (user === undefined && pass === undefined) {
-    return { credential: bearer === undefined ? ANONYMOUS : { kind: 'bearer', token: bearer }, ...warning };
+    if (bearer === undefined) return { credential: ANONYMOUS, ...warning };
+    // It becomes the value of a header.
+    if (!/^[\x21-\x7e]+$/.test(bearer)) return anonymous('has a token that no header can carry: anonymous');
+    return { credential: { kind: 'bearer', token: bearer }, ...warning };
   }
   return anonymous('has neither username and password nor a token alone: anonymous');
 }

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Registries } from '../../../../src/component/oci/registries.ts';
 
 describe('registries', () => {
-  it('takes credentials from the lattice as 1.x does, and says what it did not take', () => {
+  it('takes credentials from the lattice as 1.x does, and says what it did not take', async () => {
     const registries = new Registries();
     const warnings = registries.put({
       'A.example': { username: 'u', password: 'p', registryType: 'oci' },
@@ -13,21 +13,21 @@ describe('registries', () => {
       'e.example': { username: 'u', password: 'p', registryType: 'other' },
       'f.example': 'no entry',
     });
-    expect(registries.credentialFor('a.example')).toEqual({ kind: 'basic', username: 'u', password: 'p' });
-    expect(registries.credentialFor('b.example:5000')).toEqual({ kind: 'bearer', token: 't' });
+    expect(await registries.credentialFor('a.example')).toEqual({ kind: 'basic', username: 'u', password: 'p' });
+    expect(await registries.credentialFor('b.example:5000')).toEqual({ kind: 'bearer', token: 't' });
     for (const name of ['c.example', 'd.example', 'f.example', 'unknown.example']) {
-      expect(registries.credentialFor(name)).toEqual({ kind: 'anonymous' });
+      expect(await registries.credentialFor(name)).toEqual({ kind: 'anonymous' });
     }
-    expect(registries.credentialFor('e.example').kind).toBe('basic');
+    expect((await registries.credentialFor('e.example')).kind).toBe('basic');
     expect(warnings).toHaveLength(3);
     expect(warnings.join(' ')).not.toContain('hidden-token');
   });
 
-  it('replaces the credentials of a registry', () => {
+  it('replaces the credentials of a registry', async () => {
     const registries = new Registries();
     registries.put({ 'a.example': { username: 'u', password: 'p' } });
     registries.put({ 'a.example': {} });
-    expect(registries.credentialFor('a.example')).toEqual({ kind: 'anonymous' });
+    expect(await registries.credentialFor('a.example')).toEqual({ kind: 'anonymous' });
   });
 
   it('pulls from the listed registries alone, if any are listed', () => {
@@ -37,7 +37,7 @@ describe('registries', () => {
     new Registries().check('anything.example');
   });
 
-  it('never throws for what the lattice sends, and grows to 1,000 entries at most', () => {
+  it('never throws for what the lattice sends, and grows to 1,000 entries at most', async () => {
     fc.assert(
       fc.property(fc.jsonValue(), (value) => {
         expect(Array.isArray(new Registries().put(value))).toBe(true);
@@ -46,7 +46,7 @@ describe('registries', () => {
     const registries = new Registries();
     const many = Object.fromEntries(Array.from({ length: 2_000 }, (_, i) => [`r${i}.example`, { token: 't' }]));
     expect(registries.put(many).join()).toContain('1000');
-    expect(registries.credentialFor('r1500.example').kind).toBe('anonymous');
+    expect((await registries.credentialFor('r1500.example')).kind).toBe('anonymous');
     expect(registries.put(JSON.parse('{"__proto__": {"token": "t"}}'))).toEqual(expect.any(Array));
     expect(({} as Record<string, unknown>)['token']).toBeUndefined();
   });
