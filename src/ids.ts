@@ -27,6 +27,7 @@ const WORD = '(?=[0-9A-Za-z])[0-9]*(?:[a-z][0-9a-z]*|[A-Z][0-9A-Z]*)?';
 const LABEL = `(?:[a-z][a-z0-9]*|[A-Z][A-Z0-9]*)(?:-${WORD})*`;
 const SEMVER = '[0-9]+\\.[0-9]+\\.[0-9]+(?:-[0-9A-Za-z.-]+)?(?:\\+[0-9A-Za-z.-]+)?';
 const INSTANCE = new RegExp(`^(?:${LABEL}:)*${LABEL}(?:/${LABEL})*(?:@${SEMVER})?$`);
+const TWIN = /^(?:wasi|wrpc):(blobstore|http|keyvalue)\/(.+)$/;
 const FUNCTION = new RegExp(`^${LABEL}(?:\\.${LABEL})?$`);
 
 function check(ok: boolean, what: string, value: unknown, maxLength: number): void {
@@ -79,6 +80,19 @@ export function instanceName(value: unknown): InstanceName {
   const ok = value === '' || (typeof value === 'string' && value.length <= 256 && INSTANCE.test(value));
   check(ok, 'interface name', value, 256);
   return value as InstanceName;
+}
+
+/**
+ * What links, and whoever chooses among them, call an interface by: its name without version. `wasi:` and `wrpc:` forms of one interface, of
+ * which a component has the one and the wire the other, are one to them; so are the interfaces of `wasi:blobstore`, which share resources.
+ * Never throws.
+ */
+export function linkKey(instance: string): string {
+  const at = instance.indexOf('@');
+  const name = at < 0 ? instance : instance.slice(0, at);
+  const twin = TWIN.exec(name);
+  if (twin === null) return name;
+  return twin[1] === 'blobstore' ? 'wasi:blobstore/blobstore' : `wasi:${twin[1]!}/${twin[2]!}`;
 }
 
 /** Returns `value` as a wRPC function name. @throws TRELLIS_ID_INVALID */

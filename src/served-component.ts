@@ -6,7 +6,7 @@ import { transpileComponent } from './component/transpile.ts';
 import type { ComponentConfig, HostConfig } from './config/schema.ts';
 import { serveDescription } from './control/describe.ts';
 import { TrellisError, type ErrorCode } from './errors.ts';
-import { type ComponentId, componentId, functionName, instanceName, linkName } from './ids.ts';
+import { type ComponentId, componentId, functionName, instanceName, linkKey, linkName } from './ids.ts';
 import type { Admission } from './invocation/admit.ts';
 import { createGate } from './invocation/gate.ts';
 import type { LinkTable } from './invocation/link-table.ts';
@@ -24,7 +24,8 @@ import type { Logger } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 import { childTraceparent } from './telemetry/trace.ts';
 import type { WasmbusEntity } from './wasmbus/messages.ts';
-import { hasAsync, type ComponentTypes } from './wit/types.ts';
+import type { ComponentTypes } from './wit/types.ts';
+import { wireTypes } from './wit/wire/wire-forms.ts';
 import type { BusSubscription } from './wrpc/bus.ts';
 
 /** A component that a host runs, with the subscriptions by which the lattice reaches it. */
@@ -162,7 +163,7 @@ async function prepare(
       config: settings.config,
       grants: settings.grants,
     },
-    runnerPorts(checked.types, new WasmbusImports(checked.types, settings.wasmbus), options),
+    runnerPorts(new WasmbusImports(checked.types, settings.wasmbus), options),
   );
   if (options.stopping()) {
     await component.stop();
@@ -208,8 +209,12 @@ async function prepare(
       handler: createPath(path),
     });
     subscriptions.push(
-      serveDescription(member.ctl, member.lattice, id, { id, digest: artifact.digest, types: offered(checked.types) }, () =>
-        options.audit.record({ kind: 'control', code: 'ok', component: id, operation: 'component.describe' }),
+      serveDescription(
+        member.ctl,
+        member.lattice,
+        id,
+        { id, digest: artifact.digest, types: offered(wireTypes(checked.types)) },
+        () => options.audit.record({ kind: 'control', code: 'ok', component: id, operation: 'component.describe' }),
       ),
     );
     if (legacy !== undefined) {
@@ -244,12 +249,8 @@ async function prepare(
 }
 
 /** What a component's runner may ask of this host: outbound calls along links, and the log. */
-function runnerPorts(types: ComponentTypes, legacy: WasmbusImports, options: ServeOptions): ComponentPorts {
+function runnerPorts(legacy: WasmbusImports, options: ServeOptions): ComponentPorts {
   const { log, metrics, member, links } = options;
-  const asyncResults = new Set<string>();
-  for (const wit of types.imports) {
-    for (const fn of wit.functions) if (hasAsync(fn.result)) asyncResults.add(`${wit.name} ${fn.wireName}`);
-  }
   return {
     log,
     clock: member.clock,
@@ -279,8 +280,8 @@ function runnerPorts(types: ComponentTypes, legacy: WasmbusImports, options: Ser
       if (target === undefined) {
         // In the words of 1.x hosts, which people search for.
         const detail = links.hasName(call.component, link)
-          ? `failed to find a configured link with name \`${link}\` from component \`${call.component}\` for \`${call.instance}\``
-          : `link \`${link}\` not found for instance \`${call.instance}\``;
+          ? `failed to find a configured link with name \`${link}\` from component \`${call.component}\` for \`${linkKey(call.instance)}\``
+          : `link \`${link}\` not found for instance \`${linkKey(call.instance)}\``;
         failed('TRELLIS_LINK_MISSING', detail);
         return { sendPath() {}, cancel() {} };
       }
@@ -312,7 +313,7 @@ function runnerPorts(types: ComponentTypes, legacy: WasmbusImports, options: Ser
         params,
         timeoutMs,
         depth: call.depth,
-        asyncResult: asyncResults.has(`${call.instance} ${call.func}`),
+        asyncResult: call.asyncResult,
         pendingParams: call.hasPending,
         ...(traceparent === undefined ? {} : { traceparent }),
       };

@@ -43,7 +43,7 @@ export interface ComponentSpec {
 /** An import that leaves the component along a link. */
 export interface OutboundImport {
   readonly component: ComponentId;
-  /** Interface with version, as the component imports it; `''` for a function of the world. */
+  /** Interface with version, in its form on the wire; `''` for a function of the world. */
   readonly instance: string;
   /** Wire name. */
   readonly func: string;
@@ -51,6 +51,8 @@ export interface OutboundImport {
   readonly params: Uint8Array;
   /** Whether async parameters follow through `sendPath`. */
   readonly hasPending: boolean;
+  /** Whether the result can hold streams or futures. */
+  readonly asyncResult: boolean;
   /** When the calling call ends, on the clock's monotonic scale. The import is cancelled then. */
   readonly deadlineMs: number;
   /** Depth of the call to be made: one more than that of the call that makes it. */

@@ -76,6 +76,7 @@ export class OutboundImports {
       func: declared.fn.wireName,
       params,
       hasPending: (body[6]! & FLAG.pending) !== 0,
+      asyncResult: declared.asyncResult,
       deadlineMs: call.deadlineMs,
       depth: call.depth + 1,
       ...(call.trace === undefined ? {} : { trace: call.trace }),

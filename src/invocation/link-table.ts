@@ -1,4 +1,4 @@
-import { componentId, instanceName, isPeerKey, linkName, type ComponentId } from '../ids.ts';
+import { componentId, instanceName, isPeerKey, linkKey, linkName, type ComponentId } from '../ids.ts';
 import { TrellisError } from '../errors.ts';
 
 /** Where a link leads that goes through an import of this account: its target is the name of the import. */
@@ -59,7 +59,7 @@ export class LinkTable {
 
   /** The target of a component's import, or `undefined` when no link serves it. `instance` may carry a version. */
   resolve(source: string, name: string, instance: string): ComponentId | undefined {
-    return this.#routes.targets.get(`${source} ${name} ${withoutVersion(instance)}`);
+    return this.#routes.targets.get(`${source} ${name} ${linkKey(instance)}`);
   }
 
   /** True if a component has any link of that name. */
@@ -69,18 +69,18 @@ export class LinkTable {
 
   /** The link of a component's import to a peer of wasmCloud 0.82, or `undefined` when it leads elsewhere. */
   legacy(source: string, name: string, instance: string): Link | undefined {
-    const link = this.#routes.abroad.get(`${source} ${name} ${withoutVersion(instance)}`);
+    const link = this.#routes.abroad.get(`${source} ${name} ${linkKey(instance)}`);
     return link?.wasmbus === undefined ? undefined : link;
   }
 
   /** Where the link of a component's import leads in another account, or `undefined` when it stays in this one. */
   shared(source: string, name: string, instance: string): SharedTarget | undefined {
-    return this.#routes.abroad.get(`${source} ${name} ${withoutVersion(instance)}`)?.shared;
+    return this.#routes.abroad.get(`${source} ${name} ${linkKey(instance)}`)?.shared;
   }
 
   /** True if a link lets `origin` call `instance` of `target`. Never throws. */
   allows(origin: string, link: string, instance: string, target: string): boolean {
-    if (isPeerKey(origin)) return this.#routes.peers.has(`${origin} ${link} ${withoutVersion(instance)} ${target}`);
+    if (isPeerKey(origin)) return this.#routes.peers.has(`${origin} ${link} ${linkKey(instance)} ${target}`);
     return this.resolve(origin, link, instance) === target;
   }
 
@@ -112,7 +112,7 @@ function routesOf(links: readonly Link[], kept: readonly Link[] = []): Routes {
     const name = linkName(link.name);
     names.add(`${source} ${name}`);
     for (const wit of link.interfaces) {
-      const instance = instanceName(`${link.namespace}:${link.package}/${wit}`);
+      const instance = linkKey(instanceName(`${link.namespace}:${link.package}/${wit}`));
       const key = `${source} ${name} ${instance}`;
       if (isPeerKey(source)) {
         peers.add(`${key} ${target}`);

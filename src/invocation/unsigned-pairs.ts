@@ -1,4 +1,4 @@
-import { withoutVersion } from './link-table.ts';
+import { linkKey } from '../ids.ts';
 
 /** A source that may call an interface of a target without signatures, while a lattice migrates. */
 export interface UnsignedPair {
@@ -58,9 +58,9 @@ export class UnsignedPairs {
 
 /** How metrics and log name the pair of a call. */
 export function pairName(source: string, target: string, instance: string): string {
-  return `${source} → ${target} ${withoutVersion(instance)}`;
+  return `${source} → ${target} ${linkKey(instance)}`;
 }
 
 function keyOf(source: string, target: string, instance: string): string {
-  return `${source} ${target} ${withoutVersion(instance)}`;
+  return `${source} ${target} ${linkKey(instance)}`;
 }

@@ -1,13 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { callTyped } from '../../src/cli/call-typed.ts';
-import { findOperation } from '../../src/cli/find-operation.ts';
 import type { ComponentPorts } from '../../src/component/component.ts';
-import { SigningKey } from '../../src/trust/nkey.ts';
 import { builtGuest } from '../support/built-guest.ts';
 import { helloComponent, switchboardComponent } from '../support/components.ts';
-import { startServer } from '../support/nats-server.ts';
 import { leb, runComponent, sized, type Outcome, type TestComponent } from '../support/running-component.ts';
-import { memberConfig, seedFile, startTrustCaller, startTrustHost } from '../support/trust-lattice.ts';
+import { startTwoHosts, type TwoHosts } from '../support/two-hosts.ts';
 
 const GREETING = 'trellis-samples:hello/greeting';
 const text = (...values: readonly string[]): Buffer => Buffer.concat(values.map((value) => sized(value)));
@@ -116,66 +112,36 @@ describe('a component of 1.x', () => {
 });
 
 describe('two hosts under enforce', () => {
-  const stack = new AsyncDisposableStack();
-  let call: (operation: string, ...args: readonly unknown[]) => Promise<unknown>;
-  let logged: Record<string, unknown>[];
+  let lab: TwoHosts;
+  const call = (operation: string, ...args: readonly unknown[]): Promise<unknown> => lab.call('switchboard', operation, ...args);
   beforeAll(async () => {
-    const server = stack.use(await startServer());
-    const trust = { clusterSeedFile: seedFile(server.dir, 'cluster', SigningKey.generate('cluster')) };
     const wit = { namespace: 'trellis-samples', package: 'hello', interfaces: ['greeting'] };
-    const links = [
-      { source: 'switchboard', target: 'hello', name: 'default', ...wit },
-      { source: 'switchboard', target: 'moody', name: 'other', ...wit },
-      { source: 'switchboard', target: 'moody', name: 'odd', ...wit, interfaces: ['farewell'] },
-      { source: 'caller', target: 'switchboard', namespace: 'trellis-samples', package: 'switchboard', interfaces: ['board'] },
-    ];
     const moody = await builtGuest('moody');
-    stack.use(
-      await startTrustHost(
-        memberConfig(server.url, {
-          trust,
-          links,
-          components: [
-            { id: 'hello', file: helloComponent().file },
-            { id: 'moody', file: moody.file },
-          ],
-        }),
-      ),
+    lab = await startTwoHosts(
+      {
+        front: [{ id: 'switchboard', file: switchboardComponent().file, config: { link: 'other' } }],
+        back: [
+          { id: 'hello', file: helloComponent().file },
+          { id: 'moody', file: moody.file },
+        ],
+        links: [
+          { source: 'switchboard', target: 'hello', name: 'default', ...wit },
+          { source: 'switchboard', target: 'moody', name: 'other', ...wit },
+          { source: 'switchboard', target: 'moody', name: 'odd', ...wit, interfaces: ['farewell'] },
+        ],
+      },
+      ['switchboard trellis-samples:switchboard/board'],
     );
-    const front = stack.use(
-      await startTrustHost(
-        memberConfig(server.url, {
-          trust,
-          links,
-          components: [{ id: 'switchboard', file: switchboardComponent().file, config: { link: 'other' } }],
-        }),
-      ),
-    );
-    ({ logged } = front);
-    const caller = stack.use(await startTrustCaller(memberConfig(server.url, { trust })));
-    call = async (operation, ...args) => {
-      const { types } = await caller.describe('switchboard', 20_000);
-      const { json } = await callTyped({
-        caller,
-        target: 'switchboard',
-        operation: findOperation(types, operation),
-        args,
-        link: 'default',
-        timeoutMs: 20_000,
-        stdin: (async function* () {})(),
-      });
-      return json;
-    };
   }, 120_000);
-  afterAll(() => stack.disposeAsync());
+  afterAll(() => lab[Symbol.asyncDispose]());
 
   it('a guest chooses between two targets by the name of the link, and each call is verified', async () => {
     expect(await call('board.greet', 'Ann')).toEqual({ ok: 'Not now, Ann.' });
     expect(await call('board.greet-through', ['default', 'other', 'default'], 'Bo')).toEqual({
       ok: ['Hello, Bo!', 'Not now, Bo.', 'Hello, Bo!'],
     });
-    await expect.poll(() => logged.filter((line) => line['guest'] === 'greeted through other').length).toBe(2);
-    expect(logged.find((line) => line['guest'] === 'greeted through other')).toMatchObject({
+    await expect.poll(() => lab.logged.filter((line) => line['guest'] === 'greeted through other').length).toBe(2);
+    expect(lab.logged.find((line) => line['guest'] === 'greeted through other')).toMatchObject({
       component: 'switchboard',
       context: 'switchboard',
       level: 'info',

@@ -7,6 +7,7 @@ import {
   instanceName,
   isToken,
   latticeName,
+  linkKey,
   linkName,
   quote,
   quotePath,
@@ -126,5 +127,27 @@ describe('a path in a message', () => {
     expect(quotePath('/a\r\n\u001b[31m/ü"')).toBe(String.raw`"/a\r\n\u001b[31m/\u00fc\""`);
     const long = quotePath(`/${'long/'.repeat(100)}rpc.creds`);
     expect([long.length, long.slice(0, 4), long.slice(-10)]).toEqual([202, '"...', 'rpc.creds"']);
+  });
+});
+
+describe('linkKey', () => {
+  it('drops the version, and knows the two forms of one interface', () => {
+    expect(linkKey('trellis-samples:hello/greeting@0.1.0')).toBe('trellis-samples:hello/greeting');
+    expect(linkKey('a:b/c')).toBe('a:b/c');
+    expect(linkKey('')).toBe('');
+    for (const face of ['store', 'atomics', 'batch', 'watcher']) {
+      expect(linkKey(`wasi:keyvalue/${face}@0.2.0-draft`)).toBe(`wasi:keyvalue/${face}`);
+      expect(linkKey(`wrpc:keyvalue/${face}@0.2.0-draft`)).toBe(`wasi:keyvalue/${face}`);
+    }
+    expect(linkKey('wrpc:http/incoming-handler@0.1.0')).toBe('wasi:http/incoming-handler');
+    expect(linkKey('wasi:http/outgoing-handler@0.2.9')).toBe('wasi:http/outgoing-handler');
+    for (const name of ['wasi:blobstore/container@0.2.0-draft', 'wasi:blobstore/types', 'wrpc:blobstore/blobstore@0.1.0']) {
+      expect(linkKey(name)).toBe('wasi:blobstore/blobstore');
+    }
+    expect(linkKey('wrpc:rpc/invoker@0.1.0')).toBe('wrpc:rpc/invoker');
+  });
+
+  it('never throws, and gives no name that it would change again', () => {
+    fc.assert(fc.property(fc.string(), (text) => linkKey(linkKey(text)) === linkKey(text)));
   });
 });

@@ -217,7 +217,7 @@ export class Calls {
     call.instance = instance;
     let returned: unknown;
     try {
-      returned = fn.invoke(instance.exports, params);
+      returned = fn.invoke(instance, params);
     } catch (error) {
       this.#onThrown(call, error);
       return;

@@ -1,14 +1,16 @@
 import { compileFunction, type CodecOptions, type FunctionCodec } from '../../wit/codec.ts';
 import { camelCase, type ComponentTypes, type WitType } from '../../wit/types.ts';
-import { exportedFunctions, type NumberedFunction } from './functions.ts';
+import { exportedFunctions, type NumberedExport } from './functions.ts';
 import type { Handles } from './handles.ts';
+import type { Instance } from './instances.ts';
 import type { Namespace } from './loaded-component.ts';
+import { twinExports, type GuestFunctions } from './twins/twins.ts';
 
 type AnyFunction = (...values: unknown[]) => unknown;
 type AnyClass = (new (...values: unknown[]) => object) & Record<string, AnyFunction>;
 
 /** A function that a component exports, ready to be called in any of its instances. */
-export interface ExportedFunction extends NumberedFunction {
+export interface ExportedFunction extends NumberedExport {
   readonly codec: FunctionCodec;
   /** Whether a parameter can hold a resource, which belongs to one instance. */
   readonly handlesIn: boolean;
@@ -16,8 +18,8 @@ export interface ExportedFunction extends NumberedFunction {
   readonly handlesOut: boolean;
   /** The result type if it is a `result`, whose error case the generated code throws. */
   readonly declared: (WitType & { readonly kind: 'result' }) | undefined;
-  /** Calls it; throws, or rejects, what the guest does. */
-  invoke(exports: Namespace, values: unknown[]): unknown;
+  /** Calls it in an instance; throws, or rejects, what the guest does. */
+  invoke(instance: Instance, values: unknown[]): unknown;
 }
 
 /** `Counter` for `counter`: how the generated code names the class of a resource. */
@@ -40,7 +42,7 @@ export function bindExports(types: ComponentTypes, handles: Handles): readonly E
     handlesIn: numbered.fn.params.some((param) => holdsHandle(param.type)),
     handlesOut: holdsHandle(numbered.fn.result),
     declared: numbered.fn.result?.kind === 'result' ? numbered.fn.result : undefined,
-    invoke: invoker(numbered),
+    invoke: numbered.guestInstance === undefined ? invoker(numbered) : twinInvoker(numbered.guestInstance, numbered),
   }));
 }
 
@@ -50,17 +52,26 @@ export function holdsHandle(type: WitType | null): boolean {
   return type !== null && /"kind":"(?:own|borrow)"/.test(JSON.stringify(type));
 }
 
-function invoker({ instance, fn }: NumberedFunction): ExportedFunction['invoke'] {
+/** Of an interface that the wire has in another form. */
+function twinInvoker(guestInstance: string, { fn }: NumberedExport): ExportedFunction['invoke'] {
+  const name = camelCase(fn.name);
+  return (instance, values) => {
+    const guest = instance.exports[guestInstance] as GuestFunctions;
+    return twinExports(guestInstance, guest, instance.wireCalls)[name]!(...values);
+  };
+}
+
+function invoker({ instance, fn }: NumberedExport): ExportedFunction['invoke'] {
   const member = /^\[(constructor|method|static)\]([^.]+)(?:\.(.+))?$/.exec(fn.name);
-  const home = (exports: Namespace): Namespace => (instance === '' ? exports : (exports[instance] as Namespace));
+  const home = ({ exports }: Instance): Namespace => (instance === '' ? exports : (exports[instance] as Namespace));
   if (member === null) {
     const name = camelCase(fn.name);
-    return (exports, values) => (home(exports)[name] as AnyFunction)(...values);
+    return (guest, values) => (home(guest)[name] as AnyFunction)(...values);
   }
   const owner = className(member[2]!);
   const name = camelCase(member[3] ?? '');
-  const classOf = (exports: Namespace): AnyClass => home(exports)[owner] as AnyClass;
-  if (member[1] === 'constructor') return (exports, values) => new (classOf(exports))(...values);
-  if (member[1] === 'static') return (exports, values) => classOf(exports)[name]!(...values);
-  return (_exports, [self, ...values]) => (self as Record<string, AnyFunction>)[name]!(...values);
+  const classOf = (guest: Instance): AnyClass => home(guest)[owner] as AnyClass;
+  if (member[1] === 'constructor') return (guest, values) => new (classOf(guest))(...values);
+  if (member[1] === 'static') return (guest, values) => classOf(guest)[name]!(...values);
+  return (_guest, [self, ...values]) => (self as Record<string, AnyFunction>)[name]!(...values);
 }

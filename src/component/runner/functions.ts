@@ -1,4 +1,5 @@
 import { hasAsync, type ComponentTypes, type WitFunction, type WitInterface } from '../../wit/types.ts';
+import { wireFormOfExport, wireFormsOfImport } from '../../wit/wire/wire-forms.ts';
 
 /** A function by its number; the host and the runner count in the same order. */
 export interface NumberedFunction {
@@ -12,7 +13,13 @@ export interface NumberedFunction {
   readonly asyncResult: boolean;
 }
 
-function number(interfaces: readonly WitInterface[]): NumberedFunction[] {
+/** A function that a component exports. */
+export interface NumberedExport extends NumberedFunction {
+  /** The interface as the component exports it, where `instance` and `fn` are the form on the wire. */
+  readonly guestInstance?: string;
+}
+
+function numbered(interfaces: readonly WitInterface[]): NumberedFunction[] {
   const all = interfaces.flatMap((each) => each.functions.map((fn) => ({ instance: each.name, fn })));
   return all.map(({ instance, fn }, index) => ({
     index,
@@ -23,12 +30,21 @@ function number(interfaces: readonly WitInterface[]): NumberedFunction[] {
   }));
 }
 
-/** The functions a component exports, as `call` frames number them. */
-export function exportedFunctions(types: ComponentTypes): readonly NumberedFunction[] {
-  return number(types.exports);
+/** The functions a component exports, in their form on the wire, as `call` frames number them. */
+export function exportedFunctions(types: ComponentTypes): readonly NumberedExport[] {
+  const guestNames = new Map<string, string>();
+  const wire = types.exports.map((wit) => {
+    const form = wireFormOfExport(wit.name);
+    if (form !== undefined) guestNames.set(form.name, wit.name);
+    return form ?? wit;
+  });
+  return numbered(wire).map((each) => {
+    const guestInstance = guestNames.get(each.instance);
+    return guestInstance === undefined ? each : { ...each, guestInstance };
+  });
 }
 
-/** The functions a component imports, WASI included, as `import` frames number them. */
+/** The functions a component imports, WASI included, in their form on the wire, as `import` frames number them. */
 export function importedFunctions(types: ComponentTypes): readonly NumberedFunction[] {
-  return number(types.imports);
+  return numbered(types.imports.flatMap((wit) => wireFormsOfImport(wit.name) ?? [wit]));
 }

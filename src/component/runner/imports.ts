@@ -1,6 +1,8 @@
+import { linkKey } from '../../ids.ts';
 import { AsyncValues } from '../../wit/async-values.ts';
 import { compileFunction, type CodecOptions, type FunctionCodec } from '../../wit/codec.ts';
 import { camelCase, type WitFunction } from '../../wit/types.ts';
+import { wireFormsOfImport } from '../../wit/wire/wire-forms.ts';
 import { RootSource, sendPending } from './async-values.ts';
 import { className, holdsHandle } from './exports.ts';
 import { FLAG, FRAME, readPathFrame, type FrameWriter } from './frames.ts';
@@ -8,8 +10,8 @@ import { importedFunctions, type NumberedFunction } from './functions.ts';
 import { foreignResource, type Handles } from './handles.ts';
 import type { ImportIds } from './import-ids.ts';
 import type { Instance } from './instances.ts';
-import { lookupName } from './lookup-name.ts';
 import type { RunnerStart } from './start.ts';
+import { twinImports, type WireCalls } from './twins/twins.ts';
 import { WitError } from './wasi/wit-error.ts';
 
 interface LinkedFunction extends NumberedFunction {
@@ -17,6 +19,9 @@ interface LinkedFunction extends NumberedFunction {
 }
 
 type Member = (...values: unknown[]) => Promise<unknown>;
+
+/** The functions of a component's imports that have another form on the wire: by their names there. */
+const nameOf = (instance: string, func: string): string => `${instance} ${func}`;
 
 /** An import that waits for its answer. */
 interface Waiting {
@@ -45,6 +50,9 @@ export class LinkImports {
   readonly #writer: FrameWriter;
   readonly #handles: Handles;
   readonly #linked: readonly LinkedFunction[];
+  /** Imported interfaces that have another form on the wire, and the functions of that form. */
+  readonly #twins: readonly string[];
+  readonly #wire: ReadonlyMap<string, LinkedFunction>;
   /** The instance whose answer is being decoded. */
   #taker: Instance | undefined;
   readonly #waiting = new Map<number, Waiting>();
@@ -66,12 +74,34 @@ export class LinkImports {
     this.#linked = importedFunctions(start.types)
       .filter(({ instance }) => !builtin(instance))
       .map((numbered) => ({ ...numbered, codec: compileFunction(numbered.fn, options) }));
+    this.#twins = start.types.imports.map(({ name }) => name).filter((name) => wireFormsOfImport(name) !== undefined);
+    const wire = new Set(this.#twins.flatMap((name) => wireFormsOfImport(name)!.map((form) => form.name)));
+    this.#wire = new Map(
+      this.#linked
+        .filter(({ instance }) => wire.has(instance))
+        .map((linked) => [nameOf(linked.instance, linked.fn.wireName), linked]),
+    );
+  }
+
+  /** Calls in the form on the wire, for the interfaces whose guests have another one. */
+  wireCalls(instance: Instance): WireCalls {
+    return (wireInstance, func, values) => {
+      const linked = this.#wire.get(nameOf(wireInstance, func));
+      return linked === undefined
+        ? Promise.reject(new Error(`${wireInstance} is not imported`))
+        : this.#call(instance, linked, values);
+    };
   }
 
   /** The imports object for one instance. */
   for(instance: Instance): Record<string, unknown> {
     const imports: Record<string, Record<string, unknown>> = {};
+    if (this.#twins.length > 0) {
+      const offered = twinImports(this.wireCalls(instance));
+      for (const name of this.#twins) imports[name] = offered[name] as Record<string, unknown>;
+    }
     for (const linked of this.#linked) {
+      if (this.#wire.has(nameOf(linked.instance, linked.fn.wireName))) continue;
       const call: Member = (...values) => this.#call(instance, linked, values);
       const { fn } = linked;
       if (linked.instance === '') {
@@ -160,7 +190,7 @@ export class LinkImports {
     }
   }
 
-  async #call(instance: Instance, linked: LinkedFunction, given: unknown[]): Promise<unknown> {
+  async #call(instance: Instance, linked: LinkedFunction, given: readonly unknown[]): Promise<unknown> {
     const { callId } = instance;
     const name = `${linked.instance}.${linked.fn.wireName}`;
     if (callId === 0) throw new Error(`${name} was called outside of a call`);
@@ -171,7 +201,7 @@ export class LinkImports {
     const { bytes, pending } = encoded;
     if (bytes.length > this.#start.maxParamsBytes) throw new Error(`parameters for ${name} are too large: ${bytes.length} bytes`);
     const id = this.#ids.take((open) => this.#waiting.has(open));
-    const link = instance.linkNames.get(lookupName(linked.instance)) ?? '';
+    const link = instance.linkNames.get(linkKey(linked.instance)) ?? '';
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     const sending = new AbortController();
     this.#waiting.set(id, { callId, instance, linked, resolve, reject, sending, values: undefined });

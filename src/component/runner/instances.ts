@@ -4,6 +4,7 @@ import type { Handles } from './handles.ts';
 import type { LoadedComponent, Namespace } from './loaded-component.ts';
 import type { RunnerStart } from './start.ts';
 import type { NetworkFactory } from './wasi/network/network.ts';
+import type { WireCalls } from './twins/twins.ts';
 import { createWasi, type Wasi } from './wasi/wasi.ts';
 
 /** Spare instances that `fresh` keeps ready. Few: the generated code gets slower the more instances are alive. */
@@ -18,6 +19,8 @@ export interface PoolOptions {
   readonly network?: NetworkFactory | undefined;
   /** The imports that are links, for one instance. */
   linkImports(instance: Instance): Readonly<Record<string, unknown>>;
+  /** Calls of interfaces in their form on the wire, for one instance. */
+  wireCalls(instance: Instance): WireCalls;
   /** Chooses the link that further calls of some interfaces take; resolves with why not. */
   setLinkName(instance: Instance, name: string, interfaces: readonly string[]): Promise<string | undefined>;
   onLine(kind: GuestLogKind, line: Uint8Array, context?: Uint8Array): void;
@@ -26,6 +29,8 @@ export interface PoolOptions {
 /** One instance of the component. It serves one call at a time. */
 export class Instance {
   readonly exports: Namespace;
+  /** Its calls in the form on the wire. */
+  readonly wireCalls: WireCalls;
   readonly #wasi: Wasi;
   /** Links that the guest chose for interfaces (`ns:pkg/iface`), until the end of the call. */
   readonly linkNames = new Map<string, string>();
@@ -44,6 +49,7 @@ export class Instance {
   constructor(options: PoolOptions, config: RunnerStart['config']) {
     const { start, component, onLine } = options;
     this.#config = config;
+    this.wireCalls = options.wireCalls(this);
     this.#wasi = createWasi({
       imports: start.types.imports,
       env: start.env,

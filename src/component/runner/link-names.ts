@@ -1,7 +1,7 @@
+import { linkKey } from '../../ids.ts';
 import { ALL_LINKED, FRAME, type FrameWriter } from './frames.ts';
 import type { ImportIds } from './import-ids.ts';
 import type { Instance } from './instances.ts';
-import { lookupName } from './lookup-name.ts';
 
 /** Longer names of links and interfaces are no names. */
 const MAX_NAME_CHARS = 255;
@@ -40,7 +40,7 @@ export class LinkNames {
     const { callId } = instance;
     if (callId === 0) throw new Error('set-link-name was called outside of a call');
     if (interfaces.length > MAX_INTERFACES) throw new Error(`set-link-name takes ${MAX_INTERFACES} interfaces at a time`);
-    const names = interfaces.map(lookupName);
+    const names = interfaces.map(linkKey);
     const odd = names.findIndex((iface) => !isName(iface) || !isName(name));
     const missing = odd >= 0 || names.length === 0 ? odd : ((await this.#ask(callId, name, names)) ?? -1);
     if (missing >= 0) {

@@ -89,6 +89,7 @@ async function begin(start: RunnerStart): Promise<void> {
       handles,
       network,
       linkImports: (instance) => linked.for(instance),
+      wireCalls: (instance) => linked.wireCalls(instance),
       setLinkName: (instance, name, interfaces) => linkNames.set(instance, name, interfaces),
       onLine: sendLine,
     });

@@ -1,0 +1,20 @@
+import { createKeyvalue, watcher } from './keyvalue.ts';
+
+/** Guests' forms of interfaces that have another one on the wire (`src/wit/wire/wire-forms.ts`). */
+
+/** Calls a function of an interface in its form on the wire; rejects with a `WitError` for the error case of its result. */
+export type WireCalls = (instance: string, func: string, values: readonly unknown[]) => Promise<unknown>;
+
+/** Functions by their JavaScript names. */
+export type GuestFunctions = Readonly<Record<string, (...values: unknown[]) => unknown>>;
+
+/** Returns the interfaces that a guest may import whose calls leave in another form, by their exact names. */
+export function twinImports(wire: WireCalls): Record<string, object> {
+  return createKeyvalue(wire);
+}
+
+/** Returns the functions of an exported interface in the form on the wire, over those of the guest. */
+export function twinExports(guestInstance: string, guest: GuestFunctions, wire: WireCalls): GuestFunctions {
+  if (guestInstance.startsWith('wasi:keyvalue/watcher@')) return watcher(guest, wire);
+  throw new Error(`${guestInstance} has one form only`);
+}

@@ -1,0 +1,32 @@
+import type { ComponentTypes, WitInterface } from '../types.ts';
+import { KEYVALUE_ATOMICS, KEYVALUE_BATCH, KEYVALUE_STORE, KEYVALUE_WATCHER } from './keyvalue.ts';
+
+/**
+ * Interfaces that have another form on the wire than in a component, as in wasmCloud 1.x: their resources are strings and streams there, and
+ * `wasi:` is `wrpc:`. The component's process changes one form into the other.
+ */
+
+/** The form on the wire of what a component imports, by its exact name there. */
+const IMPORTED: ReadonlyMap<string, readonly WitInterface[]> = new Map([
+  ['wasi:keyvalue/store@0.2.0-draft', [KEYVALUE_STORE]],
+  ['wasi:keyvalue/atomics@0.2.0-draft', [KEYVALUE_ATOMICS]],
+  ['wasi:keyvalue/batch@0.2.0-draft', [KEYVALUE_BATCH]],
+]);
+
+/** The same for what it exports. */
+const EXPORTED: ReadonlyMap<string, WitInterface> = new Map([['wasi:keyvalue/watcher@0.2.0-draft', KEYVALUE_WATCHER]]);
+
+/** The interfaces as which calls of an imported one leave, or `undefined` if it leaves as it is. */
+export function wireFormsOfImport(name: string): readonly WitInterface[] | undefined {
+  return IMPORTED.get(name);
+}
+
+/** The interface as which an exported one is served, or `undefined` if it is served as it is. */
+export function wireFormOfExport(name: string): WitInterface | undefined {
+  return EXPORTED.get(name);
+}
+
+/** The types as the lattice sees them: what is exported, in its form on the wire. */
+export function wireTypes(types: ComponentTypes): ComponentTypes {
+  return { ...types, exports: types.exports.map((wit) => wireFormOfExport(wit.name) ?? wit) };
+}

@@ -1,0 +1,67 @@
+import { callTyped } from '../../src/cli/call-typed.ts';
+import { findOperation } from '../../src/cli/find-operation.ts';
+import type { Caller } from '../../src/caller.ts';
+import type { HostConfigInput } from '../../src/config/schema.ts';
+import { SigningKey } from '../../src/trust/nkey.ts';
+import type { Json } from '../../src/wit/json.ts';
+import { startServer } from './nats-server.ts';
+import { memberConfig, seedFile, startTrustCaller, startTrustHost } from './trust-lattice.ts';
+
+/** What two hosts run. */
+export interface TwoHostsOptions {
+  readonly front: NonNullable<HostConfigInput['components']>;
+  readonly back: NonNullable<HostConfigInput['components']>;
+  readonly links: NonNullable<HostConfigInput['links']>;
+  /** Further settings of both hosts and the caller. */
+  readonly more?: HostConfigInput;
+}
+
+/** Two hosts of one lattice under `enforce`, each with a delegation of its own, and a caller. */
+export interface TwoHosts extends AsyncDisposable {
+  readonly url: string;
+  readonly caller: Caller;
+  /** Log lines of the front host. */
+  readonly logged: Record<string, unknown>[];
+  /** Calls `interface.function` of a component with arguments as JSON, as `trellis call` does. */
+  call(component: string, operation: string, ...args: readonly unknown[]): Promise<Json>;
+}
+
+/** Links that let the caller call these, each called after its target. */
+const callerLinks = (names: readonly string[]): TwoHostsOptions['links'] =>
+  names.map((name) => {
+    const [, target, namespace, wit, face] = /^(\S+) ([^:]+):([^/]+)\/(.+)$/.exec(name)!;
+    return { source: 'caller', name: target!, target: target!, namespace: namespace!, package: wit!, interfaces: [face!] };
+  });
+
+/** Starts them. `callable` says what the caller may call: `component namespace:package/interface`. */
+export async function startTwoHosts(options: TwoHostsOptions, callable: readonly string[]): Promise<TwoHosts> {
+  await using stack = new AsyncDisposableStack();
+  const server = stack.use(await startServer());
+  const trust = { clusterSeedFile: seedFile(server.dir, 'cluster', SigningKey.generate('cluster')) };
+  const links = [...options.links, ...callerLinks(callable)];
+  const config = (components: TwoHostsOptions['front']): ReturnType<typeof memberConfig> =>
+    memberConfig(server.url, { trust, links, components, ...options.more });
+  stack.use(await startTrustHost(config(options.back)));
+  const { logged } = stack.use(await startTrustHost(config(options.front)));
+  const caller = stack.use(await startTrustCaller(config([])));
+  const ends = stack.move();
+  return {
+    url: server.url,
+    caller,
+    logged,
+    async call(component, operation, ...args) {
+      const { types } = await caller.describe(component, 20_000);
+      const { json } = await callTyped({
+        caller,
+        target: component,
+        operation: findOperation(types, operation),
+        args,
+        link: component,
+        timeoutMs: 20_000,
+        stdin: (async function* () {})(),
+      });
+      return json;
+    },
+    [Symbol.asyncDispose]: () => ends.disposeAsync(),
+  };
+}
