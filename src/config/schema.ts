@@ -285,6 +285,10 @@ const trustSchema = z.strictObject({
 });
 
 const controlSchema = z.strictObject({
+  mode: setting(
+    z.enum(['open', 'signed']).default('open'),
+    'Which commands count: `open`: those of everybody whom NATS lets send them; `signed`: only those that an operator has signed (docs/lattice.md), which wash and wadm cannot do. Reads are answered either way.',
+  ),
   prefix: setting(
     z
       .string()

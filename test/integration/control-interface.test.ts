@@ -417,7 +417,6 @@ describe('settings', () => {
     expect(seen).toEqual(['component.scale true', 'host.get false', 'label.put true']);
     expect(host.asked).toEqual([]);
     expect(host.audited.map(({ operation, code, signer }) => [operation, code, signer])).toEqual([
-      ['component.scale', 'TRELLIS_CONTROL_DENIED', undefined],
       ['label.put', 'ok', 'NSIGNER'],
     ]);
   });
