@@ -301,6 +301,10 @@ const controlSchema = z.strictObject({
     env: ['WASMCLOUD_COMPONENT_AUCTION_ENABLED'],
     flags: ['--enable-component-auction'],
   }),
+  silentRegistries: setting(
+    z.boolean().default(false),
+    'Take registry credentials (`registry.put`) also from who names no inbox for the answer, as libraries of 1.x do. Whoever may use JetStream on the control account can then have the server send some.',
+  ),
   providerAuction: setting(z.boolean().default(true), 'Hear when the lattice looks for a host that runs a provider.', {
     env: ['WASMCLOUD_PROVIDER_AUCTION_ENABLED'],
     flags: ['--enable-provider-auction'],

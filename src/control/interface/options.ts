@@ -63,6 +63,8 @@ export interface ControlOptions {
   readonly registries: { put(credentials: Readonly<Record<string, RegistryCredentials>>): readonly string[] };
   /** Whether auctions are heard at all. */
   readonly auctions: { readonly component: boolean; readonly provider: boolean };
+  /** Takes `registry.put` without an inbox for the answer. Off unless somebody wants it. */
+  readonly silentRegistries?: boolean;
   /**
    * False for a component that this host could not run: outside what its delegation or its NATS user names, or when it is full. It
    * then does not bid for it.

@@ -93,8 +93,8 @@ class Control implements ServedControl {
 
   /** Everything that can be judged without reading the body. Never throws: it runs inside the client. */
   #take(message: BusMessage, subscription: ControlSubscription): void {
-    const { log, audit, facts, admit } = this.#options;
-    const judgement = judge(message, subscription, this.#root, facts.id);
+    const { log, audit, facts, admit, silentRegistries = false } = this.#options;
+    const judgement = judge(message, subscription, { root: this.#root, host: facts.id, silentRegistries });
     if (judgement === 'elsewhere') return;
     if ('ignored' in judgement) {
       const [code, subject] = ['TRELLIS_CONTROL_IGNORED' as const, quote(message.subject)];
