@@ -24,6 +24,8 @@ export interface NewMember {
   readonly components?: readonly string[] | undefined;
   /** A host or caller: ids it may call, any when left out. A provider: the components it is linked to, none when left out. */
   readonly calls?: readonly string[] | undefined;
+  /** A caller or operator: may overhear all calls of the lattice. */
+  readonly spies?: boolean | undefined;
   /** A host: its users are for the leaf node beside it; with `and-host` the host logs in at the leaf node as the same users. */
   readonly leaf?: boolean | 'and-host' | undefined;
   /** A provider: public curve key for which secrets in its links are sealed. */
@@ -122,13 +124,14 @@ function prepareRoles(store: AuthStore, tenant: Tenant, roles: readonly Role[]):
   return changed;
 }
 
-function rolesOf(tenant: Tenant, { kind, name, components, calls, leaf, xkey }: NewMember): Role[] {
+function rolesOf(tenant: Tenant, { kind, name, components, calls, spies, leaf, xkey }: NewMember): Role[] {
   const one = tenant.layout === 'one-account';
   const values = {
     ...(components === undefined ? {} : { components: components.map(componentId) }),
     ...(calls === undefined ? {} : { targets: calls.map(componentId) }),
   };
-  const own = Object.keys(values).length > 0 ? { member: name, values } : {};
+  const narrowed = Object.keys(values).length > 0 ? { member: name, values } : {};
+  const own = spies === true ? { ...narrowed, member: name, extensions: ['spy'] } : narrowed;
   switch (kind) {
     case 'host': {
       const isLeaf = leaf === true || leaf === 'and-host';

@@ -90,7 +90,11 @@ function refill(tenant: Tenant, scope: ScopedKey): ScopedKey | undefined {
     member,
     values: member === undefined ? {} : ownValues(name, member, scope.template, tenant.lattice, xkey),
     alsoClients: scope.template.allowed_connection_types?.includes('STANDARD') === true,
-    extensions: xkey === undefined ? [] : ['sealed-links'],
+    extensions: [
+      ...(xkey === undefined ? [] : ['sealed-links']),
+      // Given to one member alone, it stands in its subjects as the rest does.
+      ...(member !== undefined && scope.template.sub?.allow?.includes(`${tenant.lattice}.*.wrpc.>`) === true ? ['spy'] : []),
+    ],
   };
   return scopedKeyFor(tenant, role, scope.key);
 }

@@ -52,6 +52,7 @@ function createProgram(): Command {
   return new Command('trellis')
     .description('A lattice host for Node.js: WebAssembly components on NATS, every invocation verified before it runs.')
     .addOption(outputOption())
+    .configureHelp({ showGlobalOptions: true })
     .version(`trellis ${trellis}\nnode    ${node}\njco     ${jco}\nnats    ${nats}`, '-V, --version', 'print versions')
     .helpOption('-h, --help', 'print help')
     .helpCommand('help [command]', 'print help of a command')

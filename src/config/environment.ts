@@ -11,8 +11,8 @@ import { layWasmcloudHeartbeat, layWasmcloudServers, REFUSED_WASMCLOUD, UNUSED_W
 /** Environment variables; `process.env` or a test's own. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Names that other parts of Trellis read: set-up, tests, benchmarks, `trellis auth`, and the configuration file's own path. */
-const FOREIGN = /^TRELLIS_(?:CONFIG$|AUTH_STORE$|PARENT_PID$|SETUP_|TEST_|BENCH_)/;
+/** Names that other parts of Trellis read: set-up, tests, benchmarks, `trellis auth`, and what names the configuration file and the context. */
+const FOREIGN = /^TRELLIS_(?:CONFIG$|CONTEXT$|AUTH_STORE$|PARENT_PID$|SETUP_|TEST_|BENCH_)/;
 const LABEL = /^(?:WASMCLOUD|TRELLIS)_LABEL_(.+)$/;
 const ISSUER_FILES = ['TRELLIS_TRUST_CLUSTER_ISSUERS_FILE', 'WASMCLOUD_CLUSTER_ISSUERS_FILE'] as const;
 

@@ -28,6 +28,8 @@ export interface LoadOptions {
   readonly env?: Environment;
   /** YAML or JSON file; `TRELLIS_CONFIG` if left out. */
   readonly file?: string;
+  /** Settings that somebody keeps under a name: over environment and file if it was asked for, below both if it is only there. */
+  readonly context?: { readonly settings: Tree; readonly source: string; readonly askedFor: boolean };
 }
 
 /** What {@link loadConfig} found. */
@@ -51,9 +53,12 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   const layers = new Layers();
   const problems: Problem[] = [];
   const file = options.file ?? (env['TRELLIS_CONFIG'] || undefined);
+  const { context } = options;
+  if (context?.askedFor === false) layTree(layers, context.settings, [], context.source);
   if (file !== undefined) problems.push(...layFile(layers, file));
   problems.push(...secretsInFile(layers));
   problems.push(...layEnvironment(layers, env));
+  if (context?.askedFor === true) layTree(layers, context.settings, [], context.source);
   for (const { flag, setting, text } of options.flags ?? []) {
     const value = textToValue(setting, text);
     const source = `the flag ${flag}`;
@@ -76,6 +81,13 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
     ? parsed.data
     : hostConfigSchema.safeParse(withoutFaults(layers.tree, parsed.error.issues)).data;
   return { config: parsed.data, readable, problems, sourceOf: (setting) => layers.sourceOf(setting) };
+}
+
+function layTree(layers: Layers, tree: Tree, path: readonly string[], source: string): void {
+  for (const [key, value] of Object.entries(tree)) {
+    if (isTree(value)) layTree(layers, value, [...path, key], source);
+    else layers.set([...path, key], value, source);
+  }
 }
 
 /** Secrets have no place in a file of settings, which is copied, committed and read by others. */

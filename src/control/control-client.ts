@@ -17,15 +17,13 @@ import type { LatticeConnection } from '../nats/connection.ts';
 import { newTokenId } from '../trust/signer.ts';
 import type { BusHeaders } from '../wrpc/bus.ts';
 import { gatherReplies } from './gather-replies.ts';
+import type { SignControl } from './sign-control.ts';
 
 /** What a {@link ControlClient} needs of the ctl connection. */
 export type ControlConnection = Pick<
   LatticeConnection,
-  'publish' | 'subscribe' | 'request' | 'flush' | 'inboxPrefix' | 'onStatus' | 'watchRefusals'
+  'publish' | 'subscribe' | 'request' | 'flush' | 'inboxPrefix' | 'onStatus'
 >;
-
-/** Signs a control message; the header entries it returns go with it. */
-export type SignControl = (message: { readonly subject: string; readonly payload: Uint8Array }) => BusHeaders['entries'];
 
 /** What {@link ControlClient} takes. */
 export interface ControlClientOptions {
@@ -194,10 +192,12 @@ export class ControlClient {
   }
 
   async #ask<T>(verb: string, body: object | undefined, read: (value: unknown) => T | undefined): Promise<ControlReply<T>> {
-    const { subject, payload, headers } = this.#message(verb, body);
+    const { subject, payload, reply, headers } = this.#message(verb, body);
     const { timeoutMs } = this;
+    // What is signed is signed for one reply subject; else the connection has a cheaper one.
+    const signed = headers === undefined ? {} : { reply, headers };
     try {
-      const answer = await this.ctl.request(subject, payload, { timeoutMs, ...headers });
+      const answer = await this.ctl.request(subject, payload, { timeoutMs, ...signed });
       return readReply(answer.payload, read) ?? { success: false, message: 'the answer could not be read' };
     } catch (error) {
       throw this.#explained(error, subject);
@@ -210,18 +210,18 @@ export class ControlClient {
     read: (value: unknown) => T | undefined,
     enough?: number,
   ): Promise<T[]> {
-    const { subject, payload, headers } = this.#message(verb, body);
+    const { subject, payload, reply, headers } = this.#message(verb, body);
     const found: T[] = [];
     await gatherReplies({
       ctl: this.ctl,
       subject,
       payload,
-      ...headers,
-      inbox: `${this.ctl.inboxPrefix}.${newTokenId()}`,
+      inbox: reply,
+      ...(headers === undefined ? {} : { headers }),
       timeoutMs: this.timeoutMs,
       quietMs: this.timeoutMs / 3,
-      onReply: (reply) => {
-        const value = readReply(reply, read);
+      onReply: (answer) => {
+        const value = readReply(answer, read);
         if (value?.success === true && value.response !== undefined) found.push(value.response);
         return found.length >= (enough ?? Number.POSITIVE_INFINITY);
       },
@@ -229,11 +229,15 @@ export class ControlClient {
     return found;
   }
 
-  #message(verb: string, body: object | undefined): { subject: string; payload: Buffer; headers?: { headers: BusHeaders } } {
+  #message(
+    verb: string,
+    body: object | undefined,
+  ): { subject: string; payload: Buffer; reply: string; headers: BusHeaders | undefined } {
     const subject = `${this.#prefix}.v1.${this.lattice}.${verb}`;
     const payload = body === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(body));
-    const entries = this.#sign?.({ subject, payload });
-    return { subject, payload, ...(entries === undefined ? {} : { headers: { headers: { entries } } }) };
+    const reply = `${this.ctl.inboxPrefix}.${newTokenId()}`;
+    const entries = this.#sign?.({ subject, reply, payload });
+    return { subject, payload, reply, headers: entries === undefined ? undefined : { entries } };
   }
 
   /** That nobody answers means something else here than on any subject. */

@@ -64,7 +64,6 @@ const HOST_CTL: Attempts = {
     'wasmbus.ctl.v1.lab.trust.pass',
     'wasmbus.ctl.v1.lab.trust.pass.key',
     'wasmbus.ctl.v1.lab.component.describe.echo',
-    'wasmbus.ctl.v1.lab.data.changed',
     'wasmbus.ctl.v1.lab.host.instance.NHOST',
     'wasmbus.evt.lab.audit_refused',
     '$JS.API.INFO',
@@ -341,7 +340,11 @@ export const ROWS: Readonly<Record<string, PermissionRow>> = {
       publish: [...CONTROL.publish!, 'lab.hello.wrpc.0.0.1.f', 'wasmbus.rpc.lab.MKEY', '_INBOX.x.y'],
       subscribe: [...CONTROL.subscribe!, 'lab.echo.wrpc.>', 'lab.*.wrpc.>', 'wasmbus.rpc.lab.>', '_INBOX.x.>'],
     },
-    extensions: { 'rust-peers': RUST_PEERS, wasmbus: { may: { publish: ['wasmbus.rpc.lab.MKEY'] } } },
+    extensions: {
+      spy: { may: { subscribe: ['lab.echo.wrpc.>', 'lab.*.wrpc.>'] } },
+      'rust-peers': RUST_PEERS,
+      wasmbus: { may: { publish: ['wasmbus.rpc.lab.MKEY'] } },
+    },
   },
   'operator-ctl': {
     account: 'ctl',

@@ -15,6 +15,7 @@ export interface MemberFlags extends StoreFlags {
   readonly leaf?: true;
   readonly leafAndHost?: true;
   readonly xkey?: string;
+  readonly spies?: true;
 }
 
 /** Adds the flags that every kind of member takes. */
@@ -41,6 +42,7 @@ export async function runAddMember(kind: MemberKind, name: string, flags: Member
     xkey,
     components: idsOf(flags.components),
     calls: idsOf(flags.calls),
+    spies: flags.spies,
   };
   const added = await store.change(() => addMember(store, wanted));
   const { users, changedAccounts } = added;

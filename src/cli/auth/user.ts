@@ -24,18 +24,23 @@ export function registerUser(auth: Command): void {
         .choices(KINDS)
         .makeOptionMandatory(),
     )
+    .option('--spies', 'caller, operator: may overhear all calls of the lattice, with what they carry (trellis spy)')
     .option('--calls <ids>', 'caller, operator: components and providers it may call; any if left out, none if empty')
     .addHelpText(
       'after',
       examples(
         'trellis auth user add ada --kind operator --tenant acme --expires 12h',
         'trellis auth user add smoke-test --kind caller --tenant acme --calls hello',
+        'trellis auth user add oncall --kind operator --tenant acme --spies --expires 4h',
         'trellis auth user add issuer --kind issuer --tenant acme',
       ),
     )
     .action((name: string, flags: UserFlags, command: Command) => {
       if (flags.calls !== undefined && flags.kind !== 'caller' && flags.kind !== 'operator') {
         throw new TrellisError('TRELLIS_USAGE', { message: `--calls is not for the kind ${flags.kind}, which calls nobody` });
+      }
+      if (flags.spies === true && flags.kind !== 'caller' && flags.kind !== 'operator') {
+        throw new TrellisError('TRELLIS_USAGE', { message: `--spies is not for the kind ${flags.kind}` });
       }
       return runAddMember(flags.kind, name, flags, command);
     });

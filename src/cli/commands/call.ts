@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { connectCaller } from '../../caller.ts';
 import type { HostConfig } from '../../config/schema.ts';
 import { COMMAND_LINE_ORIGIN } from '../../development.ts';
@@ -15,6 +15,9 @@ import { examples, outputOf } from '../program.ts';
 interface CallFlags {
   readonly json: string;
   readonly config?: string;
+  readonly configFile?: string;
+  readonly context?: string;
+  readonly lattice?: string;
   readonly timeoutMs: string;
   readonly origin: string;
   readonly link: string;
@@ -32,6 +35,9 @@ export function register(program: Command): void {
     .argument('<operation>', 'interface.function; a shorter form will do if it is the only one')
     .option('--json <array>', 'arguments, a JSON array; "@-" for a stream is read from standard input', '[]')
     .option('--config <file>', 'configuration with servers and cluster seed; the running development lattice if left out')
+    .addOption(new Option('--config-file <file>', 'as --config').hideHelp())
+    .option('--context <name>', 'take the settings from this context (trellis ctx list)')
+    .option('-x, --lattice <name>', 'name of the lattice')
     .option('--timeout-ms <number>', 'how long to wait for the answer', '10000')
     .option('--origin <id>', 'component or caller id to call as', COMMAND_LINE_ORIGIN)
     .option('--link <name>', 'link name', 'default')
@@ -51,7 +57,7 @@ export function register(program: Command): void {
       const args = parseArguments(flags.json);
       const log = createLogger({ level: flags.logLevel });
       const metrics = createMetrics({ eventLoop: false });
-      await using caller = await connectCaller({ config: configFor(flags.config), log, metrics, origin: flags.origin });
+      await using caller = await connectCaller({ config: configFor(flags), log, metrics, origin: flags.origin });
       const timeoutMs = Math.max(1, Number(flags.timeoutMs) || 10_000);
       const types =
         flags.wit === undefined ? (await caller.describe(component, timeoutMs)).types : readComponent(readFileSync(flags.wit));
@@ -88,8 +94,9 @@ function parseArguments(text: string): readonly unknown[] {
 }
 
 /** A configuration with a key to sign with. */
-function configFor(file: string | undefined): HostConfig {
-  const config = callerConfig(file);
+function configFor({ config: file, configFile, context, lattice }: CallFlags): HostConfig {
+  const flags = lattice === undefined ? [] : [{ setting: 'lattice', text: lattice, flag: '--lattice' }];
+  const config = callerConfig({ file: file ?? configFile, context, flags });
   const { clusterSeed, clusterSeedFile, delegationFile, issuerService, verify } = config.trust;
   const hasKey = (clusterSeed ?? clusterSeedFile ?? delegationFile) !== undefined || issuerService;
   if (!hasKey && verify !== 'off') throw new TrellisError('TRELLIS_CALL_KEY');

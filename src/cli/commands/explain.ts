@@ -14,6 +14,7 @@ import { examples, outputOf } from '../program.ts';
 interface ExplainFlags {
   readonly file?: string;
   readonly config?: string;
+  readonly context?: string;
   readonly waitMs: string;
 }
 
@@ -25,6 +26,7 @@ export function register(program: Command): void {
     .argument('<id>', 'correlation id: 22 characters, in the error of trellis call, the header Lattice-Correlation and the log')
     .option('--file <path>', 'look into this audit file and its older ones (path.1, …) instead of asking the lattice')
     .option('--config <file>', 'configuration with the servers; the running development lattice if left out')
+    .option('--context <name>', 'take the settings from this context (trellis ctx list)')
     .option('--wait-ms <number>', 'how long to wait for a host that knows it', '2000')
     .addHelpText(
       'after',
@@ -52,7 +54,7 @@ export function register(program: Command): void {
 
 async function ask(id: string, flags: ExplainFlags): Promise<readonly Explanation[]> {
   await using caller = await connectCaller({
-    config: callerConfig(flags.config),
+    config: callerConfig({ file: flags.config, context: flags.context }),
     log: createLogger({ level: 'error' }),
     metrics: createMetrics({ eventLoop: false }),
     origin: COMMAND_LINE_ORIGIN,

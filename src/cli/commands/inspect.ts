@@ -89,7 +89,7 @@ const fileOf = ({ bytes, path }: { readonly bytes: Uint8Array; readonly path: st
 async function pull(text: string, config: string | undefined, output: Output): Promise<Found> {
   const reference = parseReference(text);
   if (reference.kind !== 'image') return fileOf(await loadArtifact(text, { maxBytes: MAX_BYTES }));
-  const { artifacts, cacheDir } = callerConfig(config);
+  const { artifacts, cacheDir } = callerConfig({ file: config });
   // The rules of a host are about what it runs; this runs nothing.
   const looser = { ...artifacts, allowLatest: true, requireDigest: false, allowedRegistries: [] };
   const registries = Registries.of({ artifacts: looser, cacheDir }, (warning) => output.progress(`  ${warning}`));

@@ -34,7 +34,7 @@ export function register(program: Command): void {
     )
     .action(async (options: TranslateOptions, command: Command) => {
       const output = outputOf(command);
-      const config = callerConfig(options.config);
+      const config = callerConfig({ file: options.config });
       if (config.components.length === 0) {
         throw new TrellisError('TRELLIS_USAGE', {
           message: `${options.config} lists no components`,

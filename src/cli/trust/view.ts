@@ -71,7 +71,7 @@ export class TrustView implements AsyncDisposable {
   static async open(file: string | undefined, level: LogLevel, name: string): Promise<TrustView> {
     // Loaded here: `keys gen` needs neither the schema nor its 50 ms.
     const { callerConfig } = await import('../caller-config.ts');
-    const config = callerConfig(file);
+    const config = callerConfig({ file });
     const log = createLogger({ level });
     const lattice = latticeName(config.lattice);
     const issuers = await configuredIssuers(config);

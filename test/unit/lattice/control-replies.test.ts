@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { listOf, readAuction, readHost, readInventory, readReply, readTexts } from '../../../src/lattice/control-replies.ts';
 import { readLink } from '../../../src/lattice/links.ts';
+import { readEvent } from '../../../src/lattice/read-event.ts';
 
 const HOST = `N${'A'.repeat(55)}`;
 const bytes = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
@@ -29,6 +30,7 @@ describe('a reply of the control interface', () => {
     fc.assert(
       fc.property(fc.oneof(fc.uint8Array(), fc.json().map(Buffer.from)), (payload) => {
         for (const read of READERS) readReply<unknown>(payload, read);
+        readEvent('wasmbus.evt.default.x', payload);
       }),
     );
   });
@@ -39,6 +41,7 @@ describe('a reply of the control interface', () => {
     fc.assert(
       fc.property(odd, (response) => {
         for (const read of READERS) readReply<unknown>(bytes({ success: true, response }), read);
+        readEvent('wasmbus.evt.default.x', bytes(response));
       }),
     );
   });
@@ -59,5 +62,20 @@ describe('an inventory', () => {
       const read = readInventory({ host_id: HOST, [name]: [{ id: 'a', image_ref: 'r', max_instances: 1 }, { image_ref: 'r' }] });
       expect(read?.components).toEqual([component]);
     }
+  });
+});
+
+describe('an event', () => {
+  it('is named by its subject, and says who speaks', () => {
+    const event = bytes({ specversion: '1.0', id: '1', source: HOST, type: 'x', time: 't', data: { a: 1 } });
+    expect(readEvent('wasmbus.evt.default.component_scaled', event)).toEqual({
+      name: 'component_scaled',
+      source: HOST,
+      id: '1',
+      time: 't',
+      data: { a: 1 },
+    });
+    expect(readEvent('wasmbus.evt.default.x', bytes({ source: HOST, data: 'text' }))?.data).toEqual({});
+    expect(readEvent('wasmbus.evt.default.x', bytes({ data: {} }))).toBeUndefined();
   });
 });

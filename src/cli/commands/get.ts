@@ -1,0 +1,80 @@
+import type { Command } from 'commander';
+import { refusedBy } from '../../control/scaled.ts';
+import type { ControlReply } from '../../lattice/control-replies.ts';
+import { addConnectionFlags, type ConnectionFlags, wholeNumber } from '../lattice/connection-flags.ts';
+import { openLattice } from '../lattice/open-lattice.ts';
+import { inventories } from '../lattice/running.ts';
+import { claimLines, hostLines, inventoryLines, linkLines } from '../lattice/tables.ts';
+import { followInventories } from '../lattice/follow-inventories.ts';
+import { examples, outputOf } from '../program.ts';
+
+/** `trellis get`: what there is in a lattice, as its hosts say. */
+export function register(program: Command): void {
+  const get = program
+    .command('get')
+    .description('show what there is in a lattice: hosts, what they run, links, claims')
+    .addHelpText('after', examples('trellis get hosts', 'trellis get inventory', 'trellis get links --output json'));
+  addConnectionFlags(get.command('hosts').description('list the hosts that answer'))
+    .addHelpText('after', examples('trellis get hosts', 'trellis get hosts --lattice lab --timeout-ms 6000'))
+    .action(async (flags: ConnectionFlags, command: Command) => {
+      await using lattice = await openLattice(flags);
+      const hosts = await lattice.client.ping();
+      outputOf(command).result({ hosts }, (print) => {
+        if (hosts.length === 0) print(`No host of lattice ${lattice.lattice} answers.`);
+        else for (const line of hostLines(hosts)) print(line);
+      });
+    });
+  addConnectionFlags(
+    get
+      .command('inventory')
+      .alias('inventories')
+      .description('list what hosts run')
+      .argument('[host]', 'id of a host, the beginning of it, or a part of its friendly name; all hosts if left out')
+      .option('-w, --watch [ms]', 'show it again every so often, 5000 ms if left out; Ctrl-C ends'),
+  )
+    .addHelpText('after', examples('trellis get inventory', 'trellis get inventory brave-otter', 'trellis get inventory --watch'))
+    .action(async (host: string | undefined, flags: ConnectionFlags & { watch?: true | string }, command: Command) => {
+      const output = outputOf(command);
+      await using lattice = await openLattice(flags);
+      if (flags.watch !== undefined) {
+        const everyMs = flags.watch === true ? 5_000 : wholeNumber(flags.watch, '--watch', 100, 3_600_000);
+        await followInventories(lattice, host, everyMs, output);
+        return;
+      }
+      const { found, notes } = await inventories(lattice.client, host);
+      for (const note of notes) output.progress(`note: ${note}`);
+      output.result({ inventories: found }, (print) => {
+        if (found.length === 0) print(`No host of lattice ${lattice.lattice} answers.`);
+        for (const line of inventoryLines(found)) print(line);
+      });
+    });
+  addConnectionFlags(get.command('links').description('list the links of the lattice'))
+    .addHelpText('after', examples('trellis get links', 'trellis get links --output json'))
+    .action(showLinks);
+  addConnectionFlags(get.command('claims').description('list the claims of components and providers'))
+    .addHelpText('after', examples('trellis get claims'))
+    .action(async (flags: ConnectionFlags, command: Command) => {
+      await using lattice = await openLattice(flags);
+      const claims = answerOf(await lattice.client.claims()) ?? [];
+      outputOf(command).result({ claims }, (print) => {
+        if (claims.length === 0) print(`Lattice ${lattice.lattice} has no claims.`);
+        else for (const line of claimLines(claims)) print(line);
+      });
+    });
+}
+
+/** `trellis get links`, and `trellis link query`. */
+export async function showLinks(flags: ConnectionFlags, command: Command): Promise<void> {
+  await using lattice = await openLattice(flags);
+  const links = answerOf(await lattice.client.links()) ?? [];
+  outputOf(command).result({ links }, (print) => {
+    if (links.length === 0) print(`Lattice ${lattice.lattice} has no links.`);
+    else for (const line of linkLines(links)) print(line);
+  });
+}
+
+/** What a host answers; `undefined` if that is nothing. @throws TRELLIS_CONTROL_REFUSED */
+function answerOf<T>(reply: ControlReply<T>): T | undefined {
+  if (!reply.success) throw refusedBy(reply);
+  return reply.response;
+}

@@ -1,0 +1,67 @@
+import type { Command } from 'commander';
+import { scaleAndWait } from '../../control/scaled.ts';
+import { componentId } from '../../ids.ts';
+import { componentReference } from '../lattice/component-reference.ts';
+import { addConnectionFlags, type ConnectionFlags, pairsOf, wholeNumber } from '../lattice/connection-flags.ts';
+import { findHost, hostName } from '../lattice/find-host.ts';
+import { openLattice } from '../lattice/open-lattice.ts';
+import { addScaleFlags, outcomeLine, type ScaleFlags, waitOf } from '../lattice/scale-flags.ts';
+import { instancesText } from '../lattice/tables.ts';
+import { showWaiting } from '../lattice/waiting.ts';
+import { examples, outputOf } from '../program.ts';
+
+/** `trellis scale component`: how many instances a component may have on a host; 0 stops it. */
+export function register(program: Command): void {
+  const scale = program
+    .command('scale')
+    .description('say how many calls a component may run at once on a host')
+    .addHelpText('after', examples('trellis scale component brave-otter ghcr.io/example/hello:1.0.0 hello --max-instances 50'));
+  const component = scale
+    .command('component')
+    .description('say how many calls a component may run at once on a host; starts it if it does not run there')
+    .argument('<host-id>', 'id of the host, the beginning of it, or a part of its friendly name')
+    .argument('<component-ref>', 'image, or a file on the host')
+    .argument('<component-id>', 'id of the component');
+  addScaleFlags(component, '4294967295');
+  addConnectionFlags(component)
+    .addHelpText(
+      'after',
+      examples(
+        'trellis scale component brave-otter ghcr.io/example/hello:1.0.0 hello --max-instances 50',
+        '# 0 stops it',
+        'trellis scale component brave-otter ghcr.io/example/hello:1.0.0 hello --max-instances 0',
+      ),
+    )
+    .action(async (argument: string, reference: string, id: string, flags: ConnectionFlags & ScaleFlags, command: Command) => {
+      const output = outputOf(command);
+      const request = {
+        componentRef: componentReference(reference),
+        componentId: componentId(id),
+        maxInstances: wholeNumber(flags.maxInstances, '--max-instances', 0, 4_294_967_295),
+        annotations: pairsOf(flags.annotations, '--annotations'),
+        config: flags.config,
+        allowUpdate: flags.allowUpdate === true,
+      };
+      await using lattice = await openLattice(flags);
+      const { client } = lattice;
+      const host = await findHost(client, argument);
+      const waitMs = waitOf(flags);
+      const { message, done } = await showWaiting(output, `${hostName(host)} scales ${id}`, () =>
+        scaleAndWait(client, host.id, request, waitMs),
+      );
+      const { componentRef, maxInstances } = request;
+      const result = {
+        component_id: id,
+        component_ref: componentRef,
+        host_id: host.id,
+        max_instances: maxInstances,
+        done,
+        message,
+      };
+      output.result(result, (print) => {
+        const limit = maxInstances === 0 ? 'stopped' : `scaled to ${instancesText(maxInstances)}`;
+        print(outcomeLine(done, `${id} is ${limit} on ${hostName(host)}`, `${hostName(host)} was told to scale ${id}`));
+        if (message !== '') print(`The host says: ${message}`);
+      });
+    });
+}

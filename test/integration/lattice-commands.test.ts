@@ -1,0 +1,182 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type ControlHost, runs, startControlHost } from '../support/control-host.ts';
+import { startServer, type TestServer } from '../support/nats-server.ts';
+import { Program, type ProgramEnd, runProgram } from '../support/program.ts';
+
+// Commands of which hosts need run nothing. Components: component-commands.test.ts.
+
+let server: TestServer;
+let host: ControlHost;
+beforeAll(async () => {
+  server = await startServer({ jetstream: true });
+  host = await startControlHost(server.url);
+});
+afterAll(async () => {
+  await host[Symbol.asyncDispose]();
+  await server[Symbol.asyncDispose]();
+});
+
+const envOf = (): Record<string, string> => ({
+  TRELLIS_LATTICE: 'lab',
+  TRELLIS_CTL_SERVERS: server.url,
+  XDG_CONFIG_HOME: server.dir,
+});
+const cli = (...args: string[]): Promise<ProgramEnd> => runProgram('cli', args, { env: envOf() });
+const ok = async (...args: string[]): Promise<string> => {
+  const { code, stdout, stderr } = await cli(...args);
+  expect(code, stderr).toBe(0);
+  return stdout;
+};
+const json = async (...args: string[]): Promise<Record<string, unknown>> =>
+  JSON.parse(await ok(...args, '--output', 'json')) as Record<string, unknown>;
+const code = (text: string): unknown => (JSON.parse(text) as { error: { code: string } }).error.code;
+
+describe('get', () => {
+  it('lists hosts and what they run, for people and for programs', async () => {
+    host.running.set('web', { ...runs('web'), maxInstances: 4_294_967_295, annotations: { owner: 'ada' } });
+    const [text, hosts, inventory] = await Promise.all([ok('get', 'hosts'), json('get', 'hosts'), ok('get', 'inventory')]);
+    expect(text).toMatch(new RegExp(`^${host.id} +${host.facts.friendlyName} +\\d.* +1\\.9\\.2\\S* +zone=a$`, 'm'));
+    expect(hosts['hosts']).toEqual([expect.objectContaining({ id: host.id, lattice: 'lab' })]);
+    expect(inventory).toContain(`${host.facts.friendlyName} (${host.id})`);
+    expect(inventory).toMatch(/^web +file:\/\/\/web\.wasm +no limit +owner=ada$/m);
+    const named = await json('get', 'inventory', host.facts.friendlyName.toUpperCase());
+    expect(named['inventories']).toEqual([expect.objectContaining({ host_id: host.id })]);
+    host.running.clear();
+  });
+
+  it('says when nobody is there, and which host is meant is wrong', async () => {
+    const [empty, unknown, links] = await Promise.all([
+      cli('get', 'hosts', '--lattice', 'other'),
+      cli('get', 'inventory', 'zebra'),
+      cli('get', 'links', '--lattice', 'other', '--output', 'json'),
+    ]);
+    expect([empty.code, empty.stdout]).toEqual([0, 'No host of lattice other answers.\n']);
+    expect([unknown.code, unknown.stderr]).toEqual([3, expect.stringContaining(host.facts.friendlyName)]);
+    expect([links.code, code(links.stdout)]).toEqual([3, 'TRELLIS_CONTROL_NO_HOST']);
+  });
+});
+
+describe('config and link', () => {
+  it('keep, show and delete configurations', async () => {
+    await ok('config', 'put', 'cache', 'url=redis://c:6379', 'note=a b=c');
+    expect(await json('config', 'get', 'cache')).toEqual({ url: 'redis://c:6379', note: 'a b=c' });
+    expect(await ok('config', 'get', 'cache')).toMatch(/^note +a b=c$/m);
+    await ok('config', 'del', 'cache');
+    const [gone, dotted, pair] = await Promise.all([
+      cli('config', 'get', 'cache', '--output', 'json'),
+      cli('config', 'get', 'a.b', '--output', 'json'),
+      cli('config', 'put', 'x', 'nopair', '--output', 'json'),
+    ]);
+    expect([gone.code, code(gone.stdout)]).toEqual([3, 'TRELLIS_CONFIG_UNKNOWN']);
+    expect([dotted.code, code(dotted.stdout)]).toEqual([2, 'TRELLIS_ID_INVALID']);
+    expect([pair.code, code(pair.stdout)]).toEqual([2, 'TRELLIS_USAGE']);
+  });
+
+  it('make links as they are asked for, refuse a second target, and delete what there is', async () => {
+    await ok('link', 'put', 'web', 'store', 'wasi', 'keyvalue', '--interface', 'store', '--interface', 'atomics');
+    const conflict = await cli('link', 'put', 'web', 'other', 'wasi', 'keyvalue', '--interface', 'store');
+    expect([conflict.code, conflict.stderr]).toEqual([4, expect.stringContaining('link already exists with different target')]);
+    expect(await json('link', 'query')).toEqual({
+      links: [
+        {
+          source_id: 'web',
+          target: 'store',
+          name: 'default',
+          wit_namespace: 'wasi',
+          wit_package: 'keyvalue',
+          interfaces: ['store', 'atomics'],
+          source_config: [],
+          target_config: [],
+        },
+      ],
+    });
+    const typo = await ok('link', 'del', 'web', 'wasi', 'keyvalues');
+    expect(typo).toMatch(
+      /^There was no such link\.\nLinks of web:\n(?:.*\n)*web +store +wasi:keyvalue\/store,atomics +default$/m,
+    );
+    expect(await ok('link', 'del', 'web', 'wasi', 'keyvalue')).toBe('Deleted the link.\n');
+    expect(await ok('get', 'links')).toBe('Lattice lab has no links.\n');
+  });
+
+  it('do not delete all links unless somebody says so', async () => {
+    await ok('link', 'put', 'web', 'store', 'wasi', 'keyvalue', '--interface', 'store');
+    const asked = await cli('link', 'del', '--all');
+    expect([asked.code, asked.stderr]).toEqual([2, expect.stringContaining('--yes')]);
+    expect(host.data.links()).toHaveLength(1);
+    expect(await json('link', 'del', '--all', '--yes')).toMatchObject({ deleted: [{ source_id: 'web' }] });
+    expect(host.data.links()).toHaveLength(0);
+    const whole = await cli('link', 'put', 'web', 'store', 'wasi', 'keyvalue', '--interface', 'wasi:keyvalue/store');
+    expect([whole.code, whole.stderr]).toEqual([2, expect.stringContaining('wasi keyvalue --interface store')]);
+  });
+});
+
+describe('label', () => {
+  it('puts labels on the host that is meant, and takes them off', async () => {
+    await ok('label', host.id.slice(0, 12), 'zone=eu,disk=ssd', 'tier=gold');
+    expect(host.facts.labels.all()).toMatchObject({ zone: 'eu', disk: 'ssd', tier: 'gold' });
+    await ok('label', host.facts.friendlyName, 'disk', 'tier=gold', '--delete');
+    expect(Object.keys(host.facts.labels.all()).filter((key) => !key.startsWith('hostcore.'))).toEqual(['zone']);
+    const refused = await cli('label', host.id, 'hostcore.os=x');
+    expect([refused.code, refused.stderr]).toEqual([4, expect.stringContaining('hostcore.*')]);
+  });
+});
+
+describe('watch events', () => {
+  it('prints what happens as it happens, and ends after so many or on a signal', async () => {
+    await using all = new Program('cli', ['watch', 'events'], { env: envOf() });
+    await using one = new Program('cli', ['watch', 'events', '--event', 'config_set', '--count', '1', '-o', 'json'], {
+      env: envOf(),
+    });
+    await expect.poll(() => all.stderr, { timeout: 30_000 }).toContain('Listening');
+    // The second one says nothing before its event, so it is made until it has heard one.
+    await expect
+      .poll(() => ok('config', 'put', 'watched', 'n=1').then(() => one.stdout), { timeout: 60_000 })
+      .toContain('config_set');
+    const end = await one.ended;
+    expect(end.code).toBe(0);
+    expect(JSON.parse(end.stdout)).toMatchObject({ name: 'config_set', source: host.id, data: { config_name: 'watched' } });
+    await expect.poll(() => all.stdout, { timeout: 30_000 }).toMatch(/^\S+ config_set N\S{7}… config_name=watched$/m);
+    all.signal('SIGINT');
+    expect((await all.ended).code).toBe(0);
+  });
+});
+
+describe('down and stop host', () => {
+  it('stop the one host there is, and of several only what is said', async () => {
+    expect(await ok('down', '--skip-wait')).toContain('was told to stop');
+    expect(host.stops).toHaveLength(1);
+    await using other = await startControlHost(server.url);
+    const [several, silent, stop] = await Promise.all([
+      cli('down', '--skip-wait'),
+      cli('down', '--all', '--skip-wait'),
+      cli('stop', 'host', 'n', '--skip-wait'),
+    ]);
+    expect([several.code, several.stderr]).toEqual([2, expect.stringMatching(/has 2 hosts: .*(?:.|\n)*--all/)]);
+    expect([silent.code, silent.stderr]).toEqual([2, expect.stringContaining('--yes')]);
+    expect([stop.code, stop.stderr]).toEqual([2, expect.stringContaining('fits 2 hosts')]);
+    expect([host.stops, other.stops]).toEqual([[undefined], []]);
+    await ok('down', '--all', '--yes', '--skip-wait');
+    await ok('stop', 'host', other.id, '--host-timeout', '500', '--skip-wait');
+    expect([host.stops, other.stops]).toEqual([
+      [undefined, undefined],
+      [undefined, 500],
+    ]);
+  });
+
+  it('say which hosts did not say that they have stopped', async () => {
+    const waited = await cli('down', '--wait-timeout-ms', '300', '--output', 'json');
+    expect([waited.code, code(waited.stdout)]).toEqual([6, 'TRELLIS_CONTROL_TIMEOUT']);
+    expect(waited.stdout).toContain(host.facts.friendlyName);
+  });
+});
+
+describe('what hosts of Trellis cannot do', () => {
+  it('is said in so many words', async () => {
+    const [start, stop] = await Promise.all([
+      cli('start', 'provider', 'ref', 'id', '--config', 'x'),
+      cli('stop', 'provider', 'id'),
+    ]);
+    for (const { code: exit, stderr } of [start, stop])
+      expect([exit, stderr]).toEqual([2, expect.stringContaining('run no providers yet')]);
+  });
+});
