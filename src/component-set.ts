@@ -1,6 +1,6 @@
 import { pathToFileURL } from 'node:url';
 import { resolve } from 'node:path';
-import { loadArtifact } from './component/artifact.ts';
+import { artifactOptions, configuredArtifact } from './component/artifact.ts';
 import type { EmbeddedClaims } from './component/claims.ts';
 import type { ComponentConfig, HostConfig } from './config/schema.ts';
 import { TrellisError } from './errors.ts';
@@ -150,7 +150,7 @@ export class ComponentSet {
     const queue: ComponentConfig[] = [];
     for (const settings of config.components) {
       const known = this.#configured.get(settings.id);
-      const isSame = known?.recipe === recipeOf(settings, config) && known.digest === (await digestNow(settings, config));
+      const isSame = known?.recipe === recipeOf(settings, config) && known.digest === (await digestNow(settings, options));
       if (!isSame) queue.push(settings);
     }
     const ids = new Set(config.components.map(({ id }) => id));
@@ -212,7 +212,8 @@ function configured(served: ServedComponent): Entry {
 }
 
 /** The reference under which the lattice knows a component of the configuration. */
-export function referenceOf({ file }: ComponentConfig): string {
+export function referenceOf({ file = '', image }: ComponentConfig): string {
+  if (image !== undefined) return image;
   return file.startsWith('file:') ? file : pathToFileURL(resolve(file)).href;
 }
 
@@ -228,7 +229,7 @@ export function toDrain(
   };
 }
 
-/** Everything that a revision of a component is made of beside its file. */
+/** Everything that a revision of a component is made of beside its bytes. */
 function recipeOf(settings: ComponentConfig, { limits, trust }: HostConfig): string {
   return JSON.stringify([
     settings,
@@ -240,9 +241,12 @@ function recipeOf(settings: ComponentConfig, { limits, trust }: HostConfig): str
   ]);
 }
 
-/** Digest of its file now; `undefined` for one that cannot be loaded, which loading then says better. */
-function digestNow({ file }: ComponentConfig, { limits }: HostConfig): Promise<string | undefined> {
-  return loadArtifact(file, { maxBytes: limits.maxComponentSizeBytes }).then(
+/** Digest of its file or image now; `undefined` for one that cannot be loaded, which loading then says better. */
+function digestNow(settings: ComponentConfig, { config, registries, member }: ServeOptions): Promise<string | undefined> {
+  return configuredArtifact(
+    settings,
+    artifactOptions(config, registries, () => member.clock.wallMs()),
+  ).then(
     ({ digest }) => digest,
     () => undefined,
   );

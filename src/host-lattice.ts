@@ -1,5 +1,4 @@
-import { loadArtifact } from './component/artifact.ts';
-import { readReference } from './component/reference.ts';
+import { artifactOptions, fetchArtifact } from './component/artifact.ts';
 import type { ComponentSet } from './component-set.ts';
 import { allowed } from './config/allowances.ts';
 import type { HostConfig } from './config/schema.ts';
@@ -10,7 +9,6 @@ import { type LatticeData, openLatticeData } from './control/lattice-data.ts';
 import { type LatticeEvents, openLatticeEvents } from './control/lattice-events.ts';
 import type { DelegatedScope } from './delegated-scope.ts';
 import { DesiredState } from './desired-state.ts';
-import { TrellisError } from './errors.ts';
 import { hostStarted, hostStopped, labelsChanged } from './lattice/events.ts';
 import { hostInventory } from './lattice/inventory.ts';
 import { restoreWorkloads } from './restore.ts';
@@ -67,7 +65,7 @@ export class HostLattice {
       data,
       events: this.#events,
       desired: this.#desired,
-      fetch: (ref) => fetchProgram(ref, serving().config),
+      fetch: (ref) => fetchProgram(ref, serving()),
     });
   }
 
@@ -149,9 +147,9 @@ function labelsOf({ labels, allow }: HostConfig): Readonly<Record<string, string
   return accepted.length === 0 ? labels : { ...labels, [ALLOW_LABEL]: accepted.join(',') };
 }
 
-async function fetchProgram(ref: string, config: HostConfig): Promise<FetchedProgram> {
-  const reference = readReference(ref);
-  if (reference.kind === 'file' && !config.artifacts.allowFiles) throw new TrellisError('TRELLIS_ARTIFACT_FILES');
-  refuseReplaceable(ref, config);
-  return loadArtifact(ref, { maxBytes: config.limits.maxComponentSizeBytes });
+/** What a reference of the lattice leads to. */
+async function fetchProgram(ref: string, { config, registries, member }: ServeOptions): Promise<FetchedProgram> {
+  const options = artifactOptions(config, registries, () => member.clock.wallMs());
+  if (options.allowFiles) refuseReplaceable(ref, config);
+  return fetchArtifact(ref, options);
 }

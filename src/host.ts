@@ -3,6 +3,7 @@ import { openAheadFile, openTrustFileIn } from './state-dir.ts';
 import { systemClock, type Clock } from './clock.ts';
 import { Deadline, drainInOrder } from './invocation/drain.ts';
 import { allowed } from './config/allowances.ts';
+import { Registries } from './component/oci/registries.ts';
 import { planReload } from './config/reload-plan.ts';
 import { startLeafCheck } from './control/leaf-check.ts';
 import { reportConnection } from './control/connection-health.ts';
@@ -187,6 +188,7 @@ export class Host implements AsyncDisposable {
       config,
       member,
       links: this.#links,
+      registries: Registries.of(config, (warning) => log.warn(warning)),
       admission: this.#admission,
       observer,
       audit,

@@ -1,6 +1,7 @@
-import { loadArtifact, type Artifact } from './component/artifact.ts';
+import { artifactOptions, configuredArtifact, type FetchedArtifact } from './component/artifact.ts';
 import type { ComponentPorts, RunningComponent } from './component/component.ts';
 import { startComponent } from './component/component-host.ts';
+import type { Registries } from './component/oci/registries.ts';
 import { preflight } from './component/preflight.ts';
 import { transpileComponent } from './component/transpile.ts';
 import type { ComponentConfig, HostConfig } from './config/schema.ts';
@@ -43,13 +44,15 @@ export interface ServedComponent {
 }
 
 /** The bytes of a component, from wherever they came. */
-export type ComponentProgram = Pick<Artifact, 'bytes' | 'digest'>;
+export type ComponentProgram = Pick<FetchedArtifact, 'bytes' | 'digest'>;
 
 /** What a host gives each component it serves. */
 export interface ServeOptions {
   readonly config: HostConfig;
   readonly member: Member;
   readonly links: LinkTable;
+  /** Where components come from that are no files. */
+  readonly registries: Registries;
   readonly admission: Admission;
   readonly observer: PathObserver;
   readonly audit: Audit;
@@ -129,7 +132,11 @@ async function prepare(
   const maxMemoryBytes = settings.maxMemoryBytes ?? config.limits.maxLinearMemoryBytes;
   const timeoutMs = settings.timeoutMs ?? config.limits.maxExecutionTimeMs;
   const artifact =
-    program ?? (await loadArtifact(settings.file, { maxBytes: config.limits.maxComponentSizeBytes, digest: settings.digest }));
+    program ??
+    (await configuredArtifact(
+      settings,
+      artifactOptions(config, options.registries, () => member.clock.wallMs()),
+    ));
   const checked = preflight(artifact.bytes, { maxBytes: config.limits.maxComponentSizeBytes });
   if (settings.wasmbus !== undefined && runsOnce(settings, config)) {
     throw new TrellisError('TRELLIS_WASMBUS_IDENTITY', {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { constants, open } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { HostConfig } from '../config/schema.ts';
 import { TrellisError } from '../errors.ts';
 import { quote } from '../ids.ts';
 import { verifyClaims, type EmbeddedClaims } from './claims.ts';
@@ -61,6 +62,35 @@ export async function fetchArtifact(ref: string, options: ArtifactOptions): Prom
     });
   }
   return withClaims(found, options);
+}
+
+/** What a configuration says of where a component comes from: its file or its image. */
+export interface ConfiguredPlace {
+  readonly file?: string;
+  readonly image?: string;
+  /** What the component must have, `sha256:<hex>`. */
+  readonly digest?: string;
+}
+
+/**
+ * Fetches the component that a configuration names. A file needs no `allowFiles`, which is about what the lattice asks for.
+ * @throws what {@link fetchArtifact} throws
+ */
+export async function configuredArtifact(place: ConfiguredPlace, options: ArtifactOptions): Promise<FetchedArtifact> {
+  const { file, image, digest } = place;
+  if (image !== undefined) return fetchArtifact(image, { ...options, digest, allowFiles: false });
+  const { bytes, digest: found } = await loadArtifact(file ?? '', { maxBytes: options.maxBytes, digest });
+  return withClaims({ bytes, digest: found }, options);
+}
+
+/** How a host fetches components, after its configuration. `nowMs`: milliseconds since the Unix epoch, for claims that expire. */
+export function artifactOptions(
+  { artifacts, limits }: Pick<HostConfig, 'artifacts' | 'limits'>,
+  registries: Registries,
+  nowMs: () => number,
+): ArtifactOptions {
+  const { allowFiles, issuers } = artifacts;
+  return { maxBytes: limits.maxComponentSizeBytes, allowFiles, issuers, registries, nowMs };
 }
 
 async function locate(ref: string, options: ArtifactOptions): Promise<FetchedArtifact> {

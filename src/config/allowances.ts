@@ -62,7 +62,7 @@ export const ALLOWANCES = {
   },
   'replaceable-components': {
     code: 'START-20',
-    danger: 'Other users of this computer can put another program in the place of a component.',
+    danger: 'Other users of this computer, or of a registry, can put another program in the place of a component.',
   },
 } as const satisfies Readonly<Record<string, Allowance>>;
 

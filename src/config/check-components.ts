@@ -11,6 +11,10 @@ export function checkComponents(context: CheckContext): Problem[] {
   const problems = new ProblemList(context.sourceOf);
   for (const [i, component] of context.config.components.entries()) {
     checkPreopens(component, i, problems);
+    if (component.image !== undefined || component.file === undefined) {
+      checkImage(context, component, i, problems);
+      continue;
+    }
     const path = pathOf(component.file);
     if (path === undefined || !existsSync(path)) {
       problems.add('START-14', `components[${i}].file`, {
@@ -24,6 +28,26 @@ export function checkComponents(context: CheckContext): Problem[] {
     }
   }
   return problems.found;
+}
+
+/** START-14 and START-20 for what comes from a registry. */
+function checkImage({ config }: CheckContext, component: ComponentConfig, at: number, problems: ProblemList): void {
+  const { image, file, id, digest } = component;
+  if (image === undefined || file !== undefined) {
+    problems.add('START-14', `components[${at}]`, {
+      summary: `The component ${id} has ${image === undefined ? 'neither a file nor an image' : 'a file and an image'}.`,
+      why: 'It has to be one of them.',
+      fix: image === undefined ? 'Set file, or image.' : 'Remove file or image.',
+    });
+    return;
+  }
+  if (config.dev || digest !== undefined || config.artifacts.issuers.length > 0 || /@sha256:[0-9a-f]{64}$/i.test(image)) return;
+  problems.add('START-20', `components[${at}].image`, {
+    summary: `What the image of the component ${id} is can change at any time: it has no digest.`,
+    value: image,
+    why: 'Whoever may write to the registry chooses what this host runs, under the name and with the rights of the component.',
+    fix: 'Write the reference that trellis inspect prints, with @sha256:…, or set artifacts.issuers and have components signed.',
+  });
 }
 
 /** What is in the place of a file without digest tomorrow is up to whoever may write there. */

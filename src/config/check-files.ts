@@ -83,12 +83,25 @@ interface Fault {
   readonly fix: string;
 }
 
-function secretFile(
+/** Why a file that holds a secret has to be there, and to be nobody else's. */
+interface Reasons {
+  readonly missing: string;
+  readonly exposed: string;
+}
+
+const OF_THE_HOST: Reasons = {
+  missing: 'Without it the host cannot prove who it is.',
+  exposed: 'Whoever reads this file can join the lattice as this host.',
+};
+
+/** START-05 and START-06 for one file that holds a secret. */
+export function secretFile(
   { process: facts }: CheckContext,
   problems: ProblemList,
   setting: string,
   path: string | undefined,
   faultOf: (text: string) => Fault | undefined,
+  reasons: Reasons = OF_THE_HOST,
 ): void {
   if (path === undefined) return;
   const file = readSecretFile(path);
@@ -96,7 +109,7 @@ function secretFile(
     problems.add('START-06', setting, {
       summary: `The file of ${setting} ${file.reason}.`,
       value: path,
-      why: 'Without it the host cannot prove who it is.',
+      why: reasons.missing,
       fix: 'Correct the path, or give this user access to the file.',
     });
     return;
@@ -106,7 +119,7 @@ function secretFile(
       problems.add('START-05', setting, {
         summary: `Other users here can read the file of ${setting}.`,
         value: `${path}   (mode 0${file.mode.toString(8)}, expected 0600)`,
-        why: 'Whoever reads this file can join the lattice as this host.',
+        why: reasons.exposed,
         fix: `chmod 600 ${path}`,
       });
     } else if (file.uid !== facts.uid && file.uid !== 0) {
@@ -184,7 +197,13 @@ function seedFault({ keys }: CheckContext, text: string, kind: 'user' | 'server'
   return found.kind === kind ? undefined : { summary: `holds a seed of kind ${found.kind}, not ${kind} (${letter}…)`, fix };
 }
 
-function certificate({ process: facts }: CheckContext, problems: ProblemList, setting: string, path: string | undefined): void {
+/** START-12 for one file with certificates. */
+export function certificate(
+  { process: facts }: CheckContext,
+  problems: ProblemList,
+  setting: string,
+  path: string | undefined,
+): void {
   if (path === undefined) return;
   const fault = certificateFault(path, facts.nowMs);
   if (fault === undefined) return;

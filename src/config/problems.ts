@@ -25,7 +25,8 @@ export const START_CODES = {
   'START-17': 'Components that cannot be confined, outside development',
   'START-18': 'Running as root outside development',
   'START-19': 'Debugger port open, or core dumps with the memory of the host, outside development',
-  'START-20': 'Component file without digest that other users may replace, outside development',
+  'START-20':
+    'Component without digest that others may replace: a file that other users may write, an image by its tag; or an insecure registry; outside development',
 } as const;
 
 /** A stable code of a problem at start. */

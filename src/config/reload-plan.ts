@@ -10,6 +10,8 @@ const CONNECTION = ['servers', 'credsFile', 'jwtFile', 'seedFile', 'tls'] as con
  * part of what the host is made of, and waits for a restart.
  */
 export const RELOADABLE: readonly string[] = [
+  'artifacts.allowFiles',
+  'artifacts.issuers',
   'components',
   ...CONNECTION.map((name) => `ctl.${name}`),
   'drainTimeoutMs',

@@ -348,13 +348,20 @@ const contractId = () => z.string().regex(CONTRACT, { error: 'must be a contract
 
 const componentSchema = z.strictObject({
   id: setting(token('a component id', 128), 'Name on the lattice: the target of invocations.'),
-  file: setting(path(), 'Component file; relative to the configuration file, or a `file://` URL.'),
+  file: setting(
+    path().exactOptional(),
+    'Component file; relative to the configuration file, or a `file://` URL. Either this or `image`.',
+  ),
+  image: setting(
+    z.string().min(1).max(1_024).exactOptional(),
+    'Image in a registry, in place of a file, such as `ghcr.io/acme/hello:1.0@sha256:…`, see docs/artifacts.md.',
+  ),
   digest: setting(
     z
       .string()
       .regex(/^sha256:[0-9a-f]{64}$/, { error: 'must look like sha256: and 64 digits of 0-9 and a-f' })
       .exactOptional(),
-    'Digest of the file, as `trellis inspect` prints it. A file with another one is not run.',
+    'Digest of the component, as `trellis inspect` prints it: of the file, or of what the image holds. One with another is not run.',
   ),
   world: setting(
     z
@@ -580,7 +587,7 @@ export const hostConfigSchema = z.strictObject({
   control: setting(controlSchema.prefault({}), 'Commands from the lattice.'),
   limits: setting(limitsSchema.prefault({}), 'Limits of the whole host.'),
   artifacts: setting(artifactsSchema.prefault({}), 'Where components come from.'),
-  components: setting(z.array(componentSchema).default([]), 'Components to run from files.'),
+  components: setting(z.array(componentSchema).default([]), 'Components to run from files and images.'),
   links: setting(z.array(linkSchema).default([]), "Which component's imports go where."),
   admin: setting(
     z

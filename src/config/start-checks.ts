@@ -1,3 +1,4 @@
+import { checkArtifacts } from './check-artifacts.ts';
 import { checkComponents } from './check-components.ts';
 import { checkConnections } from './check-connections.ts';
 import { isPeerKey } from '../ids.ts';
@@ -18,6 +19,7 @@ export function checkStart(context: CheckContext): Problem[] {
   const found = [
     ...checkConnections(context),
     ...checkFiles(context),
+    ...checkArtifacts(context),
     ...checkComponents(context),
     ...checkTrust(context),
     ...checkWasmbus(context),

@@ -15,9 +15,11 @@ export interface DaemonFlags {
 
 /** Flags that would put a secret into the process list, where every user of the machine reads it. */
 const SECRET_FLAGS: Readonly<Record<string, string>> = {
+  '--artifacts-password': '--artifacts-password-file',
   '--cluster-seed': '--trust-cluster-seed-file',
   '--trust-cluster-seed': '--trust-cluster-seed-file',
   '--host-seed': '--host-seed-file',
+  '--oci-password': '--artifacts-password-file',
   '--nats-seed': '--rpc-creds',
   '--nats-jwt': '--rpc-creds',
   '--ctl-seed': '--ctl-seed-file',
@@ -65,7 +67,7 @@ export function readFlags(argv: readonly string[]): DaemonFlags {
   }
   const values: FlagValue[] = [];
   const labels: [string, string][] = [];
-  const components: { id: string; file: string }[] = [];
+  const components: { id: string; file?: string; image?: string }[] = [];
   const program = new Command('host.js')
     .description('Trellis host: joins a lattice and runs components; executes nothing that is not verified.')
     .option('-c, --config <file>', 'YAML or JSON file with settings')
@@ -77,9 +79,9 @@ export function readFlags(argv: readonly string[]): DaemonFlags {
     )
     .option('-V, --version', 'print versions and exit')
     .option('-l, --label <key=value>', 'add a label (repeat for more)', (text) => void labels.push(pair(text, '--label')))
-    .option('--component <id=file>', 'run a component (repeat for more)', (text) => {
-      const [id, file] = pair(text, '--component');
-      components.push({ id, file });
+    .option('--component <id=file>', 'run a component, of a file or an oci:// reference (repeat for more)', (text) => {
+      const [id, place] = pair(text, '--component');
+      components.push(place.startsWith('oci://') ? { id, image: place } : { id, file: place });
     })
     .helpOption('-h, --help', 'print this')
     .addHelpText('after', EXAMPLES)

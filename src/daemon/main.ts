@@ -84,8 +84,9 @@ function scrubberOf(config: HostConfig): Scrubber {
 }
 
 function registerSecrets(scrubber: Scrubber, config: HostConfig): void {
-  const { ctl, rpc } = config;
-  for (const seed of [config.trust.clusterSeed, ctl.seed, rpc.seed]) if (seed !== undefined) scrubber.register(seed);
+  const { ctl, rpc, artifacts } = config;
+  for (const seed of [config.trust.clusterSeed, ctl.seed, rpc.seed, artifacts.password])
+    if (seed !== undefined) scrubber.register(seed);
   const files = [
     config.hostSeedFile,
     config.trust.clusterSeedFile,
@@ -94,6 +95,8 @@ function registerSecrets(scrubber: Scrubber, config: HostConfig): void {
     ctl.seedFile,
     rpc.credsFile,
     rpc.seedFile,
+    artifacts.passwordFile,
+    ...artifacts.credentials.map(({ passwordFile }) => passwordFile),
   ];
   for (const path of files) {
     const file = path === undefined ? undefined : readSecretFile(path);

@@ -43,6 +43,33 @@ function check(loaded: LoadedConfig, facts: { uid?: number; nowMs?: number } = {
 const codes = (found: readonly { code: string }[]): string[] => found.map(({ code }) => code);
 
 describe('a configuration file', () => {
+  it('takes every path of a list from its own folder', () => {
+    const { config, problems } = load('artifacts:\n  tlsCaFiles: [ca.pem, /etc/other.pem]\n');
+    expect(problems).toEqual([]);
+    expect(config?.artifacts.tlsCaFiles).toEqual([join(dir, 'ca.pem'), '/etc/other.pem']);
+  });
+
+  it('START-05, START-06 and START-12 look at the files of registries', () => {
+    const open = write('password', 'x\n', 0o644);
+    const empty = write('empty', '');
+    const docker = write('docker.json', '{}', 0o644);
+    const found = (yaml: string): string[] => codes(check(load(`dev: true\n${yaml}`)));
+    const ofRegistry = (file: string) => `artifacts:\n  registry: ghcr.io\n  username: robot\n  passwordFile: ${file}\n`;
+    expect(found(ofRegistry(open))).toEqual(['START-05']);
+    expect(found(ofRegistry(empty))).toEqual(['START-06']);
+    expect(found(ofRegistry(join(dir, 'none')))).toEqual(['START-06']);
+    expect(found(`artifacts: {dockerConfigFile: ${docker}}`)).toEqual(['START-05']);
+    expect(found(`artifacts: {dockerConfigFile: ${join(dir, 'none')}}`)).toEqual(['START-06']);
+    expect(found(`artifacts: {tlsCaFiles: [${empty}]}`)).toEqual(['START-12']);
+    expect(found(`artifacts: {credentials: [{registry: a.b, username: u, passwordFile: ${open}}]}`)).toEqual(['START-05']);
+  });
+
+  it('START-14 keeps the password of a registry out of itself', () => {
+    const { problems } = load('artifacts: {registry: ghcr.io, username: robot, password: hunter22hunter22}');
+    expect(problems).toMatchObject([{ code: 'START-14', setting: 'artifacts.password' }]);
+    expect(JSON.stringify(problems)).not.toContain('hunter22');
+  });
+
   it('gives values with their lines, and paths from its own folder', () => {
     const { config, sourceOf, problems } = load(
       [

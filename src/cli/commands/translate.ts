@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import { loadArtifact } from '../../component/artifact.ts';
+import { artifactOptions, configuredArtifact } from '../../component/artifact.ts';
+import { Registries } from '../../component/oci/registries.ts';
 import { preflight } from '../../component/preflight.ts';
 import { transpileComponent } from '../../component/transpile.ts';
 import { TrellisError } from '../../errors.ts';
@@ -44,9 +45,11 @@ export function register(program: Command): void {
       const cacheDir = options.cacheDir ?? config.cacheDir;
       const maxBytes = config.limits.maxComponentSizeBytes;
       const translated: { id: string; digest: string; maxMemoryBytes: number; dir: string; cached: boolean }[] = [];
-      for (const { id, file, maxMemoryBytes = config.limits.maxLinearMemoryBytes } of config.components) {
+      const registries = Registries.of(config, (warning) => output.progress(`  ${warning}`));
+      for (const settings of config.components) {
+        const { id, maxMemoryBytes = config.limits.maxLinearMemoryBytes } = settings;
         output.progress(`  translating ${id}`);
-        const { bytes } = await loadArtifact(file, { maxBytes });
+        const { bytes } = await configuredArtifact(settings, artifactOptions(config, registries, Date.now));
         const { dir, digest, cached } = await transpileComponent(bytes, preflight(bytes, { maxBytes }), {
           cacheDir,
           limits: { maxMemoryBytes },

@@ -1,0 +1,69 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { startTestLattice } from '../support/lattice.ts';
+import { runProgram } from '../support/program.ts';
+import { componentImage, REGISTRY_PASSWORD, REGISTRY_USER, startRegistry, type TestRegistry } from '../support/registry.ts';
+
+const fixture = (name: string): Buffer => readFileSync(new URL(`../${name}`, import.meta.url));
+const ISSUER = 'ACHPVILB66ACDVMIV6TZJHZGZEQAJHNCXBVWC7WDZJ7HLCBXNL4WERX7';
+
+let registry: TestRegistry;
+let dir: string;
+let passwordFile: string;
+beforeAll(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'trellis-images-'));
+  passwordFile = join(dir, 'password');
+  writeFileSync(passwordFile, REGISTRY_PASSWORD, { mode: 0o600 });
+  registry = await startRegistry({ login: 'basic' });
+  await registry.push('acme/tiny', '1.2.3', componentImage(fixture('fixtures/claims/signed.wasm')));
+  await registry.push('acme/echo', '1.0', componentImage(fixture('../components/echo/echo.wasm')));
+});
+afterAll(async () => {
+  await registry[Symbol.asyncDispose]();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+const artifacts = () => ({
+  registry: registry.authority,
+  username: REGISTRY_USER,
+  passwordFile,
+  tlsCaFiles: [registry.certificates.caFile],
+});
+
+it('runs the images that its configuration names, and says by which reference', async () => {
+  await using lattice = await startTestLattice({
+    artifacts: { ...artifacts(), issuers: [ISSUER] },
+    cacheDir: join(dir, 'cache'),
+    components: [{ id: 'tiny', image: `oci://${registry.authority}/acme/tiny:1.2.3` }],
+    links: [],
+  });
+  expect(await lattice.call('tiny', 'echo-bytes', [[1, 2, 3]])).toMatchObject({ json: { hex: '010203' } });
+});
+
+it('ART-09 runs no image that nobody signed where somebody has to', async () => {
+  const starting = startTestLattice({
+    artifacts: { ...artifacts(), issuers: [ISSUER] },
+    cacheDir: join(dir, 'cache'),
+    components: [{ id: 'echo', image: `${registry.authority}/acme/echo:1.0` }],
+    links: [],
+  });
+  await expect(starting).rejects.toMatchObject({
+    code: 'TRELLIS_CLAIMS_ISSUER',
+    message: expect.stringContaining('component echo') as string,
+  });
+});
+
+it('inspects an image with its claims, and prints the reference that means just this one', async () => {
+  const config = join(dir, 'host.yaml');
+  writeFileSync(config, JSON.stringify({ artifacts: artifacts(), cacheDir: join(dir, 'cache') }));
+  const inspect = (ref: string, ...more: string[]) => runProgram('cli', ['inspect', ref, '--config', config, ...more]);
+  const end = await inspect(`${registry.authority}/acme/tiny:1.2.3`, '--output', 'json');
+  expect(end.stderr + end.stdout).not.toContain(REGISTRY_PASSWORD);
+  const { image, claims } = JSON.parse(end.stdout) as { image: string; claims: Record<string, unknown> };
+  expect(image).toMatch(/\/acme\/tiny:1\.2\.3@sha256:[0-9a-f]{64}$/);
+  expect(claims).toMatchObject({ issuer: ISSUER, name: 'Tiny echo', version: '1.2.3' });
+  expect((await inspect(image)).stdout).toContain(`signed by ${ISSUER}`);
+  expect(await inspect(`${registry.authority}/acme/none:1`)).toMatchObject({ code: 3 });
+});
