@@ -1,7 +1,7 @@
 import type { Clock } from './clock.ts';
 import type { HostConfig } from './config/schema.ts';
 import { describeSubject, parseDescription, type ComponentDescription } from './control/describe.ts';
-import { askExplanations, type Explanation } from './control/explain.ts';
+import { askExplanations, explainCommand, type Explanation } from './control/explain.ts';
 import { CATALOGUE, TrellisError, type ErrorCode } from './errors.ts';
 import { componentId, functionName, instanceName, linkName } from './ids.ts';
 import type { Invocation, InvocationEvents, InvocationHandle } from './invocation/outbound.ts';
@@ -81,9 +81,7 @@ export class Caller implements AsyncDisposable {
       const error = (code: ErrorCode, detail: string, correlation?: string): TrellisError =>
         new TrellisError(code, {
           message: `${CATALOGUE[code].meaning.replace(/\.$/, '')}: ${detail}`,
-          ...(correlation === undefined
-            ? {}
-            : { remedy: `Ask the host which check refused it: trellis explain ${asArgument(correlation)}` }),
+          ...(correlation === undefined ? {} : { remedy: `Ask the host which check refused it: ${explainCommand(correlation)}` }),
           details: { target: request.target, instance: request.instance, func: request.func, detail, correlation },
         });
       const invocation: Invocation = {
@@ -136,9 +134,4 @@ export class Caller implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.member.close();
   }
-}
-
-/** One id in 64 begins like a flag. */
-function asArgument(id: string): string {
-  return id.startsWith('-') ? `-- ${id}` : id;
 }

@@ -100,8 +100,8 @@ export const CATALOGUE = {
     'denied',
     EXIT.denied,
     false,
-    'The host does not carry out this control request from whoever sent it.',
-    'Sign the request, with a key that the host goes by.',
+    'The host does not carry out this control request from whoever sent it: it was not signed, or not by somebody with the right to it.',
+    'Sign it: trellis … --sign-seed-file FILE --sign-delegation-file FILE (docs/lattice.md); the detail says what was wrong with it.',
   ),
   TRELLIS_CONTROL_FAILED: entry(
     'user',

@@ -285,6 +285,10 @@ const trustSchema = z.strictObject({
 });
 
 const controlSchema = z.strictObject({
+  mode: setting(
+    z.enum(['open', 'signed']).default('open'),
+    'Which commands count: `open`: those of everybody whom NATS lets send them; `signed`: only those that an operator has signed (docs/lattice.md), which wash and wadm cannot do. Reads are answered either way.',
+  ),
   prefix: setting(
     z
       .string()
@@ -297,6 +301,10 @@ const controlSchema = z.strictObject({
     env: ['WASMCLOUD_COMPONENT_AUCTION_ENABLED'],
     flags: ['--enable-component-auction'],
   }),
+  silentRegistries: setting(
+    z.boolean().default(false),
+    'Take registry credentials (`registry.put`) also from who names no inbox for the answer, as libraries of 1.x do. Whoever may use JetStream on the control account can then have the server send some.',
+  ),
   providerAuction: setting(z.boolean().default(true), 'Hear when the lattice looks for a host that runs a provider.', {
     env: ['WASMCLOUD_PROVIDER_AUCTION_ENABLED'],
     flags: ['--enable-provider-auction'],

@@ -34,6 +34,11 @@ export function explainSubject(lattice: LatticeName, correlation: string): strin
   return `wasmbus.ctl.v1.${lattice}.trust.explain.${correlation}`;
 }
 
+/** What to type in order to ask. One id in 64 begins like a flag. */
+export function explainCommand(correlation: string): string {
+  return `trellis explain ${correlation.startsWith('-') ? '-- ' : ''}${correlation}`;
+}
+
 /** What {@link serveExplanations} takes. */
 export interface ExplainOptions {
   /** The control connection. */

@@ -25,12 +25,17 @@ const ARGUMENTS = {
   'registry.put': 'none',
 } as const;
 
+/** First token of subjects that reach one host with a request that otherwise goes to whichever host takes it. No host of 1.x listens there. */
+const ONLY = 'only';
+/** Nouns of such requests. */
+const SHARED = ['link', 'claims', 'config'] as const;
+
 /** A request of the control interface. */
 export type ControlOperation = keyof typeof ARGUMENTS;
 
 /** What a subject asks. */
 export interface ControlSubject {
-  /** First token after the lattice, whatever it is. */
+  /** First token after the lattice, whatever it is; `only` for what is asked of this host alone. */
   readonly noun: string;
   /** `undefined` for one that the control interface does not know. */
   readonly operation: ControlOperation | undefined;
@@ -59,9 +64,14 @@ export function controlSubject(root: string, operation: ControlOperation, argume
   return ARGUMENTS[operation] === 'none' ? `${root}.${operation}` : `${root}.${operation}.${argument}`;
 }
 
+/** The subject of a request that goes to whichever host takes it, sent to one of them alone. */
+export function onlySubject(root: string, host: string, operation: ControlOperation, argument = ''): string {
+  return controlSubject(`${root}.${ONLY}.${host}`, operation, argument);
+}
+
 /**
  * What a host subscribes, as a wasmCloud 1.9 host does to the byte: in a lattice with both, a group of another name would have every
- * request answered twice.
+ * request answered twice. Besides, what is meant for it {@link onlySubject | alone}.
  */
 export function controlSubscriptions(
   root: string,
@@ -78,6 +88,7 @@ export function controlSubscriptions(
     { noun: 'label', subject: `${root}.label.*.${host}` },
     { noun: 'host', subject: `${root}.host.*.${host}` },
     { noun: 'config', subject: `${root}.config.>`, queue: `${root}.config` },
+    { noun: ONLY, subject: `${root}.${ONLY}.${host}.>` },
     ...(auctions.component ? [{ noun: 'component', subject: `${root}.component.auction` }] : []),
     ...(auctions.provider ? [{ noun: 'provider', subject: `${root}.provider.auction` }] : []),
   ];
@@ -89,6 +100,12 @@ export function controlSubscriptions(
  */
 export function readControlSubject(root: string, host: string, subject: string): ControlSubject | undefined {
   if (!subject.startsWith(`${root}.`)) return undefined;
+  const only = `${root}.${ONLY}.${host}`;
+  if (subject.startsWith(`${only}.`)) {
+    const asked = readControlSubject(only, host, subject);
+    if (asked === undefined || !SHARED.some((noun) => noun === asked.noun)) return undefined;
+    return { ...asked, noun: ONLY };
+  }
   const [noun = '', verb = '', argument = '', ...more] = subject.slice(root.length + 1).split('.');
   const asked = `${noun}.${verb}`;
   const unknown = { noun, operation: undefined, asked, argument };

@@ -48,7 +48,12 @@ export function createExposition(counts: Counts): () => Promise<string> {
       () => [...counts.durations].map(([component, histogram]) => ({ labels: { component }, histogram })),
     ),
   );
-  labelled('trellis_denials_total', 'Invocations refused before guest code ran, by code.', 'code', counts.denials);
+  labelled(
+    'trellis_denials_total',
+    'Invocations refused before guest code ran, and commands that were not or wrongly signed, by code.',
+    'code',
+    counts.denials,
+  );
   labelled(
     'trellis_observed_denials_total',
     'Invocations that `enforce` would have refused and `observe` ran.',

@@ -113,7 +113,7 @@ const EXCHANGES: readonly (readonly [string, unknown, string, readonly string[]]
 describe('one host', () => {
   let host: ControlHost;
   beforeAll(async () => {
-    host = await startControlHost(server.url);
+    host = await startControlHost(server.url, { silentRegistries: true });
   });
   afterAll(async () => {
     await host[Symbol.asyncDispose]();
@@ -207,7 +207,7 @@ describe('one host', () => {
     expect((await client.nc.request(subject, '', { timeout: 10_000 })).headers?.get('traceparent') ?? '').toBe('');
   });
 
-  it('takes registry credentials from who names no inbox, as clients of 1.x send them', async () => {
+  it('takes registry credentials from who names no inbox, as libraries of 1.x send them, where that is set', async () => {
     const before = host.credentials.length;
     client.nc.publish('wasmbus.ctl.v1.lab.registry.put', JSON.stringify({ r: { token: 'tok' } }));
     await until(() => host.credentials.length === before + 1);
@@ -318,9 +318,8 @@ describe('two hosts', () => {
     });
     await until(() => one.data.links().length === 1 && two.data.links().length === 1);
     expect(await asking.gather(`host.get.${two.id}`, '', 200)).toHaveLength(1);
-    const before = [one.credentials.length, two.credentials.length];
-    asking.nc.publish('wasmbus.ctl.v1.pair.registry.put', JSON.stringify({ r: { token: 't' } }));
-    await until(() => one.credentials.length === before[0]! + 1 && two.credentials.length === before[1]! + 1);
+    expect(await asking.gather('registry.put', { r: { token: 't' } }, 300)).toHaveLength(2);
+    expect([one.credentials.length, two.credentials.length]).toEqual([1, 1]);
   });
 
   it('share them with a host of another make, whose queue groups have the names of 1.x', async () => {
@@ -417,7 +416,6 @@ describe('settings', () => {
     expect(seen).toEqual(['component.scale true', 'host.get false', 'label.put true']);
     expect(host.asked).toEqual([]);
     expect(host.audited.map(({ operation, code, signer }) => [operation, code, signer])).toEqual([
-      ['component.scale', 'TRELLIS_CONTROL_DENIED', undefined],
       ['label.put', 'ok', 'NSIGNER'],
     ]);
   });

@@ -7,7 +7,7 @@ import { openLatticeEvents } from '../../src/control/lattice-events.ts';
 import { type LatticeData, openLatticeData } from '../../src/control/lattice-data.ts';
 import { latticeName } from '../../src/ids.ts';
 import type { RunningWorkload, ScaleRequest, UpdateRequest, WorkloadReply, Workloads } from '../../src/lattice/workloads.ts';
-import { connectPartition } from '../../src/nats/connection.ts';
+import { connectPartition, type LatticeConnection } from '../../src/nats/connection.ts';
 import { Audit } from '../../src/telemetry/audit.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import { recordedLog } from './recorded-log.ts';
@@ -18,6 +18,7 @@ export interface ControlHost extends AsyncDisposable {
   readonly facts: HostFacts;
   readonly data: LatticeData;
   readonly control: ServedControl;
+  readonly ctl: LatticeConnection;
   readonly logged: Record<string, unknown>[];
   /** Audit records so far, parsed. */
   readonly audited: Record<string, unknown>[];
@@ -31,9 +32,11 @@ export interface ControlHost extends AsyncDisposable {
 
 /** What of {@link ControlOptions} a test may set, and the servers. */
 export interface ControlHostOptions extends Partial<
-  Pick<ControlOptions, 'prefix' | 'auctions' | 'accepts' | 'admit' | 'ready' | 'clock'>
+  Pick<ControlOptions, 'prefix' | 'auctions' | 'accepts' | 'admit' | 'ready' | 'clock' | 'silentRegistries'>
 > {
   readonly lattice?: string;
+  /** Credentials of the two connections; nobody logs in without. */
+  readonly creds?: Readonly<Record<'ctl' | 'rpc', string>>;
 }
 
 /** A running component as a test needs one. */
@@ -42,12 +45,21 @@ export function runs(id: string, imageRef = `file:///${id}.wasm`): RunningWorklo
 }
 
 /** Serves the control interface of a new host. */
-export async function startControlHost(url: string, options: ControlHostOptions = {}): Promise<ControlHost> {
+export async function startControlHost(url: string, { creds, ...options }: ControlHostOptions = {}): Promise<ControlHost> {
   const lattice = latticeName(options.lattice ?? 'lab');
   const { log, logged } = recordedLog();
   const id = SigningKey.generate('server').publicKey;
   const [ctl, rpc] = await Promise.all(
-    (['ctl', 'rpc'] as const).map((partition) => connectPartition({ partition, lattice, servers: [url], name: 'test', log })),
+    (['ctl', 'rpc'] as const).map((partition) =>
+      connectPartition({
+        partition,
+        lattice,
+        servers: [url],
+        name: 'test',
+        log,
+        ...(creds === undefined ? {} : { credsFile: creds[partition] }),
+      }),
+    ),
   );
   const audited: Record<string, unknown>[] = [];
   const audit = new Audit({ clock: systemClock, host: id, lattice, maxPerSecond: 10_000, scrubber: log.scrubber });
@@ -102,6 +114,7 @@ export async function startControlHost(url: string, options: ControlHostOptions 
     facts,
     data,
     control,
+    ctl: ctl!,
     logged,
     audited,
     asked,
@@ -130,6 +143,11 @@ export class RawControlClient implements AsyncDisposable {
   /** @param root - First tokens of its subjects, lattice included. */
   static async connect(url: string, root = 'wasmbus.ctl.v1.lab'): Promise<RawControlClient> {
     return new RawControlClient(await connect({ servers: url, reconnect: false }), root);
+  }
+
+  /** The same over a connection that somebody has logged in; it is closed with this. */
+  static over(nc: NatsConnection): RawControlClient {
+    return new RawControlClient(nc, 'wasmbus.ctl.v1.lab');
   }
 
   /** The answer to one request. @param body - Text as it is, everything else as JSON. */

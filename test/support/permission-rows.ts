@@ -64,6 +64,7 @@ const HOST_CTL: Attempts = {
     'wasmbus.ctl.v1.lab.trust.pass',
     'wasmbus.ctl.v1.lab.trust.pass.key',
     'wasmbus.ctl.v1.lab.component.describe.echo',
+    'wasmbus.ctl.v1.lab.data.changed',
     'wasmbus.ctl.v1.lab.host.instance.NHOST',
     'wasmbus.evt.lab.audit_refused',
     '$JS.API.INFO',

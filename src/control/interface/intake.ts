@@ -19,16 +19,20 @@ const STORED_HEADERS = ['Nats-Stream', 'Nats-Sequence', 'Nats-Subject'];
 /**
  * Judges a message before anything of it is read. Servers send answers of JetStream and of `$SYS` wherever somebody asks them to, with
  * their own right to publish; so a message on a control subject is a request only if it names an inbox for the answer, which those
- * never do, and if the subject it was sent to is one that the subscription is for. `registry.put` alone may name none: clients of 1.x
- * publish it so. Without one it must not look like what a server keeps or tells.
+ * never do, and if the subject it was sent to is one that the subscription is for. Libraries of 1.x publish `registry.put` without one:
+ * where that is taken, it must not look like what a server keeps or tells, but it still can be.
  */
-export function judge(message: BusMessage, subscription: ControlSubscription, root: string, host: string): Judgement {
+export function judge(
+  message: BusMessage,
+  subscription: ControlSubscription,
+  { root, host, silentRegistries }: { readonly root: string; readonly host: string; readonly silentRegistries: boolean },
+): Judgement {
   if (message.status !== 0) return { ignored: 'a status of the server' };
   const request = readControlSubject(root, host, message.subject);
   if (request === undefined || request.noun !== subscription.noun) return { ignored: 'its subject is not the one listened to' };
   if (STORED_HEADERS.some((name) => message.header(name) !== undefined)) return { ignored: 'an entry of a stream' };
   if (request.asked === 'host.instance') return 'elsewhere';
-  const mayBeSilent = request.operation === 'registry.put' && message.reply === '';
+  const mayBeSilent = silentRegistries && request.operation === 'registry.put' && message.reply === '';
   if (!mayBeSilent && !isInboxSubject(message.reply)) return { ignored: 'no inbox to answer to' };
   return { request };
 }

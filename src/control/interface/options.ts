@@ -33,10 +33,18 @@ export interface AdmittedRequest {
   readonly operation: ControlOperation;
   /** False for requests that only read. */
   readonly changes: boolean;
+  /** True if it went to one of several hosts, whichever took it. */
+  readonly shared: boolean;
 }
 
-/** Whether a request may be carried out; with a signer, who vouched for it. `refused` is what the answer says. */
-export type Admission = 'ok' | { readonly signer: string } | { readonly refused: string };
+/** Whether a request may be carried out; with a signer, who vouched for it. */
+export type Admission = 'ok' | { readonly signer: string } | Refusal;
+
+/** A request that is not carried out. Whoever refuses has said so in log and audit. */
+export interface Refusal {
+  /** What the answer says. */
+  readonly refused: string;
+}
 
 /** What {@link serveControl} takes. */
 export interface ControlOptions {
@@ -55,6 +63,8 @@ export interface ControlOptions {
   readonly registries: { put(credentials: Readonly<Record<string, RegistryCredentials>>): readonly string[] };
   /** Whether auctions are heard at all. */
   readonly auctions: { readonly component: boolean; readonly provider: boolean };
+  /** Takes `registry.put` without an inbox for the answer. Off unless somebody wants it. */
+  readonly silentRegistries?: boolean;
   /**
    * False for a component that this host could not run: outside what its delegation or its NATS user names, or when it is full. It
    * then does not bid for it.

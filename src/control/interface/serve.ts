@@ -1,4 +1,4 @@
-import { TrellisError, type ErrorCode } from '../../errors.ts';
+import { TrellisError } from '../../errors.ts';
 import { quote } from '../../ids.ts';
 import {
   type ControlOperation,
@@ -26,6 +26,7 @@ const DATA_LANE = { maxRunning: 64, maxPerSecond: 500, maxWaiting: 1_024, maxWai
 /** Requests that came before the host was ready. */
 const EARLY_LANE = { maxRunning: 64, maxPerSecond: 500, maxWaiting: 1_024, maxWaitingBytes: 8 * 1024 * 1024 } as const;
 
+const FAILED = 'TRELLIS_CONTROL_FAILED';
 const UNSUPPORTED = failed('unsupported subject');
 const BUSY = failed('the host is busy; try again');
 
@@ -92,8 +93,8 @@ class Control implements ServedControl {
 
   /** Everything that can be judged without reading the body. Never throws: it runs inside the client. */
   #take(message: BusMessage, subscription: ControlSubscription): void {
-    const { log, audit, facts, admit } = this.#options;
-    const judgement = judge(message, subscription, this.#root, facts.id);
+    const { log, audit, facts, admit, silentRegistries = false } = this.#options;
+    const judgement = judge(message, subscription, { root: this.#root, host: facts.id, silentRegistries });
     if (judgement === 'elsewhere') return;
     if ('ignored' in judgement) {
       const [code, subject] = ['TRELLIS_CONTROL_IGNORED' as const, quote(message.subject)];
@@ -119,10 +120,11 @@ class Control implements ServedControl {
       const outcome = failed(`a request of ${bytes} bytes is larger than the ${MAX_REQUEST_BYTES} that this host reads`);
       return this.#refuse(to, asked, outcome, operation);
     }
-    const admitted = admit?.(message, { operation, changes: command.changes }) ?? 'ok';
+    const shared = subscription.queue !== undefined;
+    const admitted = admit?.(message, { operation, changes: command.changes, shared }) ?? 'ok';
     const signer = typeof admitted === 'object' && 'signer' in admitted ? admitted.signer : undefined;
     if (typeof admitted === 'object' && 'refused' in admitted) {
-      return this.#finish(to, { operation, command, argument }, failed(admitted.refused), 'TRELLIS_CONTROL_DENIED');
+      return this.#answer(to, failed(admitted.refused));
     }
     const request = { operation, command, argument, signer, reply: to, payload: message.payload };
     if (this.#isReady && command.waits !== true) return this.#runNow(request);
@@ -164,7 +166,6 @@ class Control implements ServedControl {
     to: ReplyTo,
     request: Pick<Request, 'operation' | 'command' | 'argument' | 'signer'>,
     outcome: Outcome | undefined,
-    code: ErrorCode = 'TRELLIS_CONTROL_FAILED',
   ): void {
     if (outcome === undefined) return;
     const { operation, command, signer } = request;
@@ -172,10 +173,10 @@ class Control implements ServedControl {
     if (command.changes) {
       const { log, audit } = this.#options;
       const said = message === '' ? '' : `: ${message}`;
-      const fields = { code: success ? 'ok' : code, operation, about, ...(signer === undefined ? {} : { signer }) };
+      const fields = { code: success ? 'ok' : FAILED, operation, about, ...(signer === undefined ? {} : { signer }) };
       log[success ? 'info' : 'warn'](fields, `control: ${operation}${said}`.trim());
       const detail = [about, success ? undefined : message].filter((part) => part !== undefined && part !== '').join(': ');
-      audit.record({ kind: 'control', code: success ? 'ok' : code, operation, detail: detail.slice(0, 500), signer });
+      audit.record({ kind: 'control', code: success ? 'ok' : FAILED, operation, detail: detail.slice(0, 500), signer });
     }
     this.#answer(to, outcome);
     if (after !== undefined) void this.#options.ctl.flush().then(after, after);

@@ -5,6 +5,7 @@ import {
   controlRoot,
   controlSubject,
   controlSubscriptions,
+  onlySubject,
   type ControlOperation,
   readControlSubject,
 } from '../../../src/lattice/control-subjects.ts';
@@ -53,7 +54,7 @@ describe('subjects of the control interface', () => {
     expect(heard.map(({ noun }) => noun)).toEqual([operation.split('.')[0]]);
   });
 
-  it('subscribes what a wasmCloud 1.9 host does, byte for byte', () => {
+  it('subscribes what a wasmCloud 1.9 host does, byte for byte, and what is meant for it alone', () => {
     expect(controlSubscriptions(ROOT, HOST, BOTH).map(({ subject, queue }) => [subject, queue])).toEqual([
       ['wasmbus.ctl.v1.lab.registry.put', undefined],
       ['wasmbus.ctl.v1.lab.host.ping', undefined],
@@ -64,10 +65,40 @@ describe('subjects of the control interface', () => {
       [`wasmbus.ctl.v1.lab.label.*.${HOST}`, undefined],
       [`wasmbus.ctl.v1.lab.host.*.${HOST}`, undefined],
       ['wasmbus.ctl.v1.lab.config.>', 'wasmbus.ctl.v1.lab.config'],
+      [`wasmbus.ctl.v1.lab.only.${HOST}.>`, undefined],
       ['wasmbus.ctl.v1.lab.component.auction', undefined],
       ['wasmbus.ctl.v1.lab.provider.auction', undefined],
     ]);
   });
+
+  it.each([
+    ['link.put', ''],
+    ['link.del', ''],
+    ['link.get', ''],
+    ['claims.get', ''],
+    ['config.put', 'x'],
+    ['config.get', 'x'],
+    ['config.del', 'x'],
+  ] as const)('%s is asked of one host alone where no other one listens', (operation, argument) => {
+    const subject = onlySubject(ROOT, HOST, operation, argument);
+    expect(subject).toBe(`${ROOT}.only.${HOST}.${operation}${argument === '' ? '' : `.${argument}`}`);
+    expect(readControlSubject(ROOT, HOST, subject)).toEqual({ noun: 'only', operation, argument, asked: operation });
+    expect(readControlSubject(ROOT, OTHER, subject)).toMatchObject({ operation: undefined });
+    const heardBy = (host: string) => controlSubscriptions(ROOT, host, BOTH).filter((each) => hears(each.subject, subject));
+    expect(heardBy(HOST).map(({ noun, queue }) => [noun, queue])).toEqual([['only', undefined]]);
+    expect(heardBy(OTHER)).toEqual([]);
+  });
+
+  it.each([
+    `host.stop.${HOST}`,
+    `component.scale.${HOST}`,
+    'host.ping',
+    'registry.put',
+    'component.auction',
+    `only.${HOST}.link.put`,
+  ])('nothing else is asked so: %s', (tail) =>
+    expect(readControlSubject(ROOT, HOST, `${ROOT}.only.${HOST}.${tail}`)).toBeUndefined(),
+  );
 
   it('takes the prefix into the queue groups', () => {
     const root = controlRoot('acme.ctl', latticeName('lab'));
