@@ -1,5 +1,7 @@
 import { componentId, instanceName, isPeerKey, linkKey, linkName, type ComponentId } from '../ids.ts';
 import { TrellisError } from '../errors.ts';
+import type { LatticeLink } from '../lattice/links.ts';
+import { LatticeRoutes, type TakenLinks } from './lattice-routes.ts';
 
 /** Where a link leads that goes through an import of this account: its target is the name of the import. */
 export interface SharedTarget {
@@ -11,7 +13,7 @@ export interface SharedTarget {
   readonly issuers: readonly string[];
 }
 
-/** One link as the configuration (or later the lattice's data) names it. */
+/** One link as the configuration names it. */
 export interface Link {
   /** The component that imports. */
   readonly source: string;
@@ -39,10 +41,12 @@ export function withoutVersion(instance: string): string {
 
 /**
  * Which component may call which, over which interface. The sending host finds its targets here, and the receiving
- * host refuses, before any cryptography, an origin that no link names.
+ * host refuses, before any cryptography, an origin that no link names. Links come from the configuration file and from the lattice; where
+ * both serve an import, the file's counts.
  */
 export class LinkTable {
   #routes: Routes;
+  readonly #lattice = new LatticeRoutes();
 
   /** @throws TRELLIS_ID_INVALID for a name that could not be one, TRELLIS_LINK_CONFLICT for two targets of one link. */
   constructor(links: readonly Link[]) {
@@ -57,14 +61,20 @@ export class LinkTable {
     this.#routes = routesOf(links, kept);
   }
 
-  /** The target of a component's import, or `undefined` when no link serves it. `instance` may carry a version. */
+  /** Takes these links of the lattice in place of those that it had for this source. Never throws. */
+  takeLattice(source: string, links: readonly LatticeLink[]): TakenLinks {
+    return this.#lattice.take(source, links, (key) => this.#routes.targets.get(key));
+  }
+
+  /** The target of an import, or `undefined` when no link serves it. `instance` may carry a version. */
   resolve(source: string, name: string, instance: string): ComponentId | undefined {
-    return this.#routes.targets.get(`${source} ${name} ${linkKey(instance)}`);
+    const key = linkKey(instance);
+    return this.#routes.targets.get(`${source} ${name} ${key}`) ?? this.#lattice.resolve(source, name, key);
   }
 
   /** True if a component has any link of that name. */
   hasName(source: string, name: string): boolean {
-    return this.#routes.names.has(`${source} ${name}`);
+    return this.#routes.names.has(`${source} ${name}`) || this.#lattice.hasName(source, name);
   }
 
   /** The link of a component's import to a peer of wasmCloud 0.82, or `undefined` when it leads elsewhere. */
@@ -80,11 +90,11 @@ export class LinkTable {
 
   /** True if a link lets `origin` call `instance` of `target`. Never throws. */
   allows(origin: string, link: string, instance: string, target: string): boolean {
-    if (isPeerKey(origin)) return this.#routes.peers.has(`${origin} ${link} ${linkKey(instance)} ${target}`);
+    if (isPeerKey(origin) && this.#routes.peers.has(`${origin} ${link} ${linkKey(instance)} ${target}`)) return true;
     return this.resolve(origin, link, instance) === target;
   }
 
-  /** The links as given. */
+  /** The links of the configuration as given. */
   list(): readonly Link[] {
     return this.#routes.links;
   }
