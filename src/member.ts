@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { systemClock, type Clock } from './clock.ts';
 import { connectionAllowances } from './config/allowances.ts';
+import { trustBucketPlace } from './config/bucket-places.ts';
 import type { HostConfig, PartitionConfig } from './config/schema.ts';
 import { requestDelegation } from './control/delegate.ts';
 import type { TrustFile } from './control/trust-file.ts';
@@ -153,7 +154,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     freshState,
     mode: config.trust.store,
     maxStaleMs: config.trust.maxStaleMs,
-    place: { domain: config.trust.storeDomain, viaLeaf: config.ctl.viaLeaf },
+    place: trustBucketPlace(config),
     log,
     ...(options.trustFile === undefined ? {} : { file: options.trustFile }),
   });

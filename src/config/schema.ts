@@ -270,7 +270,7 @@ const trustSchema = z.strictObject({
   ),
   storeDomain: setting(
     token('a JetStream domain', 64).exactOptional(),
-    'JetStream domain that holds the trust bucket, where it is not the one that the server of the ctl connection speaks for: behind a leaf node in operator mode.',
+    'JetStream domain that holds the trust bucket, where it is not that of `jsDomain`.',
   ),
   maxStaleMs: setting(
     count(10_000, 86_400_000).default(900_000),
@@ -572,6 +572,11 @@ export const hostConfigSchema = z.strictObject({
       env: ['WASMCLOUD_LATTICE'],
       flags: ['-x'],
     },
+  ),
+  jsDomain: setting(
+    token('a JetStream domain', 64).exactOptional(),
+    'JetStream domain that holds the buckets of the lattice, where it is not the one that the server of the ctl connection speaks for: behind a leaf node in operator mode.',
+    { env: ['WASMCLOUD_JS_DOMAIN'] },
   ),
   hostSeedFile: setting(
     path().exactOptional(),

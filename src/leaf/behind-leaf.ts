@@ -13,7 +13,7 @@ export interface BehindLeaf {
   readonly credsFiles?: { readonly ctl: string; readonly rpc: string } | undefined;
 }
 
-type ConnectionSettings = Pick<HostConfigInput, 'lattice' | 'ctl' | 'rpc' | 'trust'>;
+type ConnectionSettings = Pick<HostConfigInput, 'lattice' | 'ctl' | 'rpc' | 'jsDomain'>;
 
 /**
  * The settings of a host behind the sidecar: addresses, logins, and inboxes below the keys of the leaf's own users. Who logs in
@@ -39,7 +39,7 @@ export function settingsBehindLeaf(spec: SidecarSpec, behind: BehindLeaf): Conne
       viaLeaf: true,
     },
     // The other forms map the default API to the domain; a JWT account has no mappings of the sidecar's own.
-    ...(spec.form === 'operator' ? { trust: { storeDomain: spec.domain } } : {}),
+    ...(spec.form === 'operator' ? { jsDomain: spec.domain } : {}),
   };
 }
 
@@ -67,9 +67,8 @@ export function hostConfigText(spec: SidecarSpec, behind: BehindLeaf, base = '')
       message: 'the configuration to add to is no YAML or JSON with settings in it',
     });
   }
-  const { trust, ...connections } = settingsBehindLeaf(spec, behind);
-  for (const [name, settings] of Object.entries(connections)) document.set(name, document.createNode(settings));
-  for (const [name, value] of Object.entries(trust ?? {})) document.setIn(['trust', name], value);
+  for (const [name, settings] of Object.entries(settingsBehindLeaf(spec, behind)))
+    document.set(name, document.createNode(settings));
   document.commentBefore = document.commentBefore ? `${head}\n\n${document.commentBefore}` : head;
   return document.toString({ lineWidth: 0 });
 }

@@ -166,6 +166,6 @@ describe('trellis leaf config', () => {
     );
     expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringContaining('with nats-server') as string });
     expect(readIn('leaf.conf')).toContain('system_account: "A');
-    expect(readIn('host.yaml')).toContain('storeDomain: hub');
+    expect(readIn('host.yaml')).toContain('jsDomain: hub');
   });
 });

@@ -128,7 +128,7 @@ describe.each(['both', 'pair', 'operator'] as const)('a host behind a leaf node,
     const name = latticeName(lattice.name);
     await using ctl = await lattice.connect('ctl', lattice.behind());
     await using writer = await lattice.connect('ctl', lattice.direct());
-    const place = { domain: settings.trust.storeDomain, viaLeaf: true };
+    const place = { domain: settings.jsDomain, viaLeaf: true };
     const [here, there] = [await TrustBucket.open(ctl, name, place), await TrustBucket.open(writer, name)];
     const heard: string[] = [];
     const follower = await here!.follow(

@@ -19,7 +19,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['component-set', 'desired-state', 'lattice-memory'],
   ['served-component', 'workload-config', 'delegated-scope'],
   ['workload-program'],
-  ['member', 'state-dir', 'audit-trail'],
+  ['member', 'state-dir', 'audit-trail', 'lattice-links'],
   ['invocation', 'control', 'identity', 'startup', 'auth'],
   ['trust', 'nats', 'wrpc', 'wasmbus', 'component', 'provider', 'lattice', 'leaf'],
   ['config', 'telemetry'],

@@ -1,4 +1,5 @@
 import { systemClock } from '../../clock.ts';
+import { trustBucketPlace } from '../../config/bucket-places.ts';
 import type { HostConfig } from '../../config/schema.ts';
 import { readSecretFile } from '../../config/secret-files.ts';
 import type { BucketMember, LatticeTrust } from '../../control/rotation.ts';
@@ -86,7 +87,7 @@ export class TrustView implements AsyncDisposable {
     const state = freshState();
     const ctl = await connectPartition({ ...config.ctl, partition: 'ctl', lattice, name, log });
     try {
-      const place = { domain: config.trust.storeDomain, viaLeaf: config.ctl.viaLeaf };
+      const place = trustBucketPlace(config);
       const sync = await startTrustSync({ ctl, lattice, state, freshState, mode: 'auto', maxStaleMs, place, log });
       if (sync.bucket === undefined) throw new TrellisError('TRELLIS_TRUST_STORE');
       return new TrustView({ config, ctl, lattice, state, sync, bucket: sync.bucket, log, skewMs });
