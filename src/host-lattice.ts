@@ -1,6 +1,7 @@
 import { artifactOptions, fetchArtifact } from './component/artifact.ts';
 import type { ComponentSet } from './component-set.ts';
 import { allowed } from './config/allowances.ts';
+import { latticeDataPlace } from './config/bucket-places.ts';
 import type { HostConfig } from './config/schema.ts';
 import { readVersions } from './config/version.ts';
 import { startHeartbeat } from './control/heartbeat.ts';
@@ -11,6 +12,7 @@ import type { DelegatedScope } from './delegated-scope.ts';
 import { DesiredState } from './desired-state.ts';
 import { hostStarted, hostStopped, labelsChanged } from './lattice/events.ts';
 import { hostInventory } from './lattice/inventory.ts';
+import { followLatticeLinks } from './lattice-links.ts';
 import { restoreWorkloads } from './restore.ts';
 import type { ServeOptions } from './served-component.ts';
 import { openDesiredStateFile } from './state-dir.ts';
@@ -71,7 +73,7 @@ export class HostLattice {
 
   /** Hears the lattice from now on; what it is told is carried out once it has {@link begin | begun}. */
   static async open(options: HostLatticeOptions): Promise<HostLattice> {
-    const { member, config, log } = options.serving();
+    const { member, config, log, links } = options.serving();
     const { ctl, lattice, clock } = member;
     const facts = new HostFacts({
       id: options.host,
@@ -81,10 +83,12 @@ export class HostLattice {
       clock,
       ctlServer: config.ctl.servers[0],
       rpcServer: config.rpc.servers[0],
-      jsDomain: config.trust.storeDomain,
+      jsDomain: config.jsDomain,
     });
-    const place = { domain: config.trust.storeDomain, viaLeaf: config.ctl.viaLeaf };
+    const place = latticeDataPlace(config);
     const data = await openLatticeData({ ctl, lattice, log, alarms: options.alarms, clock, place });
+    // The file's links are there already; what the lattice says is known before anything is served.
+    followLatticeLinks(data, links, log);
     return new HostLattice(options, facts, data);
   }
 
