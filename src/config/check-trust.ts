@@ -54,6 +54,13 @@ export function checkTrust(context: CheckContext): Problem[] {
       fix: 'Set trust.clusterSeedFile (make one with: trellis keys gen cluster --out <file>).',
     });
   }
+  if (config.control.mode === 'signed' && !hasSource && trust.clusterIssuers.length === 0) {
+    problems.add('START-14', 'control.mode', {
+      summary: 'Nobody could sign commands for this host.',
+      why: 'Without cluster issuers it believes only the key that it makes for this run, and nobody else has that key.',
+      fix: 'Set trust.clusterIssuers or trust.clusterSeedFile, or leave control.mode open.',
+    });
+  }
   return problems.found;
 }
 

@@ -112,6 +112,15 @@ describe('checkStart', () => {
     expect(check({ ...both, rpc: { seed: seedOf(SigningKey.generate('user')) } }).codes).toEqual(['START-11', 'START-11']);
   });
 
+  it('START-14 refuses signed commands where nobody could sign one', () => {
+    const control = { mode: 'signed' } as const;
+    const { codes, found } = check({ control });
+    expect([codes, found[0]?.setting]).toEqual([['START-14'], 'control.mode']);
+    expect(check({ control: { mode: 'open' } }).codes).toEqual([]);
+    expect(check({ control, trust: { clusterIssuers: [cluster.publicKey] } }).codes).toEqual([]);
+    expect(without(check({ control, trust: { clusterSeed: seedOf(cluster) } }).codes, 'START-11')).toEqual([]);
+  });
+
   it('START-14 refuses conflicts', () => {
     const component = { id: 'a', file: import.meta.filename };
     const granted = { network: ['a:1'], preopens: [{ guest: '/d', host: '/nowhere/d' }] };
