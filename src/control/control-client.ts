@@ -12,6 +12,8 @@ import {
   readReply,
   readTexts,
 } from '../lattice/control-replies.ts';
+import { forHostAlone } from '../lattice/control-subjects.ts';
+import { isTrellis } from '../lattice/inventory.ts';
 import { type LatticeLink, type LinkKey, readLink } from '../lattice/links.ts';
 import type { LatticeConnection } from '../nats/connection.ts';
 import { newTokenId } from '../trust/signer.ts';
@@ -72,6 +74,8 @@ export class ControlClient {
   readonly #options: ControlClientOptions;
   readonly #prefix: string;
   readonly #sign: SignControl | undefined;
+  /** The host that signed commands to any one host go to. */
+  #chosen: Promise<string | undefined> | undefined;
 
   constructor(options: ControlClientOptions) {
     const { ctl, lattice, prefix = 'wasmbus.ctl', timeoutMs = 2_000, sign } = options;
@@ -161,11 +165,11 @@ export class ControlClient {
   }
 
   putLink(link: LatticeLink): Promise<ControlReply<never>> {
-    return this.#tell('link.put', link);
+    return this.#tellOne('link.put', link);
   }
 
   deleteLink({ source_id, name, wit_namespace, wit_package }: LinkKey): Promise<ControlReply<never>> {
-    return this.#tell('link.del', { source_id, name, wit_namespace, wit_package });
+    return this.#tellOne('link.del', { source_id, name, wit_namespace, wit_package });
   }
 
   /** Claims of components and providers, as one host knows them. */
@@ -174,7 +178,7 @@ export class ControlClient {
   }
 
   putConfig(name: string, values: Readonly<Record<string, string>>): Promise<ControlReply<never>> {
-    return this.#tell(`config.put.${name}`, values);
+    return this.#tellOne(`config.put.${name}`, values);
   }
 
   /** A configuration; a successful reply without a response if there is none by that name. */
@@ -183,7 +187,26 @@ export class ControlClient {
   }
 
   deleteConfig(name: string): Promise<ControlReply<never>> {
-    return this.#tell(`config.del.${name}`, undefined);
+    return this.#tellOne(`config.del.${name}`, undefined);
+  }
+
+  /**
+   * Tells whichever host takes it. What is signed goes to one host alone, the same each time: hosts that want it signed take it in no
+   * other way. Where no host is of that kind it goes to any, as it would without a signature.
+   */
+  async #tellOne(verb: string, body: object | undefined): Promise<ControlReply<never>> {
+    if (this.#sign === undefined) return await this.#tell(verb, body);
+    this.#chosen ??= this.#gather('host.ping', undefined, readOnlyHost, 1).then(([host]) => host);
+    try {
+      const host = await this.#chosen;
+      if (host !== undefined) return await this.#tell(forHostAlone(host, verb), body);
+    } catch (error) {
+      // It may have gone; the next command goes to another one.
+      this.#chosen = undefined;
+      throw error;
+    }
+    this.#chosen = undefined;
+    return await this.#tell(verb, body);
   }
 
   /** For answers of which only success and message matter. */
@@ -256,6 +279,12 @@ export class ControlClient {
       });
     return error;
   }
+}
+
+/** The id of a host that takes commands for it alone. */
+function readOnlyHost(value: unknown): string | undefined {
+  const host = readHost(value);
+  return host?.version !== undefined && isTrellis(host.version) ? host.id : undefined;
 }
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

@@ -64,14 +64,14 @@ export function controlSubject(root: string, operation: ControlOperation, argume
   return ARGUMENTS[operation] === 'none' ? `${root}.${operation}` : `${root}.${operation}.${argument}`;
 }
 
-/** The subject of a request that goes to whichever host takes it, sent to one of them alone. */
-export function onlySubject(root: string, host: string, operation: ControlOperation, argument = ''): string {
-  return controlSubject(`${root}.${ONLY}.${host}`, operation, argument);
+/** What follows the lattice in the subject of a request that is sent to one host alone. @param tail - What follows it otherwise. */
+export function forHostAlone(host: string, tail: string): string {
+  return `${ONLY}.${host}.${tail}`;
 }
 
 /**
  * What a host subscribes, as a wasmCloud 1.9 host does to the byte: in a lattice with both, a group of another name would have every
- * request answered twice. Besides, what is meant for it {@link onlySubject | alone}.
+ * request answered twice. Besides, what is meant for it {@link forHostAlone | alone}.
  */
 export function controlSubscriptions(
   root: string,
@@ -88,7 +88,7 @@ export function controlSubscriptions(
     { noun: 'label', subject: `${root}.label.*.${host}` },
     { noun: 'host', subject: `${root}.host.*.${host}` },
     { noun: 'config', subject: `${root}.config.>`, queue: `${root}.config` },
-    { noun: ONLY, subject: `${root}.${ONLY}.${host}.>` },
+    { noun: ONLY, subject: `${root}.${forHostAlone(host, '>')}` },
     ...(auctions.component ? [{ noun: 'component', subject: `${root}.component.auction` }] : []),
     ...(auctions.provider ? [{ noun: 'provider', subject: `${root}.provider.auction` }] : []),
   ];

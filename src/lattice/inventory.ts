@@ -77,6 +77,11 @@ export function latticeVersion(own: string): string {
   return `${PROTOCOL_VERSION}+trellis.${own.replace(/[^0-9A-Za-z.-]/g, '-')}`;
 }
 
+/** True if a host of this version is one of Trellis. */
+export function isTrellis(version: string): boolean {
+  return version.includes('+trellis.');
+}
+
 /** What a host answers to a ping. */
 export function hostDescription(facts: HostFactsNow): HostDescription {
   const uptimeSeconds = facts.uptimeSeconds();

@@ -138,3 +138,40 @@ describe('what one host is asked', () => {
     expect(header).toBe('of other.ctl.v1.default.link.get');
   });
 });
+
+describe('what any one host may do', () => {
+  const sign = ({ reply: inbox }: { readonly reply: string }) => [['Signature', inbox] as const];
+  const done = JSON.stringify({ success: true, message: '' });
+  const pinged = (...hosts: readonly (readonly [string, string])[]): Promise<void> =>
+    answering(`${CTL}.host.ping`, (message) => {
+      for (const [id, version] of hosts) message.respond(reply({ id, friendly_name: id, version }));
+    });
+
+  it('goes, signed, to one host of Trellis alone, with the reply subject that was signed', async () => {
+    await pinged([HOSTS[0]!, '1.9.2'], [HOSTS[1]!, '1.9.2+trellis.0.1.0'], [HOSTS[2]!, '1.9.2+trellis.0.1.0']);
+    const heard: string[] = [];
+    await answering(`${CTL}.only.>`, (message) => {
+      heard.push(message.subject);
+      message.respond(message.headers?.get('Signature') === message.reply ? done : '{}');
+    });
+    const signing = client({ sign });
+    expect(await signing.putConfig('x', { a: 'b' })).toEqual({ success: true, message: '' });
+    expect(await signing.deleteConfig('x')).toEqual({ success: true, message: '' });
+    expect(heard).toEqual([`${CTL}.only.${HOSTS[1]}.config.put.x`, `${CTL}.only.${HOSTS[1]}.config.del.x`]);
+  });
+
+  it('goes to any host where it is not signed, and where none is of Trellis', async () => {
+    await pinged([HOSTS[0]!, '1.9.2']);
+    await answering(`${CTL}.config.put.x`, (message) => message.respond(done));
+    expect(await client().putConfig('x', {})).toEqual({ success: true, message: '' });
+    expect(await client({ sign, timeoutMs: 600 }).putConfig('x', {})).toEqual({ success: true, message: '' });
+  });
+
+  it('goes to another host when the one that was chosen is gone', async () => {
+    await pinged([HOSTS[1]!, '1.9.2+trellis.0.1.0']);
+    const signing = client({ sign });
+    await expect(signing.putConfig('x', {})).rejects.toMatchObject({ code: 'TRELLIS_CONTROL_NO_HOST' });
+    await answering(`${CTL}.only.${HOSTS[1]}.config.put.x`, (message) => message.respond(done));
+    expect(await signing.putConfig('x', {})).toEqual({ success: true, message: '' });
+  });
+});

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { systemClock } from '../../src/clock.ts';
 import { admitSigned } from '../../src/control/signed-control.ts';
 import { type LatticeName, latticeName } from '../../src/ids.ts';
-import { type ControlOperation, controlRoot, controlSubject, onlySubject } from '../../src/lattice/control-subjects.ts';
+import { type ControlOperation, controlRoot, controlSubject, forHostAlone } from '../../src/lattice/control-subjects.ts';
 import { Audit } from '../../src/telemetry/audit.ts';
 import { silentLogger } from '../../src/telemetry/log.ts';
 import { signCommand } from '../../src/trust/control-token.ts';
@@ -106,6 +106,9 @@ beforeEach(async () => {
 });
 afterEach(() => host[Symbol.asyncDispose]());
 
+const onlySubject = (host: string, operation: ControlOperation, argument = ''): string =>
+  `${root}.${forHostAlone(host, argument === '' ? operation : `${operation}.${argument}`)}`;
+
 let inboxes = 0;
 
 /** A command as an operator signs it, ready to be sent. */
@@ -141,7 +144,7 @@ async function send(command: Partial<Signed> & Pick<Signed, 'subject' | 'body' |
 }
 
 const scale = (more = {}): Signed => signed(`${root}.component.scale.${host.id}`, { component_id: 'c', count: 1 }, more);
-const putLink = (more = {}): Signed => signed(onlySubject(root, host.id, 'link.put'), LINK, more);
+const putLink = (more = {}): Signed => signed(onlySubject(host.id, 'link.put'), LINK, more);
 const label = (more = {}): Signed => signed(`${root}.label.put.${host.id}`, { key: 'k', value: 'v' }, more);
 
 /** What the host did of all it was told. */
@@ -236,11 +239,7 @@ describe('a host that takes signed commands only', () => {
       const reply = (): string => `_INBOX.unsigned.${++inboxes}`;
       await refused({ subject: controlSubject(root, operation, argument), body: text, reply: reply() }, UNSIGNED, 'UNSIGNED');
       if (/^(?:link|config)/.test(operation))
-        await refused(
-          { subject: onlySubject(root, host.id, operation, argument), body: text, reply: reply() },
-          UNSIGNED,
-          'UNSIGNED',
-        );
+        await refused({ subject: onlySubject(host.id, operation, argument), body: text, reply: reply() }, UNSIGNED, 'UNSIGNED');
     }
     expect(await done()).toEqual(NOTHING);
     expect(host.facts.labels.all()['zone']).toBe('a');
@@ -270,7 +269,7 @@ describe('a host that takes signed commands only', () => {
     expect(turned).toEqual({ success: false, message: expect.stringMatching(/^the signature does not fit/) });
     expect(other.asked).toEqual([]);
     const link = putLink();
-    expect(await send({ ...link, subject: onlySubject(root, other.id, 'link.put') })).toMatchObject({ success: false });
+    expect(await send({ ...link, subject: onlySubject(other.id, 'link.put') })).toMatchObject({ success: false });
     expect(elsewhere.denied).toHaveLength(2);
     expect(host.data.links()).toEqual([]);
     // And the host it was signed for runs it all the same, once.
@@ -286,9 +285,9 @@ describe('a host that takes signed commands only', () => {
   });
 
   it('SGN-06 runs nothing on another subject: not another verb, not another configuration', async () => {
-    const command = signed(onlySubject(root, host.id, 'config.put', 'y'), { a: 'b' });
-    await refused({ ...command, subject: onlySubject(root, host.id, 'config.put', 'x') }, /does not fit/, 'BINDING');
-    await refused({ ...command, subject: onlySubject(root, host.id, 'config.del', 'y') }, /does not fit/, 'BINDING');
+    const command = signed(onlySubject(host.id, 'config.put', 'y'), { a: 'b' });
+    await refused({ ...command, subject: onlySubject(host.id, 'config.put', 'x') }, /does not fit/, 'BINDING');
+    await refused({ ...command, subject: onlySubject(host.id, 'config.del', 'y') }, /does not fit/, 'BINDING');
     await refused({ ...label(), subject: `${root}.label.del.${host.id}` }, /does not fit/, 'BINDING');
     await refused({ ...scale(), subject: `${root}.host.stop.${host.id}` }, /does not fit/, 'BINDING');
     expect(await done()).toEqual(NOTHING);
@@ -357,7 +356,7 @@ describe('a host that takes signed commands only', () => {
     await refused(label(more), /may not give such a command/, 'SCOPE');
     await refused(signed(`${root}.host.stop.${host.id}`, '', more), /may not give/, 'SCOPE');
     await refused(signed(`${root}.registry.put`, {}, more), /may not give/, 'SCOPE');
-    await refused(signed(onlySubject(root, host.id, 'config.put', 'x'), { a: 'b' }, more), /may not give/, 'SCOPE');
+    await refused(signed(onlySubject(host.id, 'config.put', 'x'), { a: 'b' }, more), /may not give/, 'SCOPE');
     expect(await done()).toEqual(NOTHING);
   });
 

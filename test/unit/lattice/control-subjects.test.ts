@@ -5,7 +5,7 @@ import {
   controlRoot,
   controlSubject,
   controlSubscriptions,
-  onlySubject,
+  forHostAlone,
   type ControlOperation,
   readControlSubject,
 } from '../../../src/lattice/control-subjects.ts';
@@ -80,8 +80,9 @@ describe('subjects of the control interface', () => {
     ['config.get', 'x'],
     ['config.del', 'x'],
   ] as const)('%s is asked of one host alone where no other one listens', (operation, argument) => {
-    const subject = onlySubject(ROOT, HOST, operation, argument);
-    expect(subject).toBe(`${ROOT}.only.${HOST}.${operation}${argument === '' ? '' : `.${argument}`}`);
+    const tail = argument === '' ? operation : `${operation}.${argument}`;
+    const subject = `${ROOT}.${forHostAlone(HOST, tail)}`;
+    expect(subject).toBe(`${ROOT}.only.${HOST}.${tail}`);
     expect(readControlSubject(ROOT, HOST, subject)).toEqual({ noun: 'only', operation, argument, asked: operation });
     expect(readControlSubject(ROOT, OTHER, subject)).toMatchObject({ operation: undefined });
     const heardBy = (host: string) => controlSubscriptions(ROOT, host, BOTH).filter((each) => hears(each.subject, subject));
