@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { TrellisError } from '../errors.ts';
 import type { LatticeConnection } from './connection.ts';
 
 /** Subjects a user may use one way. */
@@ -68,6 +69,21 @@ export async function askHubs(connection: LatticeConnection, timeoutMs: number):
   }
 }
 
+/**
+ * Asks the server of this connection what its user may do. `undefined` if it does not say: it is older than 2.10, or the user may not ask.
+ * @throws TRELLIS_NATS_DISCONNECTED, TRELLIS_NATS_CLOSED
+ */
+export async function askOwnRights(connection: LatticeConnection, timeoutMs: number): Promise<HubRights | undefined> {
+  try {
+    const { payload } = await connection.request(WHO_AM_I, new Uint8Array(0), { timeoutMs });
+    return readAnswer(payload);
+  } catch (error) {
+    const code = error instanceof TrellisError ? error.code : undefined;
+    if (code === 'TRELLIS_NATS_DISCONNECTED' || code === 'TRELLIS_NATS_CLOSED') throw error;
+    return undefined;
+  }
+}
+
 /** True if the rights cover a subject without wildcards. */
 export function covers({ allow, deny }: SubjectRights, subject: string): boolean {
   return (
@@ -87,7 +103,8 @@ function matches(pattern: string, subject: string): boolean {
   return wanted.length === tokens.length;
 }
 
-function readAnswer(payload: Uint8Array, own: string | undefined): HubRights | undefined {
+/** @param own - Id of the server whose answer is not meant; left out where the only server is meant, and the user is no leaf node. */
+function readAnswer(payload: Uint8Array, own?: string): HubRights | undefined {
   let answer: Record<string, Record<string, unknown> | undefined>;
   try {
     answer = JSON.parse(Buffer.from(payload).toString('utf8')) as typeof answer;
@@ -102,7 +119,7 @@ function readAnswer(payload: Uint8Array, own: string | undefined): HubRights | u
   if (one === undefined || other === undefined) return undefined;
   // For a leaf node a server lists its own sending as `publish`, which is the subscribing of the leaf. The side that allows the
   // question itself is the one by which it came.
-  const isSwapped = covers(other, WHO_AM_I);
+  const isSwapped = own !== undefined && covers(other, WHO_AM_I);
   const [publish, subscribe] = isSwapped ? [other, one] : [one, other];
   return { server: name, domain: typeof domain === 'string' ? domain : undefined, user: data['user'], publish, subscribe };
 }
