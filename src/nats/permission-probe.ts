@@ -14,6 +14,8 @@ export interface ProbeOptions {
   readonly ctl: LatticeConnection;
   readonly rpc: LatticeConnection;
   readonly lattice: LatticeName;
+  /** First tokens of the control subjects; `wasmbus.ctl` by default. */
+  readonly controlPrefix?: string;
   /** Components that this host serves: their subjects must be allowed. */
   readonly components?: readonly ComponentId[];
   /** Connections to a leaf node, which says nothing of what its hub refuses. Logins as nobody count as such in any case. */
@@ -71,6 +73,7 @@ class Probing {
     const token = (): string => `probe${randomBytes(12).toString('hex')}`;
     this.#names = {
       lattice: options.lattice,
+      controlPrefix: options.controlPrefix ?? 'wasmbus.ctl',
       nobody: token(),
       otherLattice: token(),
       otherUser: `U${randomBytes(20).toString('hex').toUpperCase()}`,

@@ -5,6 +5,8 @@ import type { ProbeFinding } from './probe-finding.ts';
 /** Names of one round of probes that nobody else has. */
 export interface ProbeNames {
   readonly lattice: LatticeName;
+  /** First tokens of the control subjects. */
+  readonly controlPrefix: string;
   /** A token in the place of an id. */
   readonly nobody: string;
   /** A lattice that does not exist. */
@@ -44,10 +46,15 @@ export function probesOf(names: ProbeNames): readonly Probe[] {
 /** What a host subscribes to, apart from its inboxes. */
 export function ownSubjects(
   partition: Partition,
-  { lattice, nobody }: ProbeNames,
+  { lattice, controlPrefix, nobody }: ProbeNames,
   components: readonly ComponentId[],
 ): readonly { readonly subject: string; readonly about: string }[] {
-  if (partition === 'ctl') return [{ subject: `wasmbus.ctl.v1.${lattice}.trust.report`, about: 'questions to hosts' }];
+  if (partition === 'ctl') {
+    return [
+      { subject: `wasmbus.ctl.v1.${lattice}.trust.report`, about: 'questions to hosts' },
+      { subject: `${controlPrefix}.v1.${lattice}.host.ping`, about: 'commands' },
+    ];
+  }
   return components.map((id) => ({ subject: `${lattice}.${id}.wrpc.0.0.1.${nobody}`, about: `calls of ${id}` }));
 }
 
@@ -68,12 +75,13 @@ function probesFor(partition: Partition, patterns: readonly Pattern[], { nobody 
 }
 
 function refusedToRpc(names: ProbeNames): readonly Pattern[] {
-  const { lattice, otherLattice } = names;
-  const control = `wasmbus.ctl.v1.${lattice}`;
+  const { lattice, controlPrefix, otherLattice } = names;
+  const control = `${controlPrefix}.v1.${lattice}`;
   return [
     { about: 'commands to hosts', subject: (token) => `${control}.host.stop.${token}` },
     { about: 'commands to components', subject: (token) => `${control}.component.scale.${token}` },
-    { about: 'the trust of the lattice', subject: (token) => `${control}.trust.${token}` },
+    // Whatever the prefix of commands is, what members of a lattice ask each other begins with this one.
+    { about: 'the trust of the lattice', subject: (token) => `wasmbus.ctl.v1.${lattice}.trust.${token}` },
     { about: 'events', subject: (token) => `wasmbus.evt.${lattice}.${token}`, isStored: true },
     { about: 'deployments', subject: (token) => `wadm.api.${lattice}.${token}.none` },
     { about: 'the configuration service', subject: (token) => `wasmbus.cfg.${lattice}.${token}` },
@@ -90,12 +98,12 @@ function refusedToRpc(names: ProbeNames): readonly Pattern[] {
 }
 
 function refusedToCtl(names: ProbeNames): readonly Pattern[] {
-  const { lattice, otherLattice } = names;
+  const { lattice, controlPrefix, otherLattice } = names;
   return [
     { about: 'calls', subject: (token) => `${lattice}.${token}.wrpc.0.0.1.none` },
     {
       about: 'commands of another tenant',
-      subject: (token) => `wasmbus.ctl.v1.${otherLattice}.host.stop.${token}`,
+      subject: (token) => `${controlPrefix}.v1.${otherLattice}.host.stop.${token}`,
       crosses: false,
     },
     {

@@ -50,6 +50,7 @@ export async function checkOnline(options: OnlineChecksOptions): Promise<OnlineC
     ctl,
     rpc,
     lattice,
+    controlPrefix: config.control.prefix,
     components: config.components.map(({ id }) => componentId(id)),
     viaLeaf: (['ctl', 'rpc'] as const).filter((partition) => config[partition].viaLeaf),
     ...(options.onLate === undefined

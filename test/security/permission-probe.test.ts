@@ -129,6 +129,16 @@ describe('the probe of permissions', () => {
     expect(faults(await probePermissions({ ...both, lattice }))).toEqual(expected);
   });
 
+  it('START-07 looks for commands where the lattice has them, whatever their prefix', async () => {
+    const commands = { publish: ['acme.ctl.v1.lab.>'], subscribe: ['acme.ctl.v1.lab.>'] };
+    await using both = await pair(user('ctl', more(rights.ctl, commands)), user('ctl', more(rights.rpc, commands)));
+    const found = ['commands to components', 'commands to hosts'];
+    expect(faults(await probePermissions({ ...both, lattice, controlPrefix: 'acme.ctl' }))).toEqual(
+      ['publish', 'subscribe'].flatMap((action) => found.map((about) => `rpc ${action} ${about}`)),
+    );
+    expect(faults(await probePermissions({ ...both, lattice }))).toEqual([]);
+  });
+
   it('CRD-07 sees that the credentials of ctl and rpc are swapped', async () => {
     await using both = await pair(user('ctl', rights.rpc), user('ctl', rights.ctl));
     const found = faults(await probePermissions({ ...both, lattice, components: [componentId('hello')] }));
@@ -183,6 +193,7 @@ describe('the probe of permissions', () => {
     expect(missing.map((finding) => describeFinding(finding).replace(/ \S*probe\S*/, ' X'))).toEqual([
       'ctl may not subscribe to X (its own answers)',
       'ctl may not subscribe to wasmbus.ctl.v1.lab.trust.report (questions to hosts)',
+      'ctl may not subscribe to wasmbus.ctl.v1.lab.host.ping (commands)',
       'rpc may not publish to X (its own answers)',
       'rpc may not subscribe to X (calls of hello)',
     ]);
