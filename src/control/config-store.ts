@@ -135,6 +135,10 @@ export class ConfigStore {
     const { bucket, wallMs } = this.#options;
     if (!isConfigName(name))
       throw new TrellisError('TRELLIS_ID_INVALID', { message: `configuration name ${quote(name)} is not allowed` });
+    // Where it was deleted, nobody would answer.
+    await bucket.openOrMake().catch((error: unknown) => {
+      throw bucket.failure(`could not ${text === undefined ? 'delete' : 'write'} ${name}`, error);
+    });
     const revision = await bucket.write(name, text);
     bucket.tell();
     if (revision !== undefined && this.#used.has(name)) this.followed.take({ key: name, text, revision, timeMs: wallMs() });

@@ -14,7 +14,7 @@ import {
   writeSpec,
 } from '../lattice/specs.ts';
 import type { BucketEntry } from '../nats/bucket-watch.ts';
-import { isNotFound, type KvBucket } from '../nats/kv-bucket.ts';
+import type { KvBucket } from '../nats/kv-bucket.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { FollowedBucket } from './followed-bucket.ts';
 
@@ -118,9 +118,8 @@ export class SpecStore {
   async putClaims(entry: ClaimsEntry): Promise<void> {
     const key = claimsKey({ ...entry, subject: componentId(entry.subject) });
     const text = writeClaims(entry);
-    if (this.followed.memory.text(key) === text && !this.followed.memory.isAhead(key)) return;
-    const revision = await this.#options.bucket.write(key, text);
-    this.#wrote(key, text, revision);
+    const stored = await this.#stored(key);
+    if (stored?.text !== text) this.#wrote(key, text, await this.#options.bucket.write(key, text));
   }
 
   async ensureSpec(id: string, url: string): Promise<void> {
@@ -162,12 +161,11 @@ export class SpecStore {
   async #stored(key: string): Promise<BucketEntry | undefined> {
     const { bucket } = this.#options;
     try {
+      await bucket.openOrMake();
       const stored = await bucket.get(key);
       if (stored !== undefined && stored.revision < this.followed.memory.revision(key)) await this.followed.check();
       return stored;
     } catch (error) {
-      // Writing makes it again.
-      if (isNotFound(error)) return undefined;
       throw bucket.failure(`could not be read at ${key}`, error);
     }
   }

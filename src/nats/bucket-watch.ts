@@ -55,6 +55,10 @@ export class BucketWatch {
   #seenTime: string | undefined;
   /** The newest entry that was handed over: while it is there, the bucket goes on from where it was. */
   #anchor: BucketEntry | undefined;
+  /** Who led the bucket. */
+  #leader: string | undefined;
+  /** The store was out of sight for a while: what was written meanwhile may follow on something else than what was seen. */
+  #interrupted = false;
   /** Set while it has to be read from its beginning: also when that was begun, and failed. */
   #unread: { readonly reason: string | undefined } | undefined;
   #checking: Promise<void> | undefined;
@@ -72,6 +76,7 @@ export class BucketWatch {
   check(): Promise<void> {
     this.#checking ??= this.#check()
       .catch((reason: unknown) => {
+        this.#interrupted = true;
         if (!this.#ended) this.#listener.failed(reason);
       })
       .finally(() => (this.#checking = undefined));
@@ -91,6 +96,11 @@ export class BucketWatch {
     this.#pause.unref();
   }
 
+  /** The connection was interrupted. */
+  interrupted(): void {
+    this.#interrupted = true;
+  }
+
   end(): void {
     this.#ended = true;
     clearTimeout(this.#pause);
@@ -103,13 +113,16 @@ export class BucketWatch {
   }
 
   async #check(): Promise<void> {
-    const { created, state } = await this.#bucket.info();
+    const { created, state, cluster } = await this.#bucket.info();
     if (this.#ended) return;
+    const interrupted = this.#interrupted || cluster?.leader !== this.#leader;
+    this.#interrupted = false;
+    this.#leader = cluster?.leader;
     const reason = this.#rolledBack(created, state.last_seq);
     const isFirst = this.#created === undefined;
     this.#created = created;
     if (reason !== undefined || isFirst) this.#unread = { reason: reason ?? this.#unread?.reason };
-    else if (this.#unread === undefined && (await this.#isSuspect(state))) this.#unread = { reason: undefined };
+    else if (this.#unread === undefined && (await this.#isSuspect(state, interrupted))) this.#unread = { reason: undefined };
     if (this.#ended) return;
     if (this.#unread !== undefined) await this.#readAll(state.last_seq, this.#unread.reason);
     // Whoever writes to the bucket chooses the order of its entries, and shall choose nothing by it.
@@ -128,11 +141,12 @@ export class BucketWatch {
   }
 
   /** Whether the bucket may have changed in another way than by new entries. */
-  async #isSuspect({ last_seq, last_ts, num_subjects }: StreamInfo['state']): Promise<boolean> {
+  async #isSuspect({ last_seq, last_ts, num_subjects }: StreamInfo['state'], interrupted: boolean): Promise<boolean> {
     if (last_seq === this.#seen) {
       const keys = this.#listener.keys?.();
       return last_ts !== this.#seenTime || (keys !== undefined && num_subjects !== undefined && num_subjects !== keys);
     }
+    if (interrupted) return true;
     const anchor = this.#anchor;
     if (anchor === undefined) return false;
     const now = await this.#bucket.newest(anchor.key);

@@ -1,4 +1,5 @@
 import {
+  type DirectBatchOptions,
   jetstream,
   JetStreamApiCodes,
   JetStreamApiError,
@@ -9,7 +10,7 @@ import {
   type StreamInfo,
 } from '@nats-io/jetstream';
 import { type KV, Kvm } from '@nats-io/kv';
-import { type NatsConnection, RequestError } from 'nats';
+import type { NatsConnection } from 'nats';
 import { type ErrorCode, TrellisError } from '../errors.ts';
 import type { BusSubscription } from '../wrpc/bus.ts';
 import { type BucketEntry, BucketWatch, type WatchListener } from './bucket-watch.ts';
@@ -67,6 +68,9 @@ const WORDS_EVERY_MS = 200;
 /** How many readers a long range is divided among: they take as many round trips at once. */
 const MAX_READERS = 16;
 const MIN_RANGE = 32;
+/** Entries asked for at once, and how many bytes of them at most; the client holds them all. */
+const BATCH = 1_000;
+const BATCH_BYTES = 4 * 1024 * 1024;
 /** JetStream: a stream of this name exists, with other settings. */
 const NAME_IN_USE = 10_058;
 
@@ -108,24 +112,24 @@ export class KvBucket {
 
   /** The newest entry of each key that matches and whose revision is in the range, oldest first. @throws what JetStream says */
   async read(keys: string, from: number, last: number): Promise<BucketEntry[]> {
-    const size = Math.max(MIN_RANGE, Math.ceil((last - from + 1) / MAX_READERS));
+    const entries = last - from < MIN_RANGE ? [] : await this.#readBatches(keys, from, last);
+    // Whoever answered in batches may not have heard of the newest entries yet. The leader has, so that nothing is missing.
+    const at = entries.length === 0 ? from : entries.at(-1)!.revision + 1;
+    const size = Math.max(MIN_RANGE, Math.ceil((last - at + 1) / MAX_READERS));
     const ranges: Promise<BucketEntry[]>[] = [];
-    for (let at = from; at <= last; at += size) ranges.push(this.#readRange(keys, at, Math.min(last, at + size - 1)));
-    return (await Promise.all(ranges)).flat();
+    for (let start = at; start <= last; start += size)
+      ranges.push(this.#readRange(keys, start, Math.min(last, start + size - 1)));
+    return [entries, ...(await Promise.all(ranges))].flat();
   }
 
   /**
    * Writes a key: whatever it holds, or only if that is what is expected; a text of `undefined` deletes, leaving a marker and nothing of what
-   * was there before. Resolves to the revision, or `undefined` if the key holds something else. @throws the kind's code
+   * was there before. Resolves to the revision, or `undefined` if the key holds something else. Where the bucket was deleted, nobody
+   * answers: who may be the first to notice looks for it before. @throws the kind's code
    */
   async write(key: string, text: string | undefined, expected?: Expected): Promise<number | undefined> {
     try {
-      return await this.#write(key, text, expected).catch(async (error: unknown) => {
-        // Nobody listens where a bucket was deleted.
-        if (!isUnheard(error)) throw error;
-        await this.openOrMake();
-        return await this.#write(key, text, expected);
-      });
+      return await this.#write(key, text, expected);
     } catch (error) {
       if (isWrongSequence(error)) return undefined;
       throw this.failure(`could not ${text === undefined ? 'delete' : 'write'} ${key}`, error);
@@ -174,6 +178,7 @@ export class KvBucket {
     const timer = setInterval(() => void watch.check(), checkEveryMs);
     timer.unref();
     const unlisten = this.#connection.onStatus((event) => {
+      if (event.type === 'reconnected') watch.interrupted();
       if (event.type === 'reconnected' || event.type === 'moved') void watch.check();
     });
     await watch.check();
@@ -210,6 +215,32 @@ export class KvBucket {
       }, WORDS_EVERY_MS).unref();
     };
     return subjects.map((subject) => this.#connection.subscribe(subject, {}, heard));
+  }
+
+  /**
+   * As many entries as come in one piece, a thousand a request. Servers before 2.11 know no such request, and any server may fail it or
+   * lose a message of it: the rest is then read one by one. Never throws.
+   */
+  async #readBatches(keys: string, from: number, last: number): Promise<BucketEntry[]> {
+    const entries: BucketEntry[] = [];
+    try {
+      for (let at = from; at <= last;) {
+        const query = { seq: at, next_by_subj: `$KV.${this.#kind.name}.${keys}`, batch: BATCH, max_bytes: BATCH_BYTES };
+        const batch = await this.#use(({ manager }) => batchOf(manager, this.#stream, query));
+        if (batch.length === 0) return entries;
+        let before = 0;
+        for (const message of batch) {
+          // Each names the one before it in the batch.
+          if (message.seq < at || message.seq > last || message.lastSequence !== before) return entries;
+          before = message.seq;
+          at = message.seq + 1;
+          entries.push(this.#entryOf(message));
+        }
+      }
+      return entries;
+    } catch {
+      return entries;
+    }
   }
 
   async #readRange(keys: string, from: number, last: number): Promise<BucketEntry[]> {
@@ -277,6 +308,35 @@ export class KvBucket {
   }
 }
 
+/** One batch, whose end is a message of its own; it is not waited for longer than for any other. */
+function batchOf(manager: JetStreamManager, stream: string, query: DirectBatchOptions): Promise<StoredMsg[]> {
+  const { promise, resolve, reject } = Promise.withResolvers<StoredMsg[]>();
+  const messages: StoredMsg[] = [];
+  let stop = (): void => {};
+  const timer = setTimeout(() => {
+    reject(new Error('a batch did not end'));
+    stop();
+  }, REQUEST_MS);
+  const callback: DirectBatchOptions['callback'] = (done, message) => {
+    if (done === null) {
+      messages.push(message);
+      timer.refresh();
+      return;
+    }
+    clearTimeout(timer);
+    if (done.err === undefined) resolve(messages);
+    else reject(done.err);
+  };
+  manager.direct.getBatch(stream, { ...query, callback }).then(
+    (iterator) => (stop = () => iterator.stop()),
+    (error: unknown) => {
+      clearTimeout(timer);
+      reject(error);
+    },
+  );
+  return promise;
+}
+
 /** The bucket through one client. */
 interface BucketView {
   readonly client: NatsConnection;
@@ -294,11 +354,6 @@ function isWrongSequence(error: unknown): boolean {
     error instanceof JetStreamApiError &&
     (error.code === JetStreamApiCodes.StreamWrongLastSequence || error.code === JetStreamApiCodes.StreamWrongLastSequenceUnknown)
   );
-}
-
-/** True if nobody listened to a request. */
-function isUnheard(error: unknown): boolean {
-  return error instanceof Error && error.cause instanceof RequestError && error.cause.isNoResponders();
 }
 
 function isNameInUse(error: unknown): boolean {

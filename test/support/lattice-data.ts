@@ -19,9 +19,11 @@ export interface DataHost extends AsyncDisposable {
   streams(): Promise<JetStreamManager['streams']>;
 }
 
-/** Opens a control connection without credentials. */
-export function openCtl(url: string, lattice = 'default'): Promise<LatticeConnection> {
-  return connectPartition({ partition: 'ctl', lattice: latticeName(lattice), servers: [url], name: 'test', log: silentLogger() });
+/** Opens a control connection; without credentials unless a file of some is given. */
+export function openCtl(url: string, lattice = 'default', credsFile?: string): Promise<LatticeConnection> {
+  const login = credsFile === undefined ? {} : { credsFile };
+  const log = silentLogger();
+  return connectPartition({ partition: 'ctl', lattice: latticeName(lattice), servers: [url], name: 'test', log, ...login });
 }
 
 /** Follows the data of a lattice as a host does. */
