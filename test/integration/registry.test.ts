@@ -1,5 +1,7 @@
 import { sign, X509Certificate } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { connect, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -116,6 +118,32 @@ describe('pulls from docker-registry', () => {
 function manifestSize(digest: string): number {
   return readFileSync(registry.blobFile(digest)).length;
 }
+
+it('goes through the proxy that the environment names, and past it where the environment says so', async () => {
+  const connected: string[] = [];
+  const proxy = createServer();
+  proxy.on('connect', (request, socket) => {
+    connected.push(request.url ?? '');
+    const onward = connect(registry.port, '127.0.0.1', () => socket.write('HTTP/1.1 200 Connection established\r\n\r\n'));
+    onward.on('error', () => socket.destroy());
+    socket.on('error', () => onward.destroy());
+    onward.pipe(socket).pipe(onward);
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  try {
+    await registry.push('acme/proxied', 'v1', componentImage(plain));
+    const ref = `${registry.authority}/acme/proxied:v1`;
+    const HTTPS_PROXY = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+    expect((await pull(ref, trusting({ proxies: { HTTPS_PROXY } }))).digest).toBe(digestOf(plain));
+    expect(new Set(connected)).toEqual(new Set([registry.authority]));
+    connected.length = 0;
+    await pull(ref, trusting({ proxies: { HTTPS_PROXY, NO_PROXY: 'localhost' } }));
+    expect(connected).toEqual([]);
+  } finally {
+    proxy.closeAllConnections();
+    proxy.close();
+  }
+});
 
 describe('the cache', () => {
   it('needs no registry for a digest, and takes what a tag last meant while its registry is away', async () => {

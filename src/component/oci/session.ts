@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { TrellisError } from '../../errors.ts';
 import type { ImageReference } from '../reference.ts';
 import { maySendTo, type AddressKind } from './addresses.ts';
+import type { RegistryCredential } from './credentials.ts';
 import { unreachable, type HttpAnswer } from './http-client.ts';
 import { judgeRedirect } from './redirects.ts';
 import type { Registries } from './registries.ts';
@@ -34,6 +35,7 @@ export class RegistrySession {
   readonly #origin: string;
   readonly #timeout: AbortController;
   readonly #timer: NodeJS.Timeout;
+  #credential: Promise<RegistryCredential> | undefined;
   #authorization: string | undefined;
   /** Where in the network the registry is: known with its first answer, and what a redirect may lead to depends on it. */
   #peer: AddressKind = 'public';
@@ -123,7 +125,7 @@ export class RegistrySession {
       client: this.#registries.client,
       registry: this.#image.registry,
       repository: this.#image.repository,
-      credential: await this.#registries.credentialFor(this.#image.registry),
+      credential: await this.#shown(),
       challenge: first.headers['www-authenticate'],
       peer: this.#peer,
       tokenHosts: this.#registries.rules.tokenHosts,
@@ -133,8 +135,14 @@ export class RegistrySession {
     return this.#ask(url, wanted, this.#authorization);
   }
 
+  /** Looked up once a pull: files are read for it, perhaps a program is run. */
+  #shown(): Promise<RegistryCredential> {
+    this.#credential ??= this.#registries.credentialFor(this.#image.registry);
+    return this.#credential;
+  }
+
   async #ownToken(): Promise<string | undefined> {
-    const credential = await this.#registries.credentialFor(this.#image.registry);
+    const credential = await this.#shown();
     return credential.kind === 'bearer' ? `Bearer ${credential.token}` : undefined;
   }
 
