@@ -6,8 +6,10 @@ import type { HostConfig } from './config/schema.ts';
 import { readVersions } from './config/version.ts';
 import { startHeartbeat } from './control/heartbeat.ts';
 import { HostFacts } from './control/host-facts.ts';
+import { serveControl, type ServedControl } from './control/interface/serve.ts';
 import { type LatticeData, openLatticeData } from './control/lattice-data.ts';
 import { type LatticeEvents, openLatticeEvents } from './control/lattice-events.ts';
+import { admitSigned } from './control/signed-control.ts';
 import type { DelegatedScope } from './delegated-scope.ts';
 import { DesiredState } from './desired-state.ts';
 import { hostStarted, hostStopped, labelsChanged } from './lattice/events.ts';
@@ -30,6 +32,19 @@ export interface HostLatticeOptions {
   /** As the configuration is now. */
   readonly serving: () => ServeOptions;
   readonly alarms: Alarms;
+  /** Ends the host because the lattice says so, in so many milliseconds if it says that as well. */
+  readonly stopHost: (timeoutMs: number | undefined) => void;
+}
+
+interface Parts {
+  readonly facts: HostFacts;
+  readonly control: ServedControl;
+  readonly data: LatticeData;
+  readonly events: LatticeEvents & { close(): void };
+  readonly desired: DesiredState;
+  readonly workloads: HostWorkloads;
+  /** From now on requests are answered. */
+  readonly listen: () => void;
 }
 
 /** How long the start of a host waits for what ran before; the rest comes up beside it. */
@@ -42,41 +57,33 @@ export class HostLattice {
   readonly workloads: HostWorkloads;
   readonly #options: HostLatticeOptions;
   readonly #facts: HostFacts;
+  readonly #control: ServedControl;
   readonly #data: LatticeData;
   readonly #events: LatticeEvents & { close(): void };
   readonly #desired: DesiredState;
+  readonly #listen: () => void;
   readonly #ending = new AbortController();
   #endHeartbeat: () => void = () => {};
   #begun = false;
 
-  private constructor(options: HostLatticeOptions, facts: HostFacts, data: LatticeData) {
-    const { host, components, scope, serving } = options;
-    const { member, config, log } = serving();
+  private constructor(options: HostLatticeOptions, parts: Parts) {
     this.#options = options;
-    this.#facts = facts;
-    this.#data = data;
-    this.#events = openLatticeEvents({ ctl: member.ctl, lattice: member.lattice, host, clock: member.clock, log });
-    const identity = config.hostSeedFile === undefined ? undefined : host;
-    const file = config.restore ? openDesiredStateFile(config.stateDir, member.lattice, identity) : undefined;
-    this.#desired = new DesiredState(file, log);
-    this.workloads = new HostWorkloads({
-      host,
-      components,
-      scope,
-      serving,
-      data,
-      events: this.#events,
-      desired: this.#desired,
-      fetch: (ref) => fetchProgram(ref, serving()),
-    });
+    this.#facts = parts.facts;
+    this.#control = parts.control;
+    this.#data = parts.data;
+    this.#events = parts.events;
+    this.#desired = parts.desired;
+    this.#listen = parts.listen;
+    this.workloads = parts.workloads;
   }
 
   /** Hears the lattice from now on; what it is told is carried out once it has {@link begin | begun}. */
   static async open(options: HostLatticeOptions): Promise<HostLattice> {
-    const { member, config, log, links } = options.serving();
-    const { ctl, lattice, clock } = member;
+    const { host, serving, components, scope, alarms } = options;
+    const { member, config, log, audit, links, registries, metrics } = serving();
+    const { ctl, rpc, lattice, clock } = member;
     const facts = new HostFacts({
-      id: options.host,
+      id: host,
       lattice,
       version: readVersions().trellis,
       labels: labelsOf(config),
@@ -85,17 +92,53 @@ export class HostLattice {
       rpcServer: config.rpc.servers[0],
       jsDomain: config.jsDomain,
     });
+    const events = openLatticeEvents({ ctl, lattice, host, clock, log });
+    const { promise: ready, resolve: listen } = Promise.withResolvers<void>();
+    // The subscriptions stand before anything is read, so that nothing falls between; what they take in waits for the rest.
+    let data: LatticeData | undefined;
+    let workloads: HostWorkloads | undefined;
+    const control = serveControl({
+      ctl,
+      rpc,
+      lattice,
+      prefix: config.control.prefix,
+      facts,
+      get data() {
+        return data!;
+      },
+      get workloads() {
+        return workloads!;
+      },
+      events,
+      registries,
+      silentRegistries: config.control.silentRegistries,
+      auctions: { component: config.control.componentAuction, provider: config.control.providerAuction },
+      accepts: (id) => workloads!.accepts(id),
+      stopHost: (timeoutMs) => options.stopHost(timeoutMs),
+      ...(config.control.mode === 'signed' ? { admit: admitSigned({ verify: member.commands, audit, log, metrics }) } : {}),
+      ready,
+      log,
+      audit,
+      clock,
+    });
+    await ctl.flush();
     const place = latticeDataPlace(config);
-    const data = await openLatticeData({ ctl, lattice, log, alarms: options.alarms, clock, place });
+    data = await openLatticeData({ ctl, lattice, log, alarms, clock, place, ctlPrefix: config.control.prefix });
     // The file's links are there already; what the lattice says is known before anything is served.
     followLatticeLinks(data, links, log);
-    return new HostLattice(options, facts, data);
+    const identity = config.hostSeedFile === undefined ? undefined : host;
+    const file = config.restore ? openDesiredStateFile(config.stateDir, lattice, identity) : undefined;
+    const desired = new DesiredState(file, log);
+    const fetch = (ref: string): Promise<FetchedProgram> => fetchProgram(ref, serving());
+    workloads = new HostWorkloads({ host, components, scope, serving, data, events, desired, fetch });
+    return new HostLattice(options, { facts, control, data, events, desired, workloads, listen });
   }
 
   /** Brings back what ran before, and tells the lattice that the host is there. What its configuration names serves by now. */
   async begin(): Promise<void> {
     const { serving, alarms } = this.#options;
     const { config, member, log } = serving();
+    this.#listen();
     if (config.restore) {
       const restoring = restoreWorkloads({
         desired: this.#desired,
@@ -134,13 +177,14 @@ export class HostLattice {
     if (this.#ending.signal.aborted) return;
     this.#ending.abort();
     this.#endHeartbeat();
+    void this.#control.close();
     if (this.#begun) this.#events.publish(hostStopped(this.#facts.labels.all()));
   }
 
-  /** Resolves when nothing is being started or stopped any more. */
+  /** Resolves when nothing is being started or stopped any more, and every request has its answer. */
   async close(): Promise<void> {
     this.leave();
-    await this.workloads.close();
+    await Promise.all([this.#control.close(), this.workloads.close()]);
     await this.#data.close();
     this.#events.close();
   }

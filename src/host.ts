@@ -197,13 +197,14 @@ export class Host implements AsyncDisposable {
       stopping: () => this.#draining !== undefined,
     };
     this.#serving = serving;
-    const delegated = (this.#delegated = new DelegatedScope(member, ids));
+    const delegated = (this.#delegated = new DelegatedScope(member, ids, config.trust.delegationFile !== undefined));
     const lattice = (this.#lattice = await HostLattice.open({
       host: this.id,
       components: this.#components,
       scope: delegated,
       serving: () => this.#serving!,
       alarms: this.alarms,
+      stopHost: (timeoutMs) => this.#stopForLattice(timeoutMs),
     }));
     await this.#components.start(serving);
     this.#refuseStopped();
@@ -318,6 +319,14 @@ export class Host implements AsyncDisposable {
   /** Stops at once, in a second at most; what is in flight is given up, and its callers are told. */
   async stop(): Promise<void> {
     await this.#drainWithin(STOP_NOW_MS);
+  }
+
+  /** `host.stop`: as a drain, in the time that it gives, though in no more than this host would give itself. */
+  #stopForLattice(timeoutMs: number | undefined): void {
+    const { drainTimeoutMs, lameDuckMs } = this.#config;
+    const limitMs = timeoutMs === undefined ? drainTimeoutMs : Math.min(timeoutMs, Math.max(drainTimeoutMs, lameDuckMs));
+    this.#options.log.info({ host: this.id, limitMs }, 'the lattice stops this host');
+    void this.#drainWithin(limitMs);
   }
 
   /** A key that was made for this run is nobody else's. @throws TRELLIS_HOST_DUPLICATE */

@@ -115,6 +115,13 @@ export class HostWorkloads implements Workloads {
     return { success: true, message: `component ${id} updating from ${imageRef} to ${ref}` };
   }
 
+  /** True if this host could run one more component, and this one. */
+  accepts(id: string): boolean {
+    const { components, scope, serving } = this.#options;
+    const { config, stopping } = serving();
+    return !stopping() && components.list().length < config.limits.maxComponents && scope.mayCover(id);
+  }
+
   /** Runs `work`, such as a reload, while no request for these components is carried out. */
   hold<T>(ids: readonly string[], work: () => Promise<T>): Promise<T> {
     return this.#lanes.hold(ids, work);

@@ -1,6 +1,6 @@
 import { isatty } from 'node:tty';
 import { systemClock } from '../clock.ts';
-import { EXIT, TrellisError } from '../errors.ts';
+import { EXIT } from '../errors.ts';
 import type { HostConfig } from '../config/schema.ts';
 import { startHost } from '../host.ts';
 import type { Host } from '../host.ts';
@@ -57,9 +57,10 @@ export async function runHost({ config, log, readAgain, onServing }: RunOptions)
       manager.ready(`serving in lattice ${config.lattice}, components: ${config.components.length}`);
       const error = await host.closed;
       if (stopping.begun) return await stopping.ended;
-      const reason = error ?? new TrellisError('TRELLIS_INTERNAL');
-      if (reason.exitCode === EXIT.config) return reason.exitCode;
-      log.fatal({ err: reason }, 'the lattice is lost');
+      // Without a reason it ended as the lattice asked (`host.stop`).
+      if (error === undefined) return EXIT.ok;
+      if (error.exitCode === EXIT.config) return error.exitCode;
+      log.fatal({ err: error }, 'the lattice is lost');
       return EXIT.latticeLost;
     })();
     // A start that was given up fails; how the process ends is then the signal's matter.

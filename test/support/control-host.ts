@@ -183,8 +183,11 @@ export class RawControlClient implements AsyncDisposable {
     const heard: { name: string; source: string; data: Record<string, unknown> }[] = [];
     this.nc.subscribe(`wasmbus.evt.${lattice}.>`, {
       callback: (_, message) => {
+        const name = message.subject.split('.').at(-1)!;
+        // A host that starts tries what its users may do, with messages that are no events.
+        if (!/^[a-z_]+$/.test(name) || !message.string().startsWith('{')) return;
         const { source, data } = message.json<{ source: string; data: Record<string, unknown> }>();
-        heard.push({ name: message.subject.split('.').at(-1)!, source, data });
+        heard.push({ name, source, data });
       },
     });
     await this.nc.flush();

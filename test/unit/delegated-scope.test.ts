@@ -10,7 +10,9 @@ function memberOf(allows: (id: string) => boolean, first: readonly string[]) {
   let failure: unknown;
   const claimsOf = (ids: readonly string[]) => ({ org: scopeOf(ids), tgt: scopeOf(ids), iss: 'CISSUER' });
   const state = { claims: claimsOf(first), renewals: 0 };
+  const clock = { nowMs: 0, monotonicMs: () => clock.nowMs };
   const member = {
+    clock,
     wants: (next: WantedScope) => void (wanted = next),
     delegation: {
       get held() {
@@ -31,7 +33,7 @@ function memberOf(allows: (id: string) => boolean, first: readonly string[]) {
       },
     },
   };
-  return { member, state, fail: (error: unknown) => void (failure = error) };
+  return { member, state, clock, fail: (error: unknown) => void (failure = error) };
 }
 
 describe('a delegated scope', () => {
@@ -41,8 +43,8 @@ describe('a delegated scope', () => {
     await Promise.all(['a', 'b', 'c', 'd'].map((id) => scope.cover(id)));
     expect(state.claims.tgt).toBe('a,b,c,d,own');
     expect(state.renewals).toBeLessThan(5);
-    await scope.drop(['b', 'never']);
-    expect(state.claims.tgt).toBe('a,c,d,own');
+    await Promise.all([scope.drop(['b', 'never']), scope.drop(['c'])]);
+    expect(state.claims.tgt).toBe('a,d,own');
     const { renewals } = state;
     await scope.drop(['never']);
     await scope.cover('a');
@@ -62,6 +64,18 @@ describe('a delegated scope', () => {
     const away = new Error('nobody answers');
     fail(away);
     await expect(scope.cover('c')).rejects.toMatchObject({ cause: away });
+  });
+
+  it('offers what it might be let name, but not what has just been refused, nor anything new under a fixed delegation', async () => {
+    const { member, clock } = memberOf((id) => id !== 'b', ['own']);
+    const scope = new DelegatedScope(member, ['own']);
+    expect([scope.mayCover('own'), scope.mayCover('a'), scope.mayCover('b')]).toEqual([true, true, true]);
+    await expect(scope.cover('b')).rejects.toThrow('component b');
+    expect([scope.mayCover('a'), scope.mayCover('b')]).toEqual([true, false]);
+    clock.nowMs = 60_001;
+    expect(scope.mayCover('b')).toBe(true);
+    const fixed = new DelegatedScope(member, ['own'], true);
+    expect([fixed.mayCover('own'), fixed.mayCover('a')]).toEqual([true, false]);
   });
 
   it('needs nothing new under a delegation that names everybody', async () => {
