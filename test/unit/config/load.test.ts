@@ -54,6 +54,27 @@ describe('loadConfig', () => {
     expect(ours.rpc.servers).toEqual(['nats://c:1', 'nats://d:2']);
   });
 
+  it('reads the names that 1.x has for the control interface', () => {
+    const env = {
+      WASMCLOUD_CTL_TOPIC_PREFIX: 'acme.ctl',
+      WASMCLOUD_COMPONENT_AUCTION_ENABLED: 'false',
+      WASMCLOUD_PROVIDER_AUCTION_ENABLED: 'false',
+    };
+    const { config, problems } = loadConfig({ env });
+    expect(problems).toEqual([]);
+    expect(config!.control).toMatchObject({ prefix: 'acme.ctl', componentAuction: false, providerAuction: false });
+    const { control } = loadConfig({ env: {} }).config!;
+    expect(control).toMatchObject({
+      prefix: 'wasmbus.ctl',
+      componentAuction: true,
+      providerAuction: true,
+      silentRegistries: false,
+    });
+    for (const prefix of ['a b', 'x.>', '*', 'a..b']) {
+      expect(loadConfig({ env: { WASMCLOUD_CTL_TOPIC_PREFIX: prefix } }).problems.length, prefix).toBeGreaterThan(0);
+    }
+  });
+
   it('reads WASMCLOUD_NATS_CREDS for both connections and the specific name over it', () => {
     const { config } = loadConfig({ env: { WASMCLOUD_NATS_CREDS: '/a', WASMCLOUD_RPC_CREDS: '/b' } });
     expect([config!.ctl.credsFile, config!.rpc.credsFile]).toEqual(['/a', '/b']);
