@@ -98,6 +98,8 @@ export function mayWait(interfaceName: string, functionName: string, types: Comp
   // The host is asked for the link.
   if (base === 'wasmcloud:bus/lattice') return functionName === 'set-link-name';
   if (!WAITING.has(`${base}#${functionName}`)) return false;
+  // The body of a request comes piece by piece.
+  if (types.exports.some(({ name }) => withoutVersion(name) === 'wasi:http/incoming-handler')) return true;
   return types.imports.some(({ name, functions }) => {
     const other = withoutVersion(name);
     if (CONNECTING.has(other)) return functions.length > 0;

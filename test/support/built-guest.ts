@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,13 +16,28 @@ export function builtGuest(name: string): Promise<SampleComponent> {
   return guest;
 }
 
+/**
+ * What these interfaces are called while a guest is built: the builder has `wasi:io` of its own, whose streams are no streams to a `wasi:http` that
+ * it does not have. As long as the name they get afterwards.
+ */
+const STAND_IN = /\bwasi:(?=http\/|io\/|blobstore\/|http@|io@|blobstore@)/g;
+
 async function build(name: string): Promise<SampleComponent> {
   const source = fileURLToPath(new URL(`../fixtures/guests/${name}`, import.meta.url));
-  const { component } = await componentize({
-    witPath: join(source, 'wit'),
-    jsSource: readFileSync(join(source, 'guest.js'), 'utf8'),
-    sync: true,
-  });
+  const js = readFileSync(join(source, 'guest.js'), 'utf8');
+  const standsIn = js.includes("'wasi:http/") || js.includes("'wasi:blobstore/");
+  const witPath = standsIn ? join(folder, `${name}-wit`) : join(source, 'wit');
+  if (standsIn) {
+    cpSync(join(source, 'wit'), witPath, { recursive: true });
+    for (const file of readdirSync(witPath, { recursive: true, encoding: 'utf8' })) {
+      const path = join(witPath, file);
+      if (file.endsWith('.wit')) writeFileSync(path, readFileSync(path, 'utf8').replace(STAND_IN, 'wasj:'));
+    }
+  }
+  const built = await componentize({ witPath, jsSource: standsIn ? js.replace(STAND_IN, 'wasj:') : js, sync: true });
+  const component = standsIn
+    ? Buffer.from(built.component.toString('latin1').replaceAll('wasj:', 'wasi:'), 'latin1')
+    : built.component;
   const file = join(folder, `${name}.wasm`);
   writeFileSync(file, component);
   return { file, digest: `sha256:${createHash('sha256').update(component).digest('hex')}` };

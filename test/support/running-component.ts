@@ -86,7 +86,7 @@ export async function runComponent(
       log: { debug: log, info: log, warn: log, error: log },
       clock: systemClock,
       invokeImport: (_call, events) => {
-        events.fail('no link');
+        events.fail('TRELLIS_LINK_MISSING: no link');
         return { sendPath: () => {}, cancel: () => {} };
       },
       onGuestLog: (_component, level, line) => void lines.push(`${level} ${line}`),

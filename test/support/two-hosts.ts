@@ -12,11 +12,11 @@ export interface TwoHostsOptions {
   readonly front: NonNullable<HostConfigInput['components']>;
   readonly back: NonNullable<HostConfigInput['components']>;
   readonly links: NonNullable<HostConfigInput['links']>;
-  /** Further settings of both hosts and the caller. */
-  readonly more?: HostConfigInput;
+  /** `enforce` if left out. */
+  readonly verify?: 'enforce' | 'observe' | 'off';
 }
 
-/** Two hosts of one lattice under `enforce`, each with a delegation of its own, and a caller. */
+/** Two hosts of one lattice, each with a delegation of its own, and a caller. */
 export interface TwoHosts extends AsyncDisposable {
   readonly url: string;
   readonly caller: Caller;
@@ -37,10 +37,13 @@ const callerLinks = (names: readonly string[]): TwoHostsOptions['links'] =>
 export async function startTwoHosts(options: TwoHostsOptions, callable: readonly string[]): Promise<TwoHosts> {
   await using stack = new AsyncDisposableStack();
   const server = stack.use(await startServer());
-  const trust = { clusterSeedFile: seedFile(server.dir, 'cluster', SigningKey.generate('cluster')) };
+  const trust = {
+    verify: options.verify ?? 'enforce',
+    clusterSeedFile: seedFile(server.dir, 'cluster', SigningKey.generate('cluster')),
+  };
   const links = [...options.links, ...callerLinks(callable)];
   const config = (components: TwoHostsOptions['front']): ReturnType<typeof memberConfig> =>
-    memberConfig(server.url, { trust, links, components, ...options.more });
+    memberConfig(server.url, { trust, links, components });
   stack.use(await startTrustHost(config(options.back)));
   const { logged } = stack.use(await startTrustHost(config(options.front)));
   const caller = stack.use(await startTrustCaller(config([])));

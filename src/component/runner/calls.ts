@@ -9,6 +9,7 @@ import type { Instance, InstancePool } from './instances.ts';
 import { reasonOf, Results, type ResultFailure } from './results.ts';
 import { RunningCall } from './running-call.ts';
 import type { RunnerStart } from './start.ts';
+import { EarlyResult } from './twins/early-result.ts';
 
 /** Calls that begin on one announcement, at most. */
 const MAX_BATCH = 64;
@@ -218,6 +219,10 @@ export class Calls {
     let returned: unknown;
     try {
       returned = fn.invoke(instance, params);
+      if (returned instanceof EarlyResult) {
+        call.guest = returned.guest;
+        returned = returned.value;
+      }
     } catch (error) {
       this.#onThrown(call, error);
       return;
@@ -293,8 +298,8 @@ export class Calls {
     const { instance } = call;
     if (instance === undefined) return;
     call.instance = undefined;
-    // A stream parameter that was not read to its end may still be waited for inside.
-    if (!call.fn.asyncParams) this.#pool.giveBack(instance);
+    // A stream parameter that was not read to its end may still be waited for inside; of a twin the guest has no streams.
+    if (!call.fn.asyncParams || call.fn.guestInstance !== undefined) this.#pool.giveBack(instance);
     else this.#pool.discard(instance, 'the call has ended');
     if (this.#queue.length > 0) this.#schedule();
   }

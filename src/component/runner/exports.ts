@@ -57,7 +57,7 @@ function twinInvoker(guestInstance: string, { fn }: NumberedExport): ExportedFun
   const name = camelCase(fn.name);
   return (instance, values) => {
     const guest = instance.exports[guestInstance] as GuestFunctions;
-    return twinExports(guestInstance, guest, instance.wireCalls)[name]!(...values);
+    return twinExports(guestInstance, guest, instance.twins)[name]!(...values);
   };
 }
 

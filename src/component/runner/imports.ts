@@ -8,6 +8,7 @@ import { className, holdsHandle } from './exports.ts';
 import { FLAG, FRAME, readPathFrame, type FrameWriter } from './frames.ts';
 import { importedFunctions, type NumberedFunction } from './functions.ts';
 import { foreignResource, type Handles } from './handles.ts';
+import { ImportFailed } from './import-failed.ts';
 import type { ImportIds } from './import-ids.ts';
 import type { Instance } from './instances.ts';
 import type { RunnerStart } from './start.ts';
@@ -98,7 +99,10 @@ export class LinkImports {
     const imports: Record<string, Record<string, unknown>> = {};
     if (this.#twins.length > 0) {
       const offered = twinImports(this.wireCalls(instance));
-      for (const name of this.#twins) imports[name] = offered[name] as Record<string, unknown>;
+      for (const name of this.#twins) {
+        // HTTP comes with the rest of `wasi:http`.
+        if (offered[name] !== undefined) imports[name] = offered[name] as Record<string, unknown>;
+      }
     }
     for (const linked of this.#linked) {
       if (this.#wire.has(nameOf(linked.instance, linked.fn.wireName))) continue;
@@ -175,7 +179,7 @@ export class LinkImports {
     this.#waiting.delete(id);
     // After the root: the guest holds streams that will not go on, and must not take them for whole.
     waiting.values?.fail(reason);
-    waiting.reject(new Error(`${waiting.linked.instance}.${waiting.linked.fn.wireName} failed: ${reason}`));
+    waiting.reject(new ImportFailed(`${waiting.linked.instance}.${waiting.linked.fn.wireName}`, reason));
   }
 
   /** Ends every import of a call: each rejects, because a guest that waits for ever is never freed. */

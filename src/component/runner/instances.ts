@@ -4,7 +4,9 @@ import type { Handles } from './handles.ts';
 import type { LoadedComponent, Namespace } from './loaded-component.ts';
 import type { RunnerStart } from './start.ts';
 import type { NetworkFactory } from './wasi/network/network.ts';
-import type { WireCalls } from './twins/twins.ts';
+import type { HttpTwin } from './twins/http.ts';
+import type { Twins, WireCalls } from './twins/twins.ts';
+import type { Lifetime } from './wasi/poll.ts';
 import { createWasi, type Wasi } from './wasi/wasi.ts';
 
 /** Spare instances that `fresh` keeps ready. Few: the generated code gets slower the more instances are alive. */
@@ -17,6 +19,8 @@ export interface PoolOptions {
   readonly handles: Handles;
   /** The network, if the component was granted some. */
   readonly network?: NetworkFactory | undefined;
+  /** Makes the HTTP of an instance that has it along links. */
+  readonly http?: ((lifetime: Lifetime, wire: WireCalls) => HttpTwin) | undefined;
   /** The imports that are links, for one instance. */
   linkImports(instance: Instance): Readonly<Record<string, unknown>>;
   /** Calls of interfaces in their form on the wire, for one instance. */
@@ -29,8 +33,8 @@ export interface PoolOptions {
 /** One instance of the component. It serves one call at a time. */
 export class Instance {
   readonly exports: Namespace;
-  /** Its calls in the form on the wire. */
-  readonly wireCalls: WireCalls;
+  /** For interfaces that the wire has in another form. */
+  readonly twins: Twins;
   readonly #wasi: Wasi;
   /** Links that the guest chose for interfaces (`ns:pkg/iface`), until the end of the call. */
   readonly linkNames = new Map<string, string>();
@@ -49,7 +53,7 @@ export class Instance {
   constructor(options: PoolOptions, config: RunnerStart['config']) {
     const { start, component, onLine } = options;
     this.#config = config;
-    this.wireCalls = options.wireCalls(this);
+    const wire = options.wireCalls(this);
     this.#wasi = createWasi({
       imports: start.types.imports,
       env: start.env,
@@ -57,6 +61,7 @@ export class Instance {
       config: () => this.#config,
       grants: { preopens: start.grants.preopens ?? [] },
       ...(options.network === undefined ? {} : { network: options.network }),
+      ...(options.http === undefined ? {} : { http: (lifetime: Lifetime) => options.http!(lifetime, wire) }),
       clock: systemClock,
       stdout: (line) => onLine('stdout', line),
       stderr: (line) => onLine('stderr', line),
@@ -66,6 +71,7 @@ export class Instance {
         this.exited = code;
       },
     });
+    this.twins = { wire, http: this.#wasi.http };
     this.exports = component.instantiate({ ...this.#wasi.imports, ...options.linkImports(this) });
     // An initialiser has no deadline, so nothing that it opened may stay open.
     if (options.network !== undefined) this.flush();

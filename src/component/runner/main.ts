@@ -75,6 +75,7 @@ async function begin(start: RunnerStart): Promise<void> {
     const granted = start.grants.network ?? [];
     // Only where there is a grant: the HTTP client and TLS cost every other runner time and memory for nothing.
     const network = granted.length === 0 ? undefined : (await import('./wasi/network/network.ts')).createNetwork(granted);
+    const Http = hasLinkedHttp(types) ? (await import('./twins/http.ts')).HttpTwin : undefined;
     confine(start.dir);
     const builtin = new Set(Object.keys(createWasi({ ...IDLE_WASI, imports: types.imports }).imports));
     const handles = new Handles();
@@ -88,6 +89,7 @@ async function begin(start: RunnerStart): Promise<void> {
       start,
       handles,
       network,
+      http: Http === undefined ? undefined : (lifetime, wire) => new Http(lifetime, wire),
       linkImports: (instance) => linked.for(instance),
       wireCalls: (instance) => linked.wireCalls(instance),
       setLinkName: (instance, name, interfaces) => linkNames.set(instance, name, interfaces),
@@ -113,6 +115,14 @@ const IDLE_WASI = {
   clock: { wallMs: () => 0, monotonicMs: () => 0 },
   onExit: () => {},
 };
+
+/** Whether a component serves or sends HTTP along links. Only then is it loaded. */
+function hasLinkedHttp({ imports, exports }: RunnerStart['types']): boolean {
+  return (
+    exports.some(({ name }) => name.startsWith('wasi:http/incoming-handler@')) ||
+    imports.some(({ name }) => name.startsWith('wasi:http/outgoing-handler@'))
+  );
+}
 
 let logAllowance = LOG_BYTES_PER_SECOND;
 let logRefilledMs = performance.now();

@@ -49,14 +49,14 @@ export class Results {
       const encoded = await encodeInline(codec, 'result', [value], this.#maxBytes);
       if (call.ended) return undefined;
       if (!encoded.ok) return { status: INLINE_FAILURES[encoded.why], detail: encoded.reason };
-      return this.#root(call, encoded.bytes, FLAG.eof);
+      return this.#last(call, () => this.#root(call, encoded.bytes, FLAG.eof));
     }
     this.#handles.giver = call.instance;
     const encoded = codec.encodeResult(value);
     this.#handles.giver = undefined;
     if (!encoded.ok) return { status: 'error', detail: `the result does not fit its type: ${encoded.reason}` };
     const { bytes, pending } = encoded;
-    if (pending.length === 0) return this.#root(call, bytes, FLAG.eof);
+    if (pending.length === 0) return this.#last(call, () => this.#root(call, bytes, FLAG.eof));
     const failure = this.#root(call, bytes, FLAG.pending);
     if (failure !== undefined) return failure;
     // Streams are announced by a frame without bytes: whatever ends the call, the host then knows what it broke off.
@@ -71,8 +71,20 @@ export class Results {
     } catch (error) {
       return { status: error instanceof BudgetError ? 'too-large' : 'trap', detail: reasonOf(error) };
     }
-    if (!call.ended) this.#writer.bare(FRAME.ended, call.id);
-    return undefined;
+    return this.#last(call, () => {
+      this.#writer.bare(FRAME.ended, call.id);
+      return undefined;
+    });
+  }
+
+  /** What ends a call, for the host: not before the guest has returned, which is to be watched as long. */
+  async #last(call: RunningCall, end: () => ResultFailure | undefined): Promise<ResultFailure | undefined> {
+    try {
+      await call.guest;
+    } catch (error) {
+      return { status: 'trap', detail: reasonOf(error) };
+    }
+    return call.ended ? undefined : end();
   }
 
   #root(call: RunningCall, bytes: Uint8Array, flags: number): ResultFailure | undefined {

@@ -17,6 +17,8 @@ export class RunningCall {
   /** Stops what is still being sent of the result. */
   sending: AbortController | undefined;
   instance: Instance | undefined;
+  /** When the guest has returned, where its result came before that. */
+  guest: Promise<void> | undefined;
   ended = false;
   /** Bytes below which decoding the root again is of no use. */
   need = 0;

@@ -5,6 +5,8 @@ import type { WitFunction, WitType } from '../types.ts';
 export const STRING: WitType = { kind: 'string' };
 export const BOOL: WitType = { kind: 'bool' };
 export const U8: WitType = { kind: 'u8' };
+export const U16: WitType = { kind: 'u16' };
+export const U32: WitType = { kind: 'u32' };
 export const U64: WitType = { kind: 'u64' };
 export const BYTES: WitType = { kind: 'list', elem: U8 };
 
@@ -12,6 +14,8 @@ export const list = (elem: WitType): WitType => ({ kind: 'list', elem });
 export const option = (some: WitType): WitType => ({ kind: 'option', some });
 export const tuple = (...elems: readonly WitType[]): WitType => ({ kind: 'tuple', elems });
 export const result = (ok: WitType | null, err: WitType | null): WitType => ({ kind: 'result', ok, err });
+export const stream = (elem: WitType): WitType => ({ kind: 'stream', elem });
+export const future = (some: WitType): WitType => ({ kind: 'future', some });
 
 /** A record; names are kebab-case. */
 export const record = (fields: Readonly<Record<string, WitType>>): WitType => ({

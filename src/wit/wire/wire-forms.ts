@@ -1,4 +1,5 @@
 import type { ComponentTypes, WitInterface } from '../types.ts';
+import { HTTP_INCOMING, HTTP_OUTGOING } from './http.ts';
 import { KEYVALUE_ATOMICS, KEYVALUE_BATCH, KEYVALUE_STORE, KEYVALUE_WATCHER } from './keyvalue.ts';
 
 /**
@@ -6,24 +7,30 @@ import { KEYVALUE_ATOMICS, KEYVALUE_BATCH, KEYVALUE_STORE, KEYVALUE_WATCHER } fr
  * `wasi:` is `wrpc:`. The component's process changes one form into the other.
  */
 
-/** The form on the wire of what a component imports, by its exact name there. */
+/** The form on the wire of what a component imports, by its exact name there; `0.2.x` stands for all of these. */
 const IMPORTED: ReadonlyMap<string, readonly WitInterface[]> = new Map([
   ['wasi:keyvalue/store@0.2.0-draft', [KEYVALUE_STORE]],
   ['wasi:keyvalue/atomics@0.2.0-draft', [KEYVALUE_ATOMICS]],
   ['wasi:keyvalue/batch@0.2.0-draft', [KEYVALUE_BATCH]],
+  ['wasi:http/outgoing-handler@0.2.x', [HTTP_OUTGOING]],
 ]);
 
 /** The same for what it exports. */
-const EXPORTED: ReadonlyMap<string, WitInterface> = new Map([['wasi:keyvalue/watcher@0.2.0-draft', KEYVALUE_WATCHER]]);
+const EXPORTED: ReadonlyMap<string, WitInterface> = new Map([
+  ['wasi:keyvalue/watcher@0.2.0-draft', KEYVALUE_WATCHER],
+  ['wasi:http/incoming-handler@0.2.x', HTTP_INCOMING],
+]);
+
+const listed = (name: string): string => name.replace(/@0\.2\.\d+$/, '@0.2.x');
 
 /** The interfaces as which calls of an imported one leave, or `undefined` if it leaves as it is. */
 export function wireFormsOfImport(name: string): readonly WitInterface[] | undefined {
-  return IMPORTED.get(name);
+  return IMPORTED.get(listed(name));
 }
 
 /** The interface as which an exported one is served, or `undefined` if it is served as it is. */
 export function wireFormOfExport(name: string): WitInterface | undefined {
-  return EXPORTED.get(name);
+  return EXPORTED.get(listed(name));
 }
 
 /** The types as the lattice sees them: what is exported, in its form on the wire. */

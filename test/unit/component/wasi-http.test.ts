@@ -5,7 +5,7 @@ import { InputStream, OutputStream, STREAM_CLOSED, StreamFailure, errorDetail } 
 import { ByteQueue } from '../../../src/component/runner/wasi/network/byte-queue.ts';
 import { Connections } from '../../../src/component/runner/wasi/network/connections.ts';
 import { AddressProhibited, mayLeadTo, NetworkGrants } from '../../../src/component/runner/wasi/network/grants.ts';
-import { OutgoingBody, RequestBody } from '../../../src/component/runner/wasi/network/http-bodies.ts';
+import { OutgoingBody, SentBody } from '../../../src/component/runner/wasi/network/http-bodies.ts';
 import { httpErrorCode } from '../../../src/component/runner/wasi/network/http-errors.ts';
 import { Fields, MAX_FIELDS_BYTES } from '../../../src/component/runner/wasi/network/http-fields.ts';
 import { OutgoingRequest, parseAuthority, RequestOptions } from '../../../src/component/runner/wasi/network/http-messages.ts';
@@ -191,7 +191,7 @@ describe('a request body', () => {
     stream.write(bytes('12345'));
     expect(payloadOf(() => stream.write(bytes('678901')))).toMatchObject({ tag: 'last-operation-failed' });
     expect(payloadOf(() => OutgoingBody.finish(body, undefined))).toEqual({ tag: 'HTTP-request-body-size', val: 11n });
-    const endless = new OutputStream(() => {}, new RequestBody());
+    const endless = new OutputStream(() => {}, new SentBody('request'));
     expect(endless.checkWrite()).toBe(65_536n);
   });
 

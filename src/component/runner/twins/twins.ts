@@ -1,3 +1,4 @@
+import type { HttpTwin, WireRequest } from './http.ts';
 import { createKeyvalue, watcher } from './keyvalue.ts';
 
 /** Guests' forms of interfaces that have another one on the wire (`src/wit/wire/wire-forms.ts`). */
@@ -13,8 +14,15 @@ export function twinImports(wire: WireCalls): Record<string, object> {
   return createKeyvalue(wire);
 }
 
-/** Returns the functions of an exported interface in the form on the wire, over those of the guest. */
-export function twinExports(guestInstance: string, guest: GuestFunctions, wire: WireCalls): GuestFunctions {
+/** What one instance has for the other form of its interfaces. */
+export interface Twins {
+  readonly wire: WireCalls;
+  readonly http: HttpTwin | undefined;
+}
+
+/** Returns the functions of an exported interface in the form on the wire, over those of the guest. They may give an {@link EarlyResult}. */
+export function twinExports(guestInstance: string, guest: GuestFunctions, { wire, http }: Twins): GuestFunctions {
   if (guestInstance.startsWith('wasi:keyvalue/watcher@')) return watcher(guest, wire);
+  if (http !== undefined) return { handle: (request) => http.serve(guest, request as WireRequest) };
   throw new Error(`${guestInstance} has one form only`);
 }

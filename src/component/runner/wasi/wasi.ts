@@ -7,7 +7,8 @@ import { denied, resourceClass } from './denied.ts';
 import { createFilesystem } from './filesystem.ts';
 import type { Preopen } from './filesystem.ts';
 import { io } from './io.ts';
-import type { NetworkFactory } from './network/network.ts';
+import type { HttpTwin } from '../twins/http.ts';
+import type { InstanceNetwork, NetworkFactory } from './network/network.ts';
 import { Lifetime } from './poll.ts';
 import { createRandom, secureRandom } from './random.ts';
 import type { RandomBytes } from './random.ts';
@@ -43,12 +44,16 @@ export interface WasiOptions {
   readonly grants?: { readonly preopens?: readonly Preopen[] };
   /** The network where the component has a grant for it; closed when left out. */
   readonly network?: NetworkFactory;
+  /** HTTP along links; what there is a grant for does not take them. */
+  readonly http?: (lifetime: Lifetime) => HttpTwin;
 }
 
 /** WASI for one instance. */
 export interface Wasi {
   /** Import name (with the version the component uses) → interface, for the generated `instantiate`. */
   readonly imports: Record<string, object>;
+  /** Its HTTP along links, if it has that. */
+  readonly http: HttpTwin | undefined;
   /** Hands over lines that have no end yet and ends what is open on the network; call it after every invocation. */
   flush(): void;
   /** Ends the instance: waits are rejected with `reason`, files are closed. A wait that never ends would never be freed. */
@@ -65,6 +70,7 @@ export function createWasi(options: WasiOptions): Wasi {
   const stdout = new LineBuffer(options.stdout);
   const stderr = new LineBuffer(options.stderr);
   const network = options.network?.(lifetime);
+  const http = options.http?.(lifetime);
   const sections: Record<Section, () => Record<string, object>> = {
     bus: () => createBus(options.setLinkName ?? NO_LINKS),
     identity: () => identity,
@@ -73,7 +79,7 @@ export function createWasi(options: WasiOptions): Wasi {
     clocks: () => createClocks(lifetime),
     config: () => createSettings(options.config ?? NO_CONFIG, options.log ?? (() => undefined)),
     filesystem: () => createFilesystem(lifetime, options.grants?.preopens ?? []),
-    http: () => network?.http() ?? denied,
+    http: () => httpOf(network, http),
     io: () => io,
     logging: () => createSettings(options.config ?? NO_CONFIG, options.log ?? (() => undefined)),
     random: () => createRandom(options.random ?? secureRandom),
@@ -95,8 +101,22 @@ export function createWasi(options: WasiOptions): Wasi {
       stdout.flush();
       stderr.flush();
       network?.endCall();
+      http?.endCall();
     },
+    http,
     stop: (reason) => lifetime.stop(reason),
+  };
+}
+
+/** Requests go where there is a grant, else along links; what neither has stays closed. */
+function httpOf(network: InstanceNetwork | undefined, twin: HttpTwin | undefined): Record<string, object> {
+  const [granted, linked] = [network?.http(), twin?.imports()];
+  const types = 'wasi:http/types';
+  return {
+    ...denied,
+    ...linked,
+    ...granted,
+    [types]: { ...denied[types], ...linked?.[types], ...granted?.[types] },
   };
 }
 

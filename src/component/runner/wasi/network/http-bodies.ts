@@ -1,4 +1,4 @@
-import type { ClientRequest, IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { InputStream, OutputStream, STREAM_CLOSED, StreamFailure } from '../io.ts';
 import type { SinkState, SourceState } from '../io.ts';
 import { Pollable } from '../poll.ts';
@@ -16,12 +16,24 @@ export const HELD_BYTES = 262_144;
 /** Bytes of one body, as sent; more is an error. A stream needs no memory, but nothing should go on for ever. */
 export const MAX_BODY_BYTES = 1024 ** 3;
 
-/** The body of a request, from the guest's stream to the connection, which may come later. */
-export class RequestBody implements SinkState {
+/** Where the body of a message goes; a `ClientRequest` of Node is one. */
+export interface BodyTarget {
+  /** Takes bytes; calls `taken` when it holds them no longer. */
+  write(bytes: Uint8Array, taken: () => void): unknown;
+  /** Ends it well. Trailers come of responses alone. */
+  end(trailers?: Fields): unknown;
+  /** Breaks it off. */
+  destroy(): unknown;
+}
+
+/** The body of a message that a guest sends, from its stream to where it goes, which may come later. */
+export class SentBody implements SinkState {
   lifetime: Lifetime | undefined;
   /** The value of `content-length`; no other size is sent then. */
   declaredBytes: number | undefined;
-  #request: ClientRequest | undefined;
+  readonly #kind: 'request' | 'response';
+  #target: BodyTarget | undefined;
+  #trailers: Fields | undefined;
   /** What was written before there was a connection. */
   #early: Uint8Array[] = [];
   #unsent = 0;
@@ -29,9 +41,18 @@ export class RequestBody implements SinkState {
   #state: 'open' | 'finished' | 'broken' = 'open';
   #failure: HttpErrorCode | undefined;
 
+  constructor(kind: 'request' | 'response') {
+    this.#kind = kind;
+  }
+
   /** Bytes so far. */
   get totalBytes(): number {
     return this.#total;
+  }
+
+  /** Whether it may have trailers. */
+  get takesTrailers(): boolean {
+    return this.#kind === 'response';
   }
 
   get finished(): boolean {
@@ -45,42 +66,43 @@ export class RequestBody implements SinkState {
   }
 
   flushed(): boolean {
-    return this.#unsent === 0 || this.#request === undefined;
+    return this.#unsent === 0 || this.#target === undefined;
   }
 
   write(bytes: Uint8Array): void {
     const total = this.#total + bytes.length;
     if (total > Math.min(this.declaredBytes ?? MAX_BODY_BYTES, MAX_BODY_BYTES)) {
-      this.fail({ tag: 'HTTP-request-body-size', val: BigInt(total) });
+      this.fail(this.#wrongSize(total));
       this.room();
     }
     this.#total = total;
     this.#unsent += bytes.length;
     // The guest may change its memory before the bytes are sent.
     const copy = new Uint8Array(bytes);
-    if (this.#request === undefined) this.#early.push(copy);
+    if (this.#target === undefined) this.#early.push(copy);
     else this.#send(copy);
   }
 
-  /** Connects it with the request it is the body of. */
-  attach(request: ClientRequest, lifetime: Lifetime): void {
-    this.#request = request;
+  /** Connects it with the message it is the body of. */
+  attach(target: BodyTarget, lifetime: Lifetime): void {
+    this.#target = target;
     this.lifetime = lifetime;
     for (const bytes of this.#early) this.#send(bytes);
     this.#early = [];
-    if (this.#state === 'finished') request.end();
-    else if (this.#state === 'broken') request.destroy();
+    if (this.#state === 'finished') target.end(this.#trailers);
+    else if (this.#state === 'broken') target.destroy();
   }
 
   /** Ends it well. Throws the `error-code` if that is not the size that was declared. */
-  finish(): void {
+  finish(trailers?: Fields): void {
     if (this.#failure !== undefined) throw new WitError(this.#failure);
     if (this.declaredBytes !== undefined && this.#total !== this.declaredBytes) {
-      this.fail({ tag: 'HTTP-request-body-size', val: BigInt(this.#total) });
+      this.fail(this.#wrongSize(this.#total));
       throw new WitError(this.#failure);
     }
     this.#state = 'finished';
-    this.#request?.end();
+    this.#trailers = trailers;
+    this.#target?.end(trailers);
   }
 
   /** Ends it, and the request with it. */
@@ -89,12 +111,16 @@ export class RequestBody implements SinkState {
     this.#state = 'broken';
     this.#failure = code;
     this.#early = [];
-    this.#request?.destroy();
+    this.#target?.destroy();
     this.lifetime?.changed();
   }
 
+  #wrongSize(bytes: number): HttpErrorCode {
+    return { tag: `HTTP-${this.#kind}-body-size`, val: BigInt(bytes) };
+  }
+
   #send(bytes: Uint8Array): void {
-    this.#request!.write(bytes, () => {
+    this.#target!.write(bytes, () => {
       this.#unsent -= bytes.length;
       this.lifetime?.changed();
     });
@@ -103,10 +129,10 @@ export class RequestBody implements SinkState {
 
 /** `wasi:http/types` `outgoing-body`. */
 export class OutgoingBody {
-  readonly #body: RequestBody;
+  readonly #body: SentBody;
   #written = false;
 
-  constructor(body: RequestBody) {
+  constructor(body: SentBody) {
     this.#body = body;
   }
 
@@ -117,22 +143,44 @@ export class OutgoingBody {
   }
 
   static finish(body: OutgoingBody, trailers: Fields | undefined): void {
-    if (trailers !== undefined && trailers.entries().length > 0) {
+    const some = trailers === undefined || trailers.entries().length === 0 ? undefined : trailers;
+    if (some !== undefined && !body.#body.takesTrailers) {
       // Servers differ in what they take a trailer for; one that takes it for a header could be fooled.
       const code = { tag: 'HTTP-request-trailer-section-size', val: 0 };
       body.#body.fail(code);
       throw new WitError(code);
     }
-    body.#body.finish();
+    body.#body.finish(some);
   }
 
   [Symbol.dispose](): void {
-    if (!this.#body.finished) this.#body.fail({ tag: 'internal-error', val: 'the request body was dropped before its end' });
+    if (!this.#body.finished) this.#body.fail({ tag: 'internal-error', val: 'the body was dropped before its end' });
   }
 }
 
+/** The body of a message that a guest receives. */
+export interface ReceivedBody extends SourceState {
+  readonly lifetime: Lifetime;
+  /** Lets bytes come; until then they wait on the way. */
+  start(): void;
+  /** Up to so many bytes; none while there are none yet, `undefined` at the end. Throws {@link StreamFailure}. */
+  read(maxBytes: number): Uint8Array | undefined;
+  /** What is left of it is not wanted. */
+  drop(): void;
+  /** Whether it has come to its end, and how. */
+  outcome(): BodyOutcome | undefined;
+  /** Ends it, and what it comes from. */
+  abort(code?: HttpErrorCode): void;
+}
+
+/** How the body of a message ended. */
+export interface BodyOutcome {
+  readonly failure: HttpErrorCode | undefined;
+  readonly trailers: Fields | undefined;
+}
+
 /** The body of a response, from the connection to the guest's stream. */
-export class ResponseBody implements SourceState {
+export class ResponseBody implements ReceivedBody {
   readonly lifetime: Lifetime;
   readonly #message: IncomingMessage;
   readonly #betweenMs: number | undefined;
@@ -192,7 +240,7 @@ export class ResponseBody implements SourceState {
   }
 
   /** Whether it has come to its end, and how. */
-  outcome(): { readonly failure: HttpErrorCode | undefined; readonly trailers: Fields | undefined } | undefined {
+  outcome(): BodyOutcome | undefined {
     if (this.#state === 'open') return undefined;
     const raw = this.#message.rawTrailers;
     return { failure: this.#failure, trailers: raw.length === 0 ? undefined : Fields.received(raw) };
@@ -235,11 +283,11 @@ export class ResponseBody implements SourceState {
 
 /** `wasi:http/types` `incoming-body`. */
 export class IncomingBody {
-  readonly #body: ResponseBody;
+  readonly #body: ReceivedBody;
   #taken = false;
   #finished = false;
 
-  constructor(body: ResponseBody) {
+  constructor(body: ReceivedBody) {
     this.#body = body;
   }
 
@@ -263,10 +311,10 @@ export class IncomingBody {
 
 /** `wasi:http/types` `future-trailers`. */
 export class FutureTrailers {
-  readonly #body: ResponseBody;
+  readonly #body: ReceivedBody;
   #given = false;
 
-  constructor(body: ResponseBody) {
+  constructor(body: ReceivedBody) {
     this.#body = body;
   }
 

@@ -1,5 +1,3 @@
-import { AddressProhibited } from './grants.ts';
-
 /** Failures of Node's HTTP client in the words of `wasi:http` `error-code`. */
 
 /** An `error-code`, as generated code takes it. */
@@ -10,6 +8,7 @@ export interface HttpErrorCode {
 
 /** Node's, OpenSSL's and the resolver's names of failures, and what stands for them. */
 const CODES: Readonly<Record<string, HttpErrorCode>> = {
+  TRELLIS_ADDRESS_PROHIBITED: { tag: 'destination-IP-prohibited' },
   EAI_AGAIN: { tag: 'DNS-timeout' },
   EAI_NODATA: { tag: 'DNS-error', val: {} },
   EAI_FAIL: { tag: 'DNS-error', val: {} },
@@ -29,7 +28,6 @@ const CODES: Readonly<Record<string, HttpErrorCode>> = {
 
 /** Returns the `error-code` for an error of a request. */
 export function httpErrorCode(error: unknown): HttpErrorCode {
-  if (error instanceof AddressProhibited) return { tag: 'destination-IP-prohibited' };
   const { code = '' } = error as NodeJS.ErrnoException;
   const known = Object.hasOwn(CODES, code) ? CODES[code] : undefined;
   if (known !== undefined) return known;

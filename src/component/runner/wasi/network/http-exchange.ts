@@ -9,7 +9,7 @@ import { WitError } from '../wit-error.ts';
 import type { Connections } from './connections.ts';
 import type { NetworkGrants } from './grants.ts';
 import { IncomingBody, MAX_BODY_BYTES, ResponseBody } from './http-bodies.ts';
-import type { RequestBody } from './http-bodies.ts';
+import type { SentBody } from './http-bodies.ts';
 import { httpErrorCode } from './http-errors.ts';
 import type { HttpErrorCode } from './http-errors.ts';
 import { Fields } from './http-fields.ts';
@@ -26,7 +26,7 @@ const USUALLY_WITH_BODY = new Set(['POST', 'PUT', 'PATCH']);
 interface Outgoing {
   readonly options: NodeOptions;
   readonly secure: boolean;
-  readonly body: RequestBody | undefined;
+  readonly body: SentBody | undefined;
 }
 
 /**
@@ -35,7 +35,7 @@ interface Outgoing {
  * The message is framed here and nowhere else: by exactly one of `content-length` and `transfer-encoding`, on a connection
  * that carries this one request. So a guest has no means to make a server see another request than this one.
  */
-function prepare(head: RequestHead, body: RequestBody | undefined, grants: NetworkGrants): Outgoing {
+function prepare(head: RequestHead, body: SentBody | undefined, grants: NetworkGrants): Outgoing {
   const { method, path, secure, target, fields } = head;
   if (secure === undefined) throw new WitError({ tag: 'HTTP-protocol-error' });
   if (target === undefined) throw new WitError({ tag: 'HTTP-request-URI-invalid' });
@@ -66,7 +66,7 @@ function prepare(head: RequestHead, body: RequestBody | undefined, grants: Netwo
 }
 
 /** Says where the message ends. */
-function frame(headers: Record<string, string | string[]>, method: string, fields: Fields, body: RequestBody | undefined): void {
+function frame(headers: Record<string, string | string[]>, method: string, fields: Fields, body: SentBody | undefined): void {
   const lengths = fields.get('content-length');
   if (lengths.length > 0) {
     const length = lengths.length === 1 ? parseLength(lengths[0]!) : -1;
@@ -101,7 +101,7 @@ class Exchange {
   readonly connections: Connections;
   readonly #timeouts: Timeouts;
   readonly #request: ClientRequest;
-  readonly #body: RequestBody | undefined;
+  readonly #body: SentBody | undefined;
   readonly #forget: () => void;
   #response: IncomingMessage | undefined;
   #received: ResponseBody | undefined;

@@ -46,6 +46,9 @@ function isValue(value: Uint8Array): boolean {
   return value.every((byte) => byte === 9 || (byte >= 32 && byte !== 127));
 }
 
+/** Fields as links carry them: each name once, with its values. */
+export type WireFields = readonly (readonly [name: string, values: readonly Uint8Array[]])[];
+
 type Entry = readonly [name: string, value: Uint8Array];
 
 /** Names and values, in order; names in lower case. */
@@ -74,6 +77,29 @@ export class Fields {
     }
     fields.#mutable = false;
     return fields;
+  }
+
+  /** The fields of a message that came along a link; what is no field, or belongs to a connection, is left out. */
+  static ofWire(entries: WireFields): Fields {
+    const fields = new Fields();
+    for (const [given, values] of entries) {
+      const name = given.toLowerCase();
+      if (!isToken(name) || FORBIDDEN.has(name)) continue;
+      for (const value of values) if (isValue(value)) fields.#entries.push([name, new Uint8Array(value)]);
+    }
+    fields.#mutable = false;
+    return fields;
+  }
+
+  /** Name and values of each field, as links carry them. */
+  static toWire(fields: Fields): WireFields {
+    const out = new Map<string, Uint8Array[]>();
+    for (const [name, value] of fields.#entries) {
+      const values = out.get(name);
+      if (values === undefined) out.set(name, [value]);
+      else values.push(value);
+    }
+    return [...out];
   }
 
   /** The same fields, for good. */

@@ -1,7 +1,7 @@
 import { hostName, hostPort } from '../../../../ids.ts';
 import type { HostPort } from '../../../../ids.ts';
 import { WitError } from '../wit-error.ts';
-import { OutgoingBody, RequestBody } from './http-bodies.ts';
+import { OutgoingBody, SentBody } from './http-bodies.ts';
 import { Fields, isToken } from './http-fields.ts';
 
 /** What a guest says of a request of `wasi:http`; nothing here reaches the network. */
@@ -52,7 +52,7 @@ const portOf = (scheme: Scheme | undefined): number => (scheme?.tag === 'HTTP' ?
 /** `wasi:http/types` `outgoing-request`. */
 export class OutgoingRequest {
   readonly #fields: Fields;
-  readonly #body = new RequestBody();
+  readonly #body = new SentBody('request');
   #hasBody = false;
   #method: Method = { tag: 'get' };
   #path: string | undefined;
@@ -67,8 +67,7 @@ export class OutgoingRequest {
     if (this.#hasBody) throw new WitError(undefined);
     this.#hasBody = true;
     // Read now, so that the guest learns of a body that does not fit while it writes it.
-    const [length] = this.#fields.get('content-length');
-    this.#body.declaredBytes = length === undefined ? undefined : parseLength(length);
+    this.#body.declaredBytes = declaredLength(this.#fields);
     return new OutgoingBody(this.#body);
   }
 
@@ -131,9 +130,15 @@ export class OutgoingRequest {
   }
 
   /** Its body, if it was ever asked for. */
-  static bodyOf(request: OutgoingRequest): RequestBody | undefined {
+  static bodyOf(request: OutgoingRequest): SentBody | undefined {
     return request.#hasBody ? request.#body : undefined;
   }
+}
+
+/** What a `content-length` among these fields declares; `undefined` without one. */
+export function declaredLength(fields: Fields): number | undefined {
+  const [length] = fields.get('content-length');
+  return length === undefined ? undefined : parseLength(length);
 }
 
 /** Returns the number in a `content-length`, or -1 if it is none. */

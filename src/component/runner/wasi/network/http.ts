@@ -1,4 +1,3 @@
-import { denied } from '../denied.ts';
 import { errorDetail } from '../io.ts';
 import type { Connections } from './connections.ts';
 import type { NetworkGrants } from './grants.ts';
@@ -8,11 +7,10 @@ import { FutureIncomingResponse, IncomingResponse, send } from './http-exchange.
 import { Fields } from './http-fields.ts';
 import { OutgoingRequest, RequestOptions } from './http-messages.ts';
 
-/** Interfaces of `wasi:http` for sending requests; what belongs to serving them stays closed. */
+/** Interfaces of `wasi:http` for sending requests; what belongs to serving them is not here. */
 export function createHttp(grants: NetworkGrants, connections: Connections): Record<string, object> {
   return {
     'wasi:http/types': {
-      ...denied['wasi:http/types'],
       Fields,
       FutureIncomingResponse,
       FutureTrailers,
