@@ -90,8 +90,8 @@ async function pull(text: string, config: string | undefined, output: Output): P
   const reference = parseReference(text);
   if (reference.kind !== 'image') return fileOf(await loadArtifact(text, { maxBytes: MAX_BYTES }));
   const { artifacts, cacheDir } = callerConfig({ file: config });
-  // The rules of a host are about what it runs; this runs nothing.
-  const looser = { ...artifacts, allowLatest: true, requireDigest: false, allowedRegistries: [] };
+  // The rules of a host are about what it runs; this runs nothing, and is to say what is there now.
+  const looser = { ...artifacts, allowLatest: true, requireDigest: false, allowedRegistries: [], staleTags: false };
   const registries = Registries.of({ artifacts: looser, cacheDir }, (warning) => output.progress(`  ${warning}`));
   output.progress(`  pulling ${imageText(reference.image)}`);
   const { bytes, manifestDigest } = await pullComponent(reference.image, registries, MAX_BYTES);

@@ -212,6 +212,6 @@ function asFault(url: URL, error: unknown, signal: AbortSignal): TrellisError {
       : new TrellisError('TRELLIS_ARTIFACT_TIMEOUT', { message: `${url.host} took too long` });
   }
   const code = (error as NodeJS.ErrnoException).code ?? 'unknown reason';
-  const isTls = /CERT|SSL|TLS|SELF_SIGNED|UNABLE_TO/.test(code);
+  const isTls = /CERT|SSL|TLS|SELF_SIGNED|UNABLE_TO|EPROTO/.test(code);
   return unreachable(url, isTls ? `cannot be spoken to over TLS (${code})` : `cannot be reached or broke off (${code})`, error);
 }
