@@ -128,6 +128,14 @@ describe('a signed command', () => {
     expect(judge({ token: sign({ kid }, host) })).toBe(`SCOPE "${host.publicKey}" may not give "link" commands`);
   });
 
+  it('is all that an operator may sign: neither calls nor answers, whoever they claim to be from', () => {
+    const { trust, kid } = world({ nouns: '*' });
+    const signer = trust.find(operator.publicKey, kid);
+    if ('ok' in signer) return expect.unreachable(signer.detail);
+    expect(['echo', '*', '', 'component'].flatMap((id) => [signer.speaksFor(id), signer.answersFor(id)])).not.toContain(true);
+    expect(signer.mayCommand('component')).toBe(true);
+  });
+
   it('says of itself who claims to have signed it when it is refused', () => {
     const { verify, sign } = world();
     const command = { token: sign(), delegation: undefined, subject: 'x', reply: REPLY, noun: 'link', body: BODY };
