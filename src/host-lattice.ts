@@ -14,6 +14,7 @@ import type { DelegatedScope } from './delegated-scope.ts';
 import { DesiredState } from './desired-state.ts';
 import { hostStarted, hostStopped, labelsChanged } from './lattice/events.ts';
 import { hostInventory } from './lattice/inventory.ts';
+import { followServeRights, type ServeRights } from './nats/serve-rights.ts';
 import { followLatticeLinks } from './lattice-links.ts';
 import { restoreWorkloads } from './restore.ts';
 import type { ServeOptions } from './served-component.ts';
@@ -43,6 +44,7 @@ interface Parts {
   readonly events: LatticeEvents & { close(): void };
   readonly desired: DesiredState;
   readonly workloads: HostWorkloads;
+  readonly rights: ServeRights;
   /** From now on requests are answered. */
   readonly listen: () => void;
 }
@@ -61,6 +63,7 @@ export class HostLattice {
   readonly #data: LatticeData;
   readonly #events: LatticeEvents & { close(): void };
   readonly #desired: DesiredState;
+  readonly #rights: ServeRights;
   readonly #listen: () => void;
   readonly #ending = new AbortController();
   #endHeartbeat: () => void = () => {};
@@ -73,6 +76,7 @@ export class HostLattice {
     this.#data = parts.data;
     this.#events = parts.events;
     this.#desired = parts.desired;
+    this.#rights = parts.rights;
     this.#listen = parts.listen;
     this.workloads = parts.workloads;
   }
@@ -93,6 +97,7 @@ export class HostLattice {
       jsDomain: config.jsDomain,
     });
     const events = openLatticeEvents({ ctl, lattice, host, clock, log });
+    const rights = followServeRights(rpc, { viaLeaf: config.rpc.viaLeaf });
     const { promise: ready, resolve: listen } = Promise.withResolvers<void>();
     // The subscriptions stand before anything is read, so that nothing falls between; what they take in waits for the rest.
     let data: LatticeData | undefined;
@@ -113,7 +118,7 @@ export class HostLattice {
       registries,
       silentRegistries: config.control.silentRegistries,
       auctions: { component: config.control.componentAuction, provider: config.control.providerAuction },
-      accepts: (id) => workloads!.accepts(id),
+      accepts: (id) => workloads!.accepts(id) && rights.maySubscribe(`${lattice}.${id}.wrpc.0.0.1.any`),
       stopHost: (timeoutMs) => options.stopHost(timeoutMs),
       ...(config.control.mode === 'signed' ? { admit: admitSigned({ verify: member.commands, audit, log, metrics }) } : {}),
       ready,
@@ -131,7 +136,7 @@ export class HostLattice {
     const desired = new DesiredState(file, log);
     const fetch = (ref: string): Promise<FetchedProgram> => fetchProgram(ref, serving());
     workloads = new HostWorkloads({ host, components, scope, serving, data, events, desired, fetch });
-    return new HostLattice(options, { facts, control, data, events, desired, workloads, listen });
+    return new HostLattice(options, { facts, control, data, events, desired, workloads, rights, listen });
   }
 
   /** Brings back what ran before, and tells the lattice that the host is there. What its configuration names serves by now. */
@@ -186,6 +191,7 @@ export class HostLattice {
     this.leave();
     await Promise.all([this.#control.close(), this.workloads.close()]);
     await this.#data.close();
+    this.#rights.close();
     this.#events.close();
   }
 }

@@ -1,4 +1,4 @@
-import { connect, type Msg, type NatsConnection } from 'nats';
+import { connect, createInbox, type Msg, type NatsConnection } from 'nats';
 import { systemClock } from '../../src/clock.ts';
 import { type ServedControl, serveControl } from '../../src/control/interface/serve.ts';
 import type { ControlOptions } from '../../src/control/interface/options.ts';
@@ -146,8 +146,8 @@ export class RawControlClient implements AsyncDisposable {
   }
 
   /** The same over a connection that somebody has logged in; it is closed with this. */
-  static over(nc: NatsConnection): RawControlClient {
-    return new RawControlClient(nc, 'wasmbus.ctl.v1.lab');
+  static over(nc: NatsConnection, root = 'wasmbus.ctl.v1.lab'): RawControlClient {
+    return new RawControlClient(nc, root);
   }
 
   /** The answer to one request. @param body - Text as it is, everything else as JSON. */
@@ -168,7 +168,9 @@ export class RawControlClient implements AsyncDisposable {
 
   /** All answers to one request that come in this time. */
   async gather(tail: string, body: unknown, forMs: number): Promise<string[]> {
-    const inbox = `_INBOX.${Math.random().toString(36).slice(2)}`;
+    // Users may listen below their own key only.
+    const { inboxPrefix } = (this.nc as unknown as { readonly options: { readonly inboxPrefix?: string } }).options;
+    const inbox = createInbox(inboxPrefix);
     const answers: string[] = [];
     const subscription = this.nc.subscribe(inbox, { callback: (_, message) => void answers.push(message.string()) });
     this.nc.publish(`${this.#root}.${tail}`, typeof body === 'string' ? body : JSON.stringify(body), { reply: inbox });
