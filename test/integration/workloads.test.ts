@@ -1,10 +1,12 @@
-import { appendFileSync, copyFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sampleFile } from '../../src/development.ts';
+import { SigningKey } from '../../src/trust/nkey.ts';
 import { switchboardComponent } from '../support/components.ts';
 import { callEcho, startLoad } from '../support/daemon-lattice.ts';
+import { signComponent } from '../support/signed-component.ts';
 import { TINY, until } from '../support/trust-lattice.ts';
 import { type HeardEvent, startWorkloadLattice, type WorkloadHost, type WorkloadLattice } from '../support/workload-lattice.ts';
 
@@ -160,6 +162,53 @@ describe('a component that the lattice scales', { timeout: 120_000 }, () => {
     expect(await failed('f5', { ...asked, component_ref: '' })).not.toBe('');
     // Each left the delegation again.
     expect(host.host.member?.delegation.held.claims.tgt).not.toMatch(/f\d/);
+  });
+
+  it('is known by the claims in it: its name, its revision, and who signed it', async () => {
+    const id = 'signed';
+    const account = SigningKey.generate('account');
+    const file = join(lattice.server.dir, 'signed.wasm');
+    const wascap = { name: 'Tiny One', rev: 7, ver: '1.2.3', tags: ['a', 'b'], call_alias: 'tiny' };
+    writeFileSync(file, signComponent(readFileSync(sampleFile('echo/tiny.wasm')), { account, wascap }));
+    const ref = pathToFileURL(file).href;
+    const event = await host.scaled(id, { component_ref: ref, count: 1 });
+    expect(event.data).toMatchObject({
+      public_key: expect.stringMatching(/^M[A-Z2-7]{55}$/),
+      claims: {
+        call_alias: 'tiny',
+        issuer: account.publicKey,
+        name: 'Tiny One',
+        revision: 7,
+        version: '1.2.3',
+        tags: ['a', 'b'],
+        not_before_human: 'never',
+        expires_human: 'never',
+      },
+    });
+    expect((await host.inventory())[0]).toMatchObject({ name: 'Tiny One', revision: 7 });
+    const { response } = await lattice.client.ask('claims.get');
+    expect(response).toContainEqual(
+      expect.objectContaining({ sub: event.data['public_key'], name: 'Tiny One', rev: '7', tags: 'a,b' }),
+    );
+    // The lattice has its entry, with the reference as it was asked for.
+    const spec = await lattice.client.nc.request(
+      '$JS.API.DIRECT.GET.KV_LATTICEDATA_default.$KV.LATTICEDATA_default.COMPONENT_signed',
+    );
+    expect(spec.json()).toEqual({ url: ref, links: [] });
+    // An event of one that stops says whose it was; the next revision has claims of its own.
+    await host.update(id, refs.first);
+    await until(() => lattice.of(id).at(-1)?.data['image_ref'] === refs.first);
+    expect(lattice.of(id).at(-1)?.data).not.toHaveProperty('claims');
+    expect((await host.inventory())[0]).toMatchObject({ revision: 0 });
+
+    const broken = readFileSync(file);
+    broken[broken.length - 1]! ^= 1;
+    writeFileSync(file, broken);
+    await host.update(id, ref);
+    await until(() => host.logged.some(({ code, component }) => code === 'TRELLIS_CLAIMS_INVALID' && component === id));
+    await host.scaled(id, { count: 0 });
+    const refused = await host.scaled(id, { component_ref: ref, count: 1 });
+    expect(refused).toMatchObject({ name: 'component_scale_failed', data: { image_ref: ref } });
   });
 
   it('has the memory and the time that a request limits it to, but no more than the host gives', async () => {
