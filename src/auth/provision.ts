@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { TrellisError } from '../errors.ts';
 import { connectPartition } from '../nats/connection.ts';
 import type { TlsSettings } from '../nats/endpoint.ts';
-import { TrustBucket } from '../nats/trust-bucket.ts';
+import { KvBucket } from '../nats/kv-bucket.ts';
+import { latticeBucket } from '../nats/lattice-buckets.ts';
+import { trustBucket } from '../nats/trust-bucket.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { SigningKey } from '../trust/nkey.ts';
 import { userClaims } from './claims.ts';
@@ -27,13 +29,13 @@ const ROLE = 'provisioning';
 const LIFETIME_MS = 5 * 60_000;
 
 /**
- * Makes the trust bucket of a tenant's lattice on a running server, so that no host needs the right to make streams. It logs in
- * with a user that ends after five minutes and is kept nowhere. Nothing happens where the bucket is there already.
+ * Makes the buckets of a tenant's lattice on a running server, so that no host needs the right to make streams. It logs in
+ * with a user that ends after five minutes and is kept nowhere. Nothing happens where a bucket is there already.
  *
- * @returns the name of the bucket
- * @throws TRELLIS_AUTH_UNKNOWN, TRELLIS_AUTH_KEY_MISSING, TRELLIS_NATS_*, TRELLIS_TRUST_STORE
+ * @returns the names of the buckets
+ * @throws TRELLIS_AUTH_UNKNOWN, TRELLIS_AUTH_KEY_MISSING, TRELLIS_NATS_*, TRELLIS_TRUST_STORE, TRELLIS_LATTICE_DATA
  */
-export async function provision(store: AuthStore, options: ProvisionOptions): Promise<string> {
+export async function provision(store: AuthStore, options: ProvisionOptions): Promise<readonly string[]> {
   const { servers, tls, nowMs, log } = options;
   const { accounts, lattice, values } = tenantOf(store, options.tenant);
   const account = store.account(accounts.ctl);
@@ -67,16 +69,22 @@ export async function provision(store: AuthStore, options: ProvisionOptions): Pr
       ...(tls === undefined ? {} : { tls }),
     });
     try {
-      if ((await TrustBucket.open(connection, lattice, { domain: values['domain'] })) !== undefined)
-        return `LATTICETRUST_${lattice}`;
+      const kinds = [trustBucket(lattice), latticeBucket('LATTICEDATA', lattice), latticeBucket('CONFIGDATA', lattice)];
+      for (const kind of kinds) {
+        const bucket = new KvBucket(connection, kind, { domain: values['domain'] });
+        await bucket.openOrMake().catch((cause: unknown) => {
+          throw new TrellisError(kind.code, {
+            message: `JetStream does not let account ${accounts.ctl} make the bucket ${kind.name}`,
+            remedy: 'Give the server JetStream (trellis auth export writes it), and push the account: trellis auth push',
+            cause,
+          });
+        });
+      }
+      return kinds.map(({ name }) => name);
     } finally {
       await connection.close();
     }
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
-  throw new TrellisError('TRELLIS_TRUST_STORE', {
-    message: `JetStream does not let account ${accounts.ctl} make the bucket LATTICETRUST_${lattice}`,
-    remedy: 'Give the server JetStream (trellis auth export writes it), and push the account: trellis auth push',
-  });
 }

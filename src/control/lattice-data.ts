@@ -73,7 +73,7 @@ export interface LatticeDataOptions {
   readonly place?: BucketPlace;
   /** How often the buckets are compared with what was seen, milliseconds; 5,000 by default. */
   readonly checkEveryMs?: number;
-  /** First tokens of the control subjects; `wasmbus.ctl` by default. */
+  /** First tokens of the subjects of commands; `wasmbus.ctl` by default. */
   readonly ctlPrefix?: string;
 }
 
@@ -94,7 +94,7 @@ export async function openLatticeData(options: LatticeDataOptions): Promise<Latt
     news: commands.map((command) => `${ctlPrefix}.v1.${lattice}.${command}`),
   });
   const common = { log, alarms, isConnected: () => ctl.state === 'connected' };
-  const specKind = latticeBucket('LATTICEDATA', lattice, ctlPrefix);
+  const specKind = latticeBucket('LATTICEDATA', lattice);
   const specBucket = new KvBucket(ctl, specKind, place);
   const specs: SpecStore = new SpecStore({
     bucket: specBucket,
@@ -108,7 +108,7 @@ export async function openLatticeData(options: LatticeDataOptions): Promise<Latt
     wallMs: () => clock.wallMs(),
     log,
   });
-  const configKind = latticeBucket('CONFIGDATA', lattice, ctlPrefix);
+  const configKind = latticeBucket('CONFIGDATA', lattice);
   const configBucket = new KvBucket(ctl, configKind, place);
   const configs: ConfigStore = new ConfigStore({
     bucket: configBucket,
@@ -123,6 +123,16 @@ export async function openLatticeData(options: LatticeDataOptions): Promise<Latt
       }),
     wallMs: () => clock.wallMs(),
     log,
+  });
+  let isSaid = false;
+  // Users that were made by older templates may not say it.
+  const unwatch = ctl.watchRefusals(new Set([specKind.newsSubject]), () => {
+    if (isSaid) return;
+    isSaid = true;
+    log.warn(
+      { code: 'TRELLIS_NATS_PERMISSION', subject: specKind.newsSubject },
+      'hosts behind leaf nodes learn only by looking what this host writes: its user may not tell them (trellis auth tenant update)',
+    );
   });
   await Promise.all([specs.followed.start(), configs.followed.start()]);
   return {
@@ -145,6 +155,7 @@ export async function openLatticeData(options: LatticeDataOptions): Promise<Latt
     openConfig: (names) => configs.open(names),
     onLinks: (listener) => specs.onLinks(listener),
     close() {
+      unwatch();
       specs.followed.close();
       configs.followed.close();
       return Promise.resolve();

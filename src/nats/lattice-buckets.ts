@@ -18,12 +18,8 @@ const SETTINGS_OF_PEERS: BucketKind['settings'] = {
   deny_purge: false,
 };
 
-/** `LATTICEDATA_{lattice}` holds links and claims, `CONFIGDATA_{lattice}` named configurations; `prefix` is that of control subjects. */
-export function latticeBucket(
-  content: 'LATTICEDATA' | 'CONFIGDATA',
-  lattice: LatticeName,
-  prefix = 'wasmbus.ctl',
-): BucketKind & { readonly name: string } {
+/** `LATTICEDATA_{lattice}` holds links and claims, `CONFIGDATA_{lattice}` named configurations. */
+export function latticeBucket(content: 'LATTICEDATA' | 'CONFIGDATA', lattice: LatticeName): BucketKind {
   const name = `${content}_${lattice}`;
   return {
     name,
@@ -31,6 +27,6 @@ export function latticeBucket(
     settings: SETTINGS_OF_PEERS,
     code: 'TRELLIS_LATTICE_DATA',
     label: `the bucket ${name}`,
-    newsSubject: `${prefix}.v1.${lattice}.data.changed`,
+    newsSubject: `wasmbus.ctl.v1.${lattice}.data.changed`,
   };
 }

@@ -137,8 +137,16 @@ function needsOf(options: LeafProbeOptions, domain: string | undefined): readonl
     ];
   }
   const control = `wasmbus.ctl.v1.${lattice}`;
-  const bucket = `LATTICETRUST_${lattice}`;
   const api = domain === undefined ? '$JS.API' : `$JS.${domain}.API`;
+  const bucketNeeds = (kind: string, what: string): Need[] => {
+    const bucket = `${kind}_${lattice}`;
+    const key = `$KV.${bucket}.${nobody}`;
+    return [
+      publish(`${api}.STREAM.INFO.KV_${bucket}`, `the state of ${what}`),
+      publish(`${api}.STREAM.MSG.GET.KV_${bucket}`, `reading ${what}`),
+      publish(domain === undefined ? key : `${api}.${key}`, `writing to ${what}`),
+    ];
+  };
   return [
     ...answers,
     subscribe(`${control}.trust.${nobody}`, 'questions to hosts'),
@@ -146,15 +154,8 @@ function needsOf(options: LeafProbeOptions, domain: string | undefined): readonl
     ...components.map((id) => subscribe(`${control}.component.describe.${id}`, `questions about ${id}`)),
     ...(asksForTwins ? [publish(`${control}.host.instance.${nobody}`, 'who else runs under its identity')] : []),
     ...(sendsEvents ? [publish(`wasmbus.evt.${lattice}.${nobody}`, 'audit events')] : []),
-    ...(usesBucket
-      ? [
-          publish(`${api}.STREAM.INFO.KV_${bucket}`, 'the state of the trust bucket'),
-          publish(`${api}.STREAM.MSG.GET.KV_${bucket}`, 'reading the trust bucket'),
-          publish(
-            domain === undefined ? `$KV.${bucket}.${nobody}` : `${api}.$KV.${bucket}.${nobody}`,
-            'writing to the trust bucket',
-          ),
-        ]
-      : []),
+    ...(usesBucket ? bucketNeeds('LATTICETRUST', 'the trust bucket') : []),
+    ...bucketNeeds('LATTICEDATA', 'the links of the lattice'),
+    ...bucketNeeds('CONFIGDATA', 'the configurations of the lattice'),
   ];
 }

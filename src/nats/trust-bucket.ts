@@ -48,7 +48,7 @@ export class TrustBucket {
     lattice: LatticeName,
     place: BucketPlace = {},
   ): Promise<TrustBucket | undefined> {
-    const bucket = new KvBucket(connection, trustBucketOf(lattice), place);
+    const bucket = new KvBucket(connection, trustBucket(lattice), place);
     try {
       await bucket.openOrMake();
       return new TrustBucket(bucket);
@@ -144,7 +144,8 @@ export class TrustBucket {
   }
 }
 
-function trustBucketOf(lattice: LatticeName): BucketKind {
+/** `LATTICETRUST_{lattice}`. */
+export function trustBucket(lattice: LatticeName): BucketKind {
   return {
     name: `LATTICETRUST_${lattice}`,
     // Texts are printable ASCII; anything else is refused by whoever opens them.

@@ -11,7 +11,8 @@ import { latticeName } from '../../src/ids.ts';
 import { connectPartition, type LatticeConnection } from '../../src/nats/connection.ts';
 import { TrustBucket } from '../../src/nats/trust-bucket.ts';
 import { silentLogger } from '../../src/telemetry/log.ts';
-import { type LeafHub, startLeafHub } from '../support/leaf.ts';
+import { linkOf, startDataHost } from '../support/lattice-data.ts';
+import { type LeafHub, startLeafHub, templateRights } from '../support/leaf.ts';
 import { callTiny, LeafLattice, streams, tiny } from '../support/leaf-lattice.ts';
 import { bytes } from '../support/raw-peer.ts';
 import { sized } from '../support/running-component.ts';
@@ -148,6 +149,50 @@ describe.each(['both', 'pair', 'operator'] as const)('a host behind a leaf node,
     await until(() => heard.includes('revoked.nobody no text that proves itself'), 5_000);
     follower.end();
     await there!.delete('revoked.nobody');
+  });
+
+  it('NAT-13 knows the links and configurations of the lattice, reads and writes them, and hears when others write', async () => {
+    const place = { domain: lattice.config(lattice.behind()).jsDomain, viaLeaf: true };
+    // Nobody looks by itself in this test.
+    const checkEveryMs = 600_000;
+    await using here = await startDataHost('', lattice.name, {
+      ctl: await lattice.connect('ctl', lattice.behind()),
+      place,
+      checkEveryMs,
+    });
+    await using there = await startDataHost('', lattice.name, {
+      ctl: await lattice.connect('ctl', lattice.direct()),
+      checkEveryMs,
+    });
+    expect([here.data.state, there.data.state]).toEqual(['current', 'current']);
+    await here.ctl.flush();
+    await there.data.putConfig('one', { a: '1' });
+    // The sidecar's interest has to reach the hub before a word can come back.
+    await sleep(200);
+    const bundle = await here.data.openConfig(['one']);
+    await there.data.putLink(linkOf('a', 'there'));
+    await until(() => here.data.links().length === 1, 5_000);
+    await here.data.putLink(linkOf('b', 'here'));
+    await until(() => there.data.links().length === 2, 5_000);
+    await there.data.putConfig('one', { a: '2' });
+    await until(() => bundle.values()['a'] === '2', 5_000);
+    await Promise.all(
+      Array.from({ length: 20 }, (_, at) => (at % 2 ? here : there).data.putLink(linkOf('c', 'x', { name: `n${at}` }))),
+    );
+    for (const { data } of [here, there]) await until(() => data.linksOf('c').length === 20, 5_000);
+
+    // A host of wasmCloud 1.x says nothing when it has written, so the command has to do that it followed.
+    const operator = hub.ctl.addUser('operator', templateRights('operator-ctl', lattice.name));
+    await using person = await lattice.connect('ctl', { ctl: { ...lattice.direct().ctl, credsFile: operator.credsFile } });
+    // Looks for what has been heard of are still under way.
+    await sleep(1_500);
+    const silent = JSON.stringify({ url: '', links: [linkOf('d', 'silent')] });
+    await there.ctl.request(`$KV.LATTICEDATA_${lattice.name}.COMPONENT_d`, Buffer.from(silent), { timeoutMs: 5_000 });
+    await sleep(500);
+    expect(here.data.linksOf('d')).toEqual([]);
+    person.publish(`wasmbus.ctl.v1.${lattice.name}.link.put`, new Uint8Array(0));
+    await until(() => here.data.linksOf('d').length === 1, 5_000);
+    for (const { standing } of [here, there]) expect(standing()).toEqual([]);
   });
 
   it('lets nobody in from outside this network namespace', async () => {

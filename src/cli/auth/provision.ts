@@ -10,10 +10,12 @@ interface ProvisionFlags extends StoreFlags, ServerAddressFlags {
   readonly tenant: string;
 }
 
-/** `trellis auth provision`: the bucket that hosts of a tenant may not make themselves. */
+/** `trellis auth provision`: the buckets that hosts of a tenant may not make themselves. */
 export function registerProvision(auth: Command): void {
   withServerAddress(withStore(auth.command('provision')), 'address of a running server; several may be given')
-    .description('Make the trust bucket of a lattice on a running server, for tenants without the extension make-buckets.')
+    .description(
+      'Make the buckets of a lattice on a running server (trust, links, configurations), for tenants without the extension make-buckets.',
+    )
     .requiredOption('--tenant <name>', 'tenant of the lattice')
     .addHelpText(
       'after',
@@ -26,14 +28,14 @@ export function registerProvision(auth: Command): void {
       const { tenant } = flags;
       const where = serverAddress(flags);
       if (where === undefined) throw new TrellisError('TRELLIS_USAGE', { message: 'A running server is needed: --server URL' });
-      const bucket = await provision(openStore(flags), {
+      const buckets = await provision(openStore(flags), {
         ...where,
         tenant,
         nowMs: Date.now(),
         log: createLogger({ level: 'error' }),
       });
-      outputOf(command).result({ tenant, bucket }, (print) => {
-        print(`The bucket ${bucket} is there.`);
+      outputOf(command).result({ tenant, buckets }, (print) => {
+        for (const bucket of buckets) print(`The bucket ${bucket} is there.`);
       });
     });
 }

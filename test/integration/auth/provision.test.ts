@@ -5,10 +5,11 @@ import { provision } from '../../../src/auth/provision.ts';
 import { silentLogger } from '../../../src/telemetry/log.ts';
 import { SigningKey } from '../../../src/trust/nkey.ts';
 import { credsOf, makeAuthLattice } from '../../support/auth-lattice.ts';
-import { memberConfig, seedFile, startTrustHost } from '../../support/trust-lattice.ts';
+import { linkOf, openCtl, startDataHost } from '../../support/lattice-data.ts';
+import { memberConfig, seedFile, startTrustHost, until } from '../../support/trust-lattice.ts';
 
-describe('hosts that may not make the trust bucket', () => {
-  it.each(['one-account', 'two-accounts'] as const)('use the one that was made for them (%s)', async (layout) => {
+describe('hosts that may not make buckets', () => {
+  it.each(['one-account', 'two-accounts'] as const)('use those that were made for them (%s)', async (layout) => {
     await using lattice = await makeAuthLattice();
     await lattice.addTenant('acme', { lattice: 'lab', layout, extensions: [] });
     const member = await lattice.addMember('host', 'h');
@@ -17,9 +18,10 @@ describe('hosts that may not make the trust bucket', () => {
     const ownTmp = join(lattice.dir, 'tmp');
     mkdirSync(ownTmp);
     vi.stubEnv('TMPDIR', ownTmp);
-    expect(await provision(lattice.store, options)).toBe('LATTICETRUST_lab');
-    // Again: it is there.
-    expect(await provision(lattice.store, options)).toBe('LATTICETRUST_lab');
+    const buckets = ['LATTICETRUST_lab', 'LATTICEDATA_lab', 'CONFIGDATA_lab'];
+    expect(await provision(lattice.store, options)).toEqual(buckets);
+    // Again: they are there.
+    expect(await provision(lattice.store, options)).toEqual(buckets);
     vi.unstubAllEnvs();
     expect(readdirSync(ownTmp)).toEqual([]);
     const config = memberConfig(url, {
@@ -34,6 +36,26 @@ describe('hosts that may not make the trust bucket', () => {
     // START-16 is about the version of the server that the tests have.
     const warnings = host.logged.filter(({ level, code }) => level !== 'info' && level !== 'debug' && code !== 'START-16');
     expect(warnings).toEqual([]);
+
+    // What hosts do with the links and configurations of the lattice, by the rights of their kind alone.
+    const connections = [await openCtl(url, 'lab', credsOf(member, 'ctl')), await openCtl(url, 'lab', credsOf(member, 'ctl'))];
+    const refused: unknown[] = [];
+    for (const ctl of connections) ctl.onStatus((event) => void (event.type === 'error' && refused.push(event.error.details)));
+    await using a = await startDataHost(url, 'lab', { ctl: connections[0]!, checkEveryMs: 600_000 });
+    await using b = await startDataHost(url, 'lab', { ctl: connections[1]!, checkEveryMs: 600_000 });
+    expect([a.data.state, b.data.state]).toEqual(['current', 'current']);
+    await a.data.putConfig('one', { a: '1' });
+    const bundle = await b.data.openConfig(['one']);
+    await a.data.ensureSpec('echo', 'file:///echo');
+    for (let at = 0; at < 40; at++) await a.data.putLink(linkOf(`echo${at}`, 'kv'));
+    await until(() => b.data.links().length === 40);
+    await b.data.deleteLink({ source_id: 'echo1', name: 'default', wit_namespace: 'wasi', wit_package: 'keyvalue' });
+    await b.data.deleteConfig('one');
+    await until(() => a.data.links().length === 39 && Object.keys(bundle.values()).length === 0);
+    // As many as a host that starts later asks for in one piece.
+    await using late = await startDataHost(url, 'lab', { ctl: await openCtl(url, 'lab', credsOf(member, 'ctl')) });
+    expect(late.data.links()).toHaveLength(39);
+    expect([refused, a.standing(), b.standing(), late.standing()]).toEqual([[], [], [], []]);
   });
 
   it('are told when the server has no JetStream', async () => {
