@@ -8,7 +8,7 @@ import { DIST, MODULES, ROOT } from './tree.mjs';
 
 const CLI = join(DIST, 'cli/main.js');
 // Commands that run a lattice of their own; the others work without a nats-server.
-const NEEDS_SERVER = new Set(['up', 'demo', 'bench', 'bench-flood', 'bench-trust']);
+const NEEDS_SERVER = new Set(['up', 'demo', 'bench', 'bench-flood', 'bench-lattice', 'bench-trust']);
 
 const COMMANDS = {
   setup: { quiet: false, withNatsServer: true, run: () => {} },
@@ -23,6 +23,7 @@ const COMMANDS = {
   'demo-attacks': { quiet: true, withNatsServer: true, run: (node, args) => handOver(node, [CLI, 'demo', 'attacks', ...args]) },
   bench: { quiet: true, withNatsServer: true, run: (node, args) => handOver(node, [CLI, 'bench', ...args]) },
   'bench-trust': { quiet: true, withNatsServer: true, run: (node, args) => handOver(node, [CLI, 'bench-trust', ...args]) },
+  'bench-lattice': { quiet: true, withNatsServer: true, run: (node, args) => handOver(node, [CLI, 'bench-lattice', ...args]) },
   'bench-flood': { quiet: true, withNatsServer: true, run: (node, args) => handOver(node, [CLI, 'bench-flood', ...args]) },
   // A file named on the command line is meant from where the person is, not from npm's folder.
   trellis: {

@@ -66,5 +66,10 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'measure valid calls while forged ones arrive',
     load: () => import('./commands/bench-flood.ts'),
   },
+  {
+    name: 'bench-lattice',
+    summary: 'measure a full host, its control interface, and many neighbours',
+    load: () => import('./commands/bench-lattice.ts'),
+  },
   { name: 'bench-trust', summary: 'measure what proofs of frames and ids cost', load: () => import('./commands/bench-trust.ts') },
 ];
