@@ -315,9 +315,11 @@ describe('tokens', () => {
     const scope = (actions: string[]): unknown[] => [{ type: 'repository', name: 'acme/guarded', actions }];
     await using tokens = await new AnsweringServer((asked, response) => {
       const expected = `Basic ${Buffer.from('robot:s3cret-of-robot').toString('base64')}`;
-      if (asked.authorization !== expected) return void response.writeHead(401).end();
+      const form = new URLSearchParams(asked.body);
+      const refreshed = asked.method === 'POST' && form.get('refresh_token') === 'identity-of-robot';
+      if (asked.authorization !== expected && !refreshed) return void response.writeHead(401).end();
       response.setHeader('content-type', 'application/json');
-      response.end(JSON.stringify({ token: token(scope(['pull'])) }));
+      response.end(JSON.stringify({ [refreshed ? 'access_token' : 'token']: token(scope(['pull'])) }));
     }, registry.certificates).start();
     await using guarded = await startRegistry({
       login: { realm: `${tokens.url}/token?account=x`, service: 'test-service', issuer: 'test-issuer', certFile },
@@ -344,5 +346,17 @@ describe('tokens', () => {
       'x',
     ]);
     await expect(pull(ref, trusting({ caFiles: [caFile] }))).rejects.toMatchObject({ code: 'TRELLIS_ARTIFACT_AUTH' });
+    // What `docker login` keeps in place of a password is shown in a form, never in an address.
+    const dockerConfigFile = join(scratch, 'docker-identity.json');
+    const identitytoken = 'identity-of-robot';
+    writeFileSync(dockerConfigFile, JSON.stringify({ auths: { [guarded.authority]: { identitytoken } } }), { mode: 0o600 });
+    const identified = { caFiles: [caFile], dockerConfigFile, tokenHosts: [tokens.authority] };
+    expect((await pull(ref, trusting(identified))).digest).toBe(digestOf(plain));
+    expect(tokens.asked.at(-1)).toMatchObject({ method: 'POST', authorization: undefined });
+    expect(tokens.asked.at(-1)!.path).not.toContain('identity-of-robot');
+    expect(new URLSearchParams(tokens.asked.at(-1)!.body).get('grant_type')).toBe('refresh_token');
+    await expect(pull(ref, trusting({ caFiles: [caFile], dockerConfigFile }))).rejects.toMatchObject({
+      code: 'TRELLIS_ARTIFACT_REDIRECT',
+    });
   });
 });
