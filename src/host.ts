@@ -206,7 +206,11 @@ export class Host implements AsyncDisposable {
       alarms: this.alarms,
       stopHost: (timeoutMs) => this.#stopForLattice(timeoutMs),
     }));
-    await this.#components.start(serving);
+    await this.#components.start(serving).catch((error: unknown) => {
+      // A pull that was given up because of a stop is no reason to start with.
+      this.#refuseStopped();
+      throw error;
+    });
     this.#refuseStopped();
     await Promise.all([member.rpc.flush(), member.ctl.flush()]);
     await lattice.begin();
@@ -365,6 +369,7 @@ export class Host implements AsyncDisposable {
     const { inFlight: begun } = this.#admission;
     if (this.#ready) log.info({ inFlight: begun, limitMs, ...(this.#lameDuck ? { lameDuck: true } : {}) }, 'draining');
     this.#lattice?.leave();
+    this.#serving?.registries.close();
     const draining = this.#components.served.map((served) => toDrain(served, { admission: this.#admission }));
     // One limit for all of it: a server that has stopped answering confirms no subscription's end.
     await Promise.race([this.#deadline.over, drainInOrder(draining, this.#links.list(), this.#deadline)]);

@@ -408,6 +408,21 @@ describe('ART-10 a download that breaks off', () => {
     await expect(pull(server.ref, registriesFor({ pullTimeoutMs: 500 }))).rejects.toThrow(refused('TRELLIS_ARTIFACT_TIMEOUT'));
   });
 
+  it('ends at once when the host stops, and none begins after', async () => {
+    await using server = await scripted();
+    const { promise: reached, resolve } = Promise.withResolvers<void>();
+    server.onBlob = (response) => {
+      response.writeHead(200).write('x');
+      resolve();
+    };
+    const registries = registriesFor({ maxPulls: 1 });
+    const pulls = Promise.allSettled([pull(server.ref, registries), pull(`${server.authority}/acme/x:2`, registries)]);
+    await reached;
+    registries.close();
+    for (const result of await pulls) expect(result).toMatchObject({ reason: { code: 'TRELLIS_HOST_BUSY' } });
+    await expect(pull(server.ref, registries)).rejects.toThrow(refused('TRELLIS_HOST_BUSY'));
+  });
+
   it('of a real registry whose file became shorter is no component', async () => {
     const bytes = Buffer.concat([good, Buffer.from('shorter')]);
     await registry.push('acme/short', 'v1', componentImage(bytes));

@@ -99,7 +99,8 @@ function readAuth(value: unknown): RegistryCredential | undefined {
   if (!isObject(value)) return undefined;
   const { auth, username, password, identitytoken, registrytoken } = value;
   if (isText(identitytoken)) return { kind: 'identity', token: identitytoken };
-  if (isText(registrytoken)) return { kind: 'bearer', token: registrytoken };
+  // It becomes the value of a header.
+  if (isText(registrytoken) && /^[\x21-\x7e]+$/.test(registrytoken)) return { kind: 'bearer', token: registrytoken };
   if (isText(auth)) {
     // Docker pads with NUL where it once encrypted.
     const text = Buffer.from(auth, 'base64').toString('utf8').replace(/\0+$/, '');

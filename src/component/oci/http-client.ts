@@ -213,5 +213,7 @@ function asFault(url: URL, error: unknown, signal: AbortSignal): TrellisError {
   }
   const code = (error as NodeJS.ErrnoException).code ?? 'unknown reason';
   const isTls = /CERT|SSL|TLS|SELF_SIGNED|UNABLE_TO|EPROTO/.test(code);
-  return unreachable(url, isTls ? `cannot be spoken to over TLS (${code})` : `cannot be reached or broke off (${code})`, error);
+  // Node hangs whole certificates on some of its errors; the message and the code tell enough for a log.
+  const cause = Object.assign(new Error(error instanceof Error ? error.message : code), { code });
+  return unreachable(url, isTls ? `cannot be spoken to over TLS (${code})` : `cannot be reached or broke off (${code})`, cause);
 }

@@ -28,6 +28,7 @@ export interface PulledComponent {
 export function pullComponent(image: ImageReference, registries: Registries, maxBytes: number): Promise<PulledComponent> {
   const text = imageText(image);
   return registries.limiter.run(`${maxBytes} ${text}`, async () => {
+    registries.closing.throwIfAborted();
     registries.check(image.registry);
     checkRules(image, registries);
     const session = new RegistrySession(image, registries);

@@ -65,6 +65,7 @@ export class Registries {
   readonly #allowed: ReadonlySet<string>;
   readonly #options: RegistriesOptions;
   readonly #put = new Map<string, RegistryCredential>();
+  readonly #closing = new AbortController();
 
   constructor(options: RegistriesOptions = {}) {
     this.#options = options;
@@ -134,6 +135,17 @@ export class Registries {
       if (warning !== undefined) warnings.push(`the registry ${quote(registry)} ${warning}`);
     }
     return warnings;
+  }
+
+  /** Aborted once {@link close} has been called. */
+  get closing(): AbortSignal {
+    return this.#closing.signal;
+  }
+
+  /** Gives up every pull, those that wait and those that come later too: the host is stopping. */
+  close(): void {
+    this.#closing.abort(new TrellisError('TRELLIS_HOST_BUSY', { message: 'the host is stopping; the pull was given up' }));
+    this.client.close();
   }
 
   /** True if the registry is spoken to over plain HTTP. */

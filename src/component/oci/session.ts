@@ -35,6 +35,7 @@ export class RegistrySession {
   readonly #origin: string;
   readonly #timeout: AbortController;
   readonly #timer: NodeJS.Timeout;
+  readonly #giveUp = (): void => this.#timeout.abort(this.#registries.closing.reason);
   #credential: Promise<RegistryCredential> | undefined;
   #authorization: string | undefined;
   /** Where in the network the registry is: known with its first answer, and what a redirect may lead to depends on it. */
@@ -46,6 +47,7 @@ export class RegistrySession {
     const host = image.registry === HUB.registry ? HUB.host : image.registry;
     this.#origin = `${registries.isInsecure(image.registry) ? 'http' : 'https'}://${host}`;
     this.#timeout = new AbortController();
+    registries.closing.addEventListener('abort', this.#giveUp);
     const { timeoutMs } = registries.rules;
     this.#timer = setTimeout(() => {
       const message = `pulling from ${image.registry} took longer than ${timeoutMs} ms`;
@@ -56,6 +58,7 @@ export class RegistrySession {
   /** Ends whatever is under way. */
   close(): void {
     clearTimeout(this.#timer);
+    this.#registries.closing.removeEventListener('abort', this.#giveUp);
     this.#timeout.abort();
   }
 

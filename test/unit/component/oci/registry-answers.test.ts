@@ -186,6 +186,7 @@ describe("Docker's configuration", () => {
       credential: { kind: 'identity', token: 't' },
     });
     expect(read({ auths: { 'ghcr.io': { registrytoken: 't' } } })).toMatchObject({ credential: { kind: 'bearer', token: 't' } });
+    expect(read({ auths: { 'ghcr.io': { registrytoken: 'a\r\nb' } } })).toEqual({ kind: 'none' });
     expect(read({ auths: { 'ghcr.io': { auth } }, credHelpers: { 'ghcr.io': 'gh' } })).toEqual({
       kind: 'helper',
       helper: 'gh',
