@@ -119,6 +119,8 @@ async function settled(
     if (found === 'expired') {
       throw new TrellisError('TRELLIS_CONTROL_TIMEOUT', {
         message: `host ${host} took the command, and said nothing of ${componentId} within ${waitMs} ms`,
+        remedy:
+          'Hosts do not tell of an update that fails: its log says why. trellis get inventory shows what runs; --wait-timeout-ms waits longer.',
       });
     }
     throw new TrellisError('TRELLIS_SCALE_FAILED', { message: `${componentId}: ${found.failed.slice(0, 2_000)}` });

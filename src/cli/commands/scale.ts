@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { ControlClient } from '../../control/control-client.ts';
 import { scaleAndWait } from '../../control/scaled.ts';
 import { componentId } from '../../ids.ts';
 import { componentReference } from '../lattice/component-reference.ts';
@@ -38,16 +39,18 @@ export function register(program: Command): void {
         componentRef: componentReference(reference),
         componentId: componentId(id),
         maxInstances: wholeNumber(flags.maxInstances, '--max-instances', 0, 4_294_967_295),
-        annotations: pairsOf(flags.annotations, '--annotations'),
         config: flags.config,
         allowUpdate: flags.allowUpdate === true,
       };
       await using lattice = await openLattice(flags);
       const { client } = lattice;
       const host = await findHost(client, argument);
+      // Hosts put those of a request in the place of those that are there, and schedulers know what is theirs by them.
+      const annotations =
+        flags.annotations.length > 0 ? pairsOf(flags.annotations, '--annotations') : await annotationsOf(client, host.id, id);
       const waitMs = waitOf(flags);
       const { message, done } = await showWaiting(output, `${hostName(host)} scales ${id}`, () =>
-        scaleAndWait(client, host.id, request, waitMs),
+        scaleAndWait(client, host.id, { ...request, annotations }, waitMs),
       );
       const { componentRef, maxInstances } = request;
       const result = {
@@ -64,4 +67,10 @@ export function register(program: Command): void {
         if (message !== '') print(`The host says: ${message}`);
       });
     });
+}
+
+/** The annotations that a component has on a host. */
+async function annotationsOf(client: ControlClient, host: string, id: string): Promise<Readonly<Record<string, string>>> {
+  const { response } = await client.inventory(host);
+  return response?.components.find((component) => component.id === id)?.annotations ?? {};
 }

@@ -53,7 +53,7 @@ export function register(program: Command): void {
         print(
           outcomeLine(done, `${id} on ${hostName(host)} is ${newComponentRef}`, `${hostName(host)} was told to update ${id}`),
         );
-        if (message !== '') print(`The host says: ${message}`);
+        if (before === newComponentRef || !done) print(`The host says: ${message}`);
       });
     });
 }

@@ -12,7 +12,7 @@ interface WatchFlags extends ConnectionFlags {
   readonly event: readonly string[];
   readonly hostId?: string;
   readonly component: readonly string[];
-  readonly heartbeats?: true;
+  readonly all?: true;
   readonly count?: string;
 }
 
@@ -31,7 +31,7 @@ export function register(program: Command): void {
       .option('--event <name>', 'only events of this name, such as component_scaled (repeat for more)', collect, [])
       .option('--host-id <host>', 'only those of one host')
       .option('--component <id>', 'only those about this component or provider, links included (repeat for more)', collect, [])
-      .option('--heartbeats', 'heartbeats too; without it they are left out, unless named by --event')
+      .option('--all', 'heartbeats and audit records too; without it they are left out, unless named by --event')
       .option('--count <number>', 'end after so many'),
   )
     .addHelpText(
@@ -60,7 +60,7 @@ export function register(program: Command): void {
       const filter = {
         ...(host === undefined ? {} : { host: host.id }),
         components: flags.component,
-        heartbeats: flags.heartbeats === true || names.length > 0,
+        all: flags.all === true || names.length > 0,
       };
       const { promise: enough, resolve } = Promise.withResolvers<void>();
       const events = await watchEvents({

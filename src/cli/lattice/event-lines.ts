@@ -8,7 +8,8 @@ export interface EventFilter {
   readonly host?: string;
   /** Ids of components and providers; all if empty. */
   readonly components: readonly string[];
-  readonly heartbeats: boolean;
+  /** Heartbeats and records of the audit too, of which there are many. */
+  readonly all: boolean;
 }
 
 /** Fields of events that name a component or provider. */
@@ -35,8 +36,8 @@ const LEFT_OUT = new Set(['host_id', 'uptime_seconds', 'uptime_human', 'claims',
 const MAX_FIELD = 300;
 
 /** Whether an event is to be shown. */
-export function eventMatches({ name, source, data }: HeardEvent, { host, components, heartbeats }: EventFilter): boolean {
-  if (name === 'host_heartbeat' && !heartbeats) return false;
+export function eventMatches({ name, source, data }: HeardEvent, { host, components, all }: EventFilter): boolean {
+  if (!all && (name === 'host_heartbeat' || name.startsWith('audit_'))) return false;
   if (host !== undefined && source !== host) return false;
   return components.length === 0 || ABOUT.some((field) => components.includes(String(data[field])));
 }

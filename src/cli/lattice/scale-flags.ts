@@ -26,7 +26,12 @@ export function addScaleFlags(command: Command, maxInstances: string): Command {
   command
     .option('--max-instances <number>', about, maxInstances)
     .option('-a, --annotations <name=value>', 'annotation to keep with it (repeat for more)', collect, [])
-    .option('--config <name>', 'named configuration that it gets (repeat for more; later ones win)', collect, [])
+    .option(
+      '--config <name>',
+      'named configuration that it gets (repeat for more; later ones win); it gets those that are named now and no others',
+      collect,
+      [],
+    )
     .option('--allow-update', 'if it runs already with another image, replace that');
   // Older spellings of wash.
   for (const name of ['max-concurrent', 'max', 'count']) {

@@ -12,7 +12,7 @@ const event = (name: string, data: Record<string, unknown>): HeardEvent => ({
 });
 /** No control characters. */
 const ONE_LINE = /^\P{Cc}*$/u;
-const all = { components: [], heartbeats: false };
+const all = { components: [], all: false };
 
 describe('a line of an event', () => {
   it('begins with time, name and host, and has what matters first', () => {
@@ -46,10 +46,12 @@ describe('what is shown of the events', () => {
     expect(eventMatches(event('x', { component_id: 'd', image_ref: 'c' }), only)).toBe(false);
   });
 
-  it('is what one host says, and no heartbeats unless they are wanted', () => {
+  it('is what one host says, and no heartbeats and audit records unless they are wanted', () => {
     expect(eventMatches(event('x', {}), { ...all, host: HOST })).toBe(true);
     expect(eventMatches(event('x', {}), { ...all, host: `N${'B'.repeat(55)}` })).toBe(false);
-    expect(eventMatches(event('host_heartbeat', {}), all)).toBe(false);
-    expect(eventMatches(event('host_heartbeat', {}), { ...all, heartbeats: true })).toBe(true);
+    for (const name of ['host_heartbeat', 'audit_control']) {
+      expect(eventMatches(event(name, {}), all)).toBe(false);
+      expect(eventMatches(event(name, {}), { ...all, all: true })).toBe(true);
+    }
   });
 });
