@@ -103,6 +103,8 @@ export function mayWait(interfaceName: string, functionName: string, types: Comp
   return types.imports.some(({ name, functions }) => {
     const other = withoutVersion(name);
     if (CONNECTING.has(other)) return functions.length > 0;
+    // So does an object.
+    if (other === 'wasi:blobstore/types') return true;
     if (base !== 'wasi:io/poll' || other !== 'wasi:clocks/monotonic-clock') return false;
     return functions.some((fn) => fn.name.startsWith('subscribe-'));
   });

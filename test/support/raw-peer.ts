@@ -59,6 +59,8 @@ export const ONE_X_HEADERS: HeaderList = [
 /** A 1.x-style peer: a plain NATS client that sends exactly the messages it is told to, and knows nothing of Trellis. */
 export class RawPeer implements AsyncDisposable {
   readonly connection: NatsConnection;
+  /** What went wrong where nobody waits for it. */
+  readonly faults: string[] = [];
 
   constructor(connection: NatsConnection) {
     this.connection = connection;

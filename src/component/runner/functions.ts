@@ -46,5 +46,6 @@ export function exportedFunctions(types: ComponentTypes): readonly NumberedExpor
 
 /** The functions a component imports, WASI included, in their form on the wire, as `import` frames number them. */
 export function importedFunctions(types: ComponentTypes): readonly NumberedFunction[] {
-  return numbered(types.imports.flatMap((wit) => wireFormsOfImport(wit.name) ?? [wit]));
+  // Several may have one form in common.
+  return numbered([...new Set(types.imports.flatMap((wit) => wireFormsOfImport(wit.name) ?? [wit]))]);
 }

@@ -98,7 +98,7 @@ export class LinkImports {
   for(instance: Instance): Record<string, unknown> {
     const imports: Record<string, Record<string, unknown>> = {};
     if (this.#twins.length > 0) {
-      const offered = twinImports(this.wireCalls(instance));
+      const offered = twinImports(this.wireCalls(instance), instance.lifetime);
       for (const name of this.#twins) {
         // HTTP comes with the rest of `wasi:http`.
         if (offered[name] !== undefined) imports[name] = offered[name] as Record<string, unknown>;

@@ -77,6 +77,11 @@ export class Instance {
     if (options.network !== undefined) this.flush();
   }
 
+  /** Ends with it. */
+  get lifetime(): Lifetime {
+    return this.#wasi.lifetime;
+  }
+
   /** Begins a call: its imports belong to it, and `wasi:config` says the same until its end. */
   begin(callId: number, config: RunnerStart['config']): void {
     this.callId = callId;

@@ -1,4 +1,5 @@
 import type { ComponentTypes, WitInterface } from '../types.ts';
+import { BLOBSTORE, OLD_BLOBSTORE } from './blobstore.ts';
 import { HTTP_INCOMING, HTTP_OUTGOING } from './http.ts';
 import { KEYVALUE_ATOMICS, KEYVALUE_BATCH, KEYVALUE_STORE, KEYVALUE_WATCHER } from './keyvalue.ts';
 
@@ -13,6 +14,9 @@ const IMPORTED: ReadonlyMap<string, readonly WitInterface[]> = new Map([
   ['wasi:keyvalue/atomics@0.2.0-draft', [KEYVALUE_ATOMICS]],
   ['wasi:keyvalue/batch@0.2.0-draft', [KEYVALUE_BATCH]],
   ['wasi:http/outgoing-handler@0.2.x', [HTTP_OUTGOING]],
+  ['wasi:blobstore/blobstore@0.2.0-draft', [BLOBSTORE, OLD_BLOBSTORE]],
+  ['wasi:blobstore/container@0.2.0-draft', [BLOBSTORE, OLD_BLOBSTORE]],
+  ['wasi:blobstore/types@0.2.0-draft', []],
 ]);
 
 /** The same for what it exports. */

@@ -1,3 +1,5 @@
+import type { Lifetime } from '../wasi/poll.ts';
+import { createBlobstore } from './blobstore.ts';
 import type { HttpTwin, WireRequest } from './http.ts';
 import { createKeyvalue, watcher } from './keyvalue.ts';
 
@@ -10,8 +12,8 @@ export type WireCalls = (instance: string, func: string, values: readonly unknow
 export type GuestFunctions = Readonly<Record<string, (...values: unknown[]) => unknown>>;
 
 /** Returns the interfaces that a guest may import whose calls leave in another form, by their exact names. */
-export function twinImports(wire: WireCalls): Record<string, object> {
-  return createKeyvalue(wire);
+export function twinImports(wire: WireCalls, lifetime: Lifetime): Record<string, object> {
+  return { ...createKeyvalue(wire), ...createBlobstore(wire, lifetime) };
 }
 
 /** What one instance has for the other form of its interfaces. */

@@ -52,6 +52,7 @@ export interface WasiOptions {
 export interface Wasi {
   /** Import name (with the version the component uses) → interface, for the generated `instantiate`. */
   readonly imports: Record<string, object>;
+  readonly lifetime: Lifetime;
   /** Its HTTP along links, if it has that. */
   readonly http: HttpTwin | undefined;
   /** Hands over lines that have no end yet and ends what is open on the network; call it after every invocation. */
@@ -104,6 +105,7 @@ export function createWasi(options: WasiOptions): Wasi {
       http?.endCall();
     },
     http,
+    lifetime,
     stop: (reason) => lifetime.stop(reason),
   };
 }
