@@ -109,6 +109,8 @@ export async function startDevelopmentLattice(options: DevelopmentOptions): Prom
   const config = parseConfig({
     components: sampleComponents(),
     links: sampleLinks(),
+    // Whoever builds a component starts it from where it was built.
+    artifacts: { allowFiles: security === undefined },
     cacheDir: join(stateDir, 'components'),
     stateDir,
     ...base,
