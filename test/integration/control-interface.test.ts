@@ -249,6 +249,27 @@ describe('one host', () => {
     expect((await Promise.all(got)).every(({ response }, at) => (response as { at: string }).at === String(at))).toBe(true);
   });
 
+  it('says so when an answer is larger than the server takes, and leaves out of an inventory what does not fit', async () => {
+    await using small = await startServer({ jetstream: true, configText: 'max_payload: 8KB' });
+    await using there = await startControlHost(small.url);
+    await using asking = await RawControlClient.connect(small.url);
+    for (let at = 0; at < 60; at++)
+      expect(await asking.ask('link.put', { ...LINK, source_id: `s${at}` })).toMatchObject({ success: true });
+    await until(() => there.data.links().length === 60);
+    expect(await asking.ask('link.get')).toMatchObject({
+      success: false,
+      message: expect.stringMatching(/larger than the \d+ that/),
+    });
+    for (let at = 0; at < 100; at++) there.running.set(`c${at}`, runs(`c${at}`));
+    const { success, message, response } = await asking.ask(`host.get.${there.id}`);
+    const { components } = response as { components: readonly unknown[] };
+    expect([success, components.length > 10, message]).toEqual([
+      true,
+      true,
+      `${100 - components.length} components are left out: the NATS server takes no larger answer`,
+    ]);
+  });
+
   it('refuses a request that is too large', async () => {
     await using big = await startServer({ jetstream: true, configText: 'max_payload: 4MB' });
     await using there = await startControlHost(big.url);

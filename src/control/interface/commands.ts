@@ -40,7 +40,7 @@ export const COMMANDS: Readonly<Record<ControlOperation, Command>> = {
   'component.auction': { changes: false, isForAll: true, run: (options, { payload }) => auctionComponent(options, payload) },
   'component.scale': { changes: true, run: (options, { payload }) => scaleComponent(options, payload) },
   'component.update': { changes: true, run: (options, { payload }) => updateComponent(options, payload) },
-  'provider.auction': { changes: false, isForAll: true, run: (_, { payload }) => auctionProvider(payload) },
+  'provider.auction': { changes: false, isForAll: true, run: (options, { payload }) => auctionProvider(options, payload) },
   'provider.start': { changes: true, run: (options, { payload }) => startProvider(options, payload) },
   'provider.stop': { changes: true, run: (_, { payload }) => stopProvider(payload) },
   'link.get': { changes: false, run: getLinks },

@@ -21,7 +21,7 @@ export function stopHost(options: ControlOptions, payload: Uint8Array, host: str
   const { hostId, timeoutMs } = parsed.value;
   if (hostId !== '' && (hostId !== host || hostId !== facts.id)) return failed(`invalid host_id [${hostId.slice(0, 128)}]`);
   return {
-    ...done('successfully handled stop host', timeoutMs === undefined ? '' : `within ${timeoutMs} ms`),
+    ...done('successfully handled stop host', timeoutMs === undefined ? undefined : `within ${timeoutMs} ms`),
     after: () => options.stopHost(timeoutMs),
   };
 }

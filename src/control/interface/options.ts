@@ -16,6 +16,7 @@ type Strings = Readonly<Record<string, string>>;
 export interface ControlData {
   /** `absent` while nothing of it has been read: then there is nothing to answer from. */
   readonly state: 'current' | 'stale' | 'absent';
+  /** The same list until it changes. */
   links(): readonly LatticeLink[];
   claims(): readonly Strings[];
   putLink(link: LatticeLink): Promise<'set' | 'conflict'>;

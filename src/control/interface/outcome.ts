@@ -7,6 +7,8 @@ export interface Outcome {
   readonly message: string;
   /** What was asked for; absent if nothing was. */
   readonly response?: unknown;
+  /** The whole answer as it travels, where it has been written before. */
+  readonly encoded?: Uint8Array;
   /** What it was about, in few words and without secrets, for log and audit. */
   readonly about?: string;
   /** Goes on when the answer has been sent. */
@@ -38,7 +40,8 @@ export interface ReplyTo {
 }
 
 /** The answer as it travels. */
-export function encodeOutcome({ success, message, response }: Outcome): Uint8Array {
+export function encodeOutcome({ success, message, response, encoded }: Outcome): Uint8Array {
+  if (encoded !== undefined) return encoded;
   return Buffer.from(JSON.stringify(response === undefined ? { success, message } : { success, message, response }));
 }
 

@@ -7,9 +7,11 @@ import { failed, type Outcome } from './outcome.ts';
 const NOT_SUPPORTED = 'this host does not run capability providers yet (not supported yet)';
 
 /** Bids for no provider: another host can start it, and this one cannot. */
-export function auctionProvider(payload: Uint8Array): Outcome | undefined {
+export function auctionProvider({ log }: ControlOptions, payload: Uint8Array): Outcome | undefined {
   const parsed = readProviderAuction(payload);
-  return 'error' in parsed ? failed(parsed.error) : undefined;
+  if ('error' in parsed) return failed(parsed.error);
+  log.info({ code: 'TRELLIS_CONTROL_FAILED', provider: quote(parsed.value.ref) }, `no bid for a provider: ${NOT_SUPPORTED}`);
+  return undefined;
 }
 
 /** Refuses `provider.start`, in the answer and in the event that clients wait for. */

@@ -20,7 +20,7 @@ import { RateLimit } from './rate-limit.ts';
 /** Requests a second that are carried out; as many again are told to come back, and the rest is dropped. */
 const MAX_PER_SECOND = 2_000;
 /** An answer costs as much as so many requests as it has of these. */
-const BYTES_A_REQUEST = 16 * 1024;
+const BYTES_A_REQUEST = 64 * 1024;
 /** Requests that read or write the lattice's data, and thus wait for a server. */
 const DATA_LANE = { maxRunning: 64, maxPerSecond: 500, maxWaiting: 1_024, maxWaitingBytes: 32 * 1024 * 1024 } as const;
 /** Requests that came before the host was ready. */
