@@ -98,6 +98,7 @@ function banner({ host, server, url, made }: DevelopmentLattice, adminUrl: strin
     'Try, in a second terminal:',
     `  ${typedCommand} call hello greeting.greet --json '["Ada"]'`,
     `  ${typedCommand} call greeter-chain greeter.greet-all --json '[["Ada", "Grace"]]'`,
+    `  ${typedCommand} get inventory`,
     `  ${typedCommand} inspect ${relative(process.cwd(), join(packageDir, 'components/echo/echo.wasm'))}`,
     '',
     'Ctrl-C drains and stops what this command started, and nothing else.',
