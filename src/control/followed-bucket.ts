@@ -69,6 +69,7 @@ export class FollowedBucket {
 
   /** Takes what this host has just written or read itself. */
   take(entry: BucketEntry): void {
+    this.#follower?.has(entry.revision);
     if (this.memory.take(entry)) this.#changed.add(entry.key);
     this.#tell();
   }

@@ -53,6 +53,8 @@ export class BucketWatch {
   #created: string | undefined;
   #seen = 0;
   #seenTime: string | undefined;
+  /** The bucket has had this much: an entry that was written here, or read by its key. */
+  #known = 0;
   /** The newest entry that was handed over: while it is there, the bucket goes on from where it was. */
   #anchor: BucketEntry | undefined;
   /** Who led the bucket. */
@@ -96,6 +98,11 @@ export class BucketWatch {
     this.#pause.unref();
   }
 
+  /** The bucket had an entry of this revision, as who wrote or read it was told. */
+  has(revision: number): void {
+    this.#known = Math.max(this.#known, revision);
+  }
+
   /** The connection was interrupted. */
   interrupted(): void {
     this.#interrupted = true;
@@ -113,12 +120,14 @@ export class BucketWatch {
   }
 
   async #check(): Promise<void> {
+    // What is written while the question is under way may not be in the answer.
+    const known = Math.max(this.#seen, this.#known);
     const { created, state, cluster } = await this.#bucket.info();
     if (this.#ended) return;
     const interrupted = this.#interrupted || cluster?.leader !== this.#leader;
     this.#interrupted = false;
     this.#leader = cluster?.leader;
-    const reason = this.#rolledBack(created, state.last_seq);
+    const reason = this.#rolledBack(created, state.last_seq, known);
     const isFirst = this.#created === undefined;
     this.#created = created;
     if (reason !== undefined || isFirst) this.#unread = { reason: reason ?? this.#unread?.reason };
@@ -135,9 +144,9 @@ export class BucketWatch {
     if (!this.#ended) this.#listener.current();
   }
 
-  #rolledBack(created: string, last: number): string | undefined {
+  #rolledBack(created: string, last: number, known: number): string | undefined {
     if (this.#created !== undefined && created !== this.#created) return 'it was deleted and made again';
-    return last < this.#seen ? 'it lost entries that it had' : undefined;
+    return this.#created !== undefined && last < known ? 'it lost entries that it had' : undefined;
   }
 
   /** Whether the bucket may have changed in another way than by new entries. */
@@ -158,6 +167,7 @@ export class BucketWatch {
     this.#listener.begin(reason);
     this.#anchor = undefined;
     this.#seen = 0;
+    if (reason !== undefined) this.#known = 0;
     if (this.#fromStart) await this.#read(1, last);
     else this.#seen = last;
     this.#unread = undefined;

@@ -56,6 +56,8 @@ export interface FollowOptions {
 export interface BucketFollower {
   /** A round trip now, for who has just written; never throws. */
   check(): Promise<void>;
+  /** The bucket had an entry of this revision, as who wrote or read it was told: it cannot end before that. */
+  has(revision: number): void;
   end(): void;
 }
 
@@ -184,6 +186,7 @@ export class KvBucket {
     await watch.check();
     return {
       check: () => watch.check(),
+      has: (revision) => watch.has(revision),
       end() {
         watch.end();
         clearInterval(timer);
