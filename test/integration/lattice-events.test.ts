@@ -12,6 +12,7 @@ import { Alarms } from '../../src/telemetry/alarms.ts';
 import { silentLogger } from '../../src/telemetry/log.ts';
 import { FaultProxy } from '../support/fault-proxy.ts';
 import { startServer } from '../support/nats-server.ts';
+import { recordedLog } from '../support/recorded-log.ts';
 import { until } from '../support/trust-lattice.ts';
 
 const LATTICE = latticeName('default');
@@ -60,7 +61,7 @@ async function lattice(options: { configText?: string; intervalMs?: number; work
     heard.push({ subject: message.subject, event: JSON.parse(Buffer.from(message.payload).toString()) });
   });
   await listener.flush();
-  const log = silentLogger();
+  const { log, logged } = recordedLog();
   const alarms = new Alarms(log);
   const events = openLatticeEvents({ ctl, lattice: LATTICE, host: HOST, clock: systemClock, log });
   const facts = new HostFacts({ id: HOST, lattice: LATTICE, version: '0.1.0', labels: { zone: 'a' }, clock: systemClock });
@@ -75,7 +76,7 @@ async function lattice(options: { configText?: string; intervalMs?: number; work
     log,
   });
   started.push({ [Symbol.asyncDispose]: async () => heartbeat.close() });
-  return { proxy, ctl, heard, events, facts, alarms };
+  return { proxy, ctl, heard, logged, events, facts, alarms };
 }
 
 const scaled = (componentId: string) =>
@@ -121,6 +122,20 @@ describe('events on the lattice', () => {
 });
 
 describe('the heartbeat on a server that takes small messages', () => {
+  it('goes on beside an event that is too large, which is dropped and logged', async () => {
+    const { heard, events, logged } = await lattice({ configText: 'max_payload: 4KB\n', intervalMs: 500 });
+    events.publish(
+      componentScaled({ componentId: 'a', hostId: HOST, imageRef: 'r'.repeat(5_000), annotations: {}, maxInstances: 1 }),
+    );
+    events.publish(scaled('b'));
+    await until(() => heard.length >= 2);
+    expect(heard[0]!.event.data.component_id).toBe('b');
+    expect(heard[1]!.subject).toMatch(/host_heartbeat$/);
+    expect(logged).toContainEqual(
+      expect.objectContaining({ code: 'TRELLIS_NATS_PAYLOAD_TOO_LARGE', subject: 'wasmbus.evt.default.component_scaled' }),
+    );
+  });
+
   it('comes all the same, with what fits, and alarms', async () => {
     const annotations = { 'wasmcloud.dev/scaler': 'f'.repeat(64) };
     const workloads = Array.from({ length: 40 }, (_, at) => ({
