@@ -610,8 +610,8 @@ export const CATALOGUE = {
     'denied',
     EXIT.denied,
     false,
-    'The issuer service does not sign a delegation for this host.',
-    'Add the public key of the host or of its NATS ctl user to the allow-list of trellis issuer; its log has the reason.',
+    'The issuer service does not sign a delegation for this host or operator.',
+    'Add the public key of the host, of its NATS ctl user or of the operator to the allow-list of trellis issuer; its log has the reason.',
   ),
   TRELLIS_DELEGATION_SCOPE: entry(
     'denied',
@@ -625,7 +625,7 @@ export const CATALOGUE = {
     EXIT.unreachable,
     true,
     'No issuer service answered on the ctl connection.',
-    'Start trellis issuer for this lattice, and let its user subscribe to wasmbus.ctl.v1.{lattice}.trust.delegate.',
+    'Start trellis issuer for this lattice, and let its user subscribe to wasmbus.ctl.v1.{lattice}.trust.delegate. An operator may name a delegation instead: --sign-delegation-file.',
   ),
   // --- wasmCloud 0.82
   TRELLIS_WASMBUS_STORE: entry(

@@ -332,9 +332,9 @@ function delegationSource(
   if (issuerService) {
     const { lattice, scope, clock } = parts;
     const scopes = () => ({ org: scopeOf(scope().origins), tgt: scopeOf(scope().targets) });
-    const { ctl, key: host } = asking;
+    const { ctl, key: holder } = asking;
     return {
-      obtain: () => requestDelegation({ ctl, lattice, host, ...scopes(), nowMs: clock.wallMs(), timeoutMs: ISSUER_SERVICE_MS }),
+      obtain: () => requestDelegation({ ctl, lattice, holder, ...scopes(), nowMs: clock.wallMs(), timeoutMs: ISSUER_SERVICE_MS }),
     };
   }
   if (seeds !== undefined) return new SeedSource({ ...parts, seeds, lifetimeMs: delegationLifetimeMs });

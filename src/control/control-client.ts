@@ -209,16 +209,28 @@ export class ControlClient {
     return await this.#tell(verb, body);
   }
 
-  /** For answers of which only success and message matter. */
-  #tell(verb: string, body: object | undefined): Promise<ControlReply<never>> {
-    return this.#ask<never>(verb, body, () => undefined);
+  /** For answers of which only success and message matter. Signed, if there is somebody to sign. */
+  async #tell(verb: string, body: object | undefined): Promise<ControlReply<never>> {
+    const { subject, payload } = this.#message(verb, body);
+    const reply = this.#inbox();
+    const entries = await this.#sign?.({ subject, reply, payload });
+    // What is signed is signed for one reply subject; else the connection has a cheaper one.
+    const signed = entries === undefined ? {} : { reply, headers: { entries } };
+    return await this.#request<never>(subject, payload, () => undefined, signed);
   }
 
-  async #ask<T>(verb: string, body: object | undefined, read: (value: unknown) => T | undefined): Promise<ControlReply<T>> {
-    const { subject, payload, reply, headers } = this.#message(verb, body);
+  #ask<T>(verb: string, body: object | undefined, read: (value: unknown) => T | undefined): Promise<ControlReply<T>> {
+    const { subject, payload } = this.#message(verb, body);
+    return this.#request(subject, payload, read);
+  }
+
+  async #request<T>(
+    subject: string,
+    payload: Uint8Array,
+    read: (value: unknown) => T | undefined,
+    signed: { readonly reply?: string; readonly headers?: BusHeaders } = {},
+  ): Promise<ControlReply<T>> {
     const { timeoutMs } = this;
-    // What is signed is signed for one reply subject; else the connection has a cheaper one.
-    const signed = headers === undefined ? {} : { reply, headers };
     try {
       const answer = await this.ctl.request(subject, payload, { timeoutMs, ...signed });
       return readReply(answer.payload, read) ?? { success: false, message: 'the answer could not be read' };
@@ -233,14 +245,13 @@ export class ControlClient {
     read: (value: unknown) => T | undefined,
     enough?: number,
   ): Promise<T[]> {
-    const { subject, payload, reply, headers } = this.#message(verb, body);
+    const { subject, payload } = this.#message(verb, body);
     const found: T[] = [];
     await gatherReplies({
       ctl: this.ctl,
       subject,
       payload,
-      inbox: reply,
-      ...(headers === undefined ? {} : { headers }),
+      inbox: this.#inbox(),
       timeoutMs: this.timeoutMs,
       quietMs: this.timeoutMs / 3,
       onReply: (answer) => {
@@ -252,15 +263,13 @@ export class ControlClient {
     return found;
   }
 
-  #message(
-    verb: string,
-    body: object | undefined,
-  ): { subject: string; payload: Buffer; reply: string; headers: BusHeaders | undefined } {
+  #message(verb: string, body: object | undefined): { readonly subject: string; readonly payload: Buffer } {
     const subject = `${this.#prefix}.v1.${this.lattice}.${verb}`;
-    const payload = body === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(body));
-    const reply = `${this.ctl.inboxPrefix}.${newTokenId()}`;
-    const entries = this.#sign?.({ subject, reply, payload });
-    return { subject, payload, reply, headers: entries === undefined ? undefined : { entries } };
+    return { subject, payload: body === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(body)) };
+  }
+
+  #inbox(): string {
+    return `${this.ctl.inboxPrefix}.${newTokenId()}`;
   }
 
   /** That nobody answers means something else here than on any subject. */

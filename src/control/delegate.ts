@@ -53,7 +53,10 @@ export function serveDelegations(options: IssuerServiceOptions): BusSubscription
     line.publish(reply, Buffer.from(JSON.stringify(body)));
   const refuse = (message: BusMessage, refused: RefusalReason, request?: DelegationRequest): void => {
     stats.refused++;
-    const who = request === undefined ? {} : { host: request.sub, user: request.usr, request: request.jti };
+    const who =
+      request === undefined
+        ? {}
+        : { [request.ctl === undefined ? 'host' : 'operator']: request.sub, user: request.usr, request: request.jti };
     log.warn({ code: 'TRELLIS_DELEGATION_REFUSED', reason: refused, ...who }, 'a delegation was refused');
     audit.record({
       kind: 'control',
@@ -83,12 +86,13 @@ export function serveDelegations(options: IssuerServiceOptions): BusSubscription
     if (!decision.ok) return refuse(message, decision.reason, request);
     const signer = options.signer();
     if (signer === undefined) return refuse(message, 'no-key', request);
-    const { org, tgt, lifetimeMs } = decision;
+    const { org, tgt, ctl: commands, lifetimeMs } = decision;
     const delegation = mintDelegation(signer.key, {
       lattice,
       subject: request.sub,
       origins: scopeIds(org),
       targets: scopeIds(tgt),
+      ...(commands === undefined ? {} : { commands: scopeIds(commands) }),
       epoch: signer.epoch,
       nowMs,
       lifetimeMs,
@@ -96,8 +100,12 @@ export function serveDelegations(options: IssuerServiceOptions): BusSubscription
     if (!options.accepts(delegation)) return refuse(message, 'revoked', request);
     stats.signed++;
     const kid = delegationThumbprint(delegation);
-    const facts = { issuer: signer.key.publicKey, epoch: signer.epoch, kid, origins: org, targets: tgt, lifetimeMs };
-    log.info({ host: request.sub, user: request.usr, request: request.jti, ...facts }, 'delegation signed');
+    const rights = commands === undefined ? { origins: org, targets: tgt } : { commands };
+    const facts = { issuer: signer.key.publicKey, epoch: signer.epoch, kid, ...rights, lifetimeMs };
+    log.info(
+      { [commands === undefined ? 'host' : 'operator']: request.sub, user: request.usr, request: request.jti, ...facts },
+      'delegation signed',
+    );
     audit.record({
       kind: 'control',
       code: 'ok',
@@ -119,14 +127,16 @@ export interface AskingConnection extends Bus {
   request(subject: string, payload: Uint8Array, options: { timeoutMs: number }): Promise<BusMessage>;
 }
 
-/** What a host asks the issuer service for. */
+/** What a host or an operator asks the issuer service for. */
 export interface DelegationWish {
   readonly ctl: AskingConnection;
   readonly lattice: LatticeName;
-  readonly host: SigningKey;
-  /** Scopes in their one spelling; see `trust/scope.ts`. */
+  /** Whom the delegation is for. */
+  readonly holder: SigningKey;
+  /** Scopes in their one spelling; see `trust/scope.ts`. An operator has `commands` and no others. */
   readonly org: string;
   readonly tgt: string;
+  readonly commands?: string;
   /** Now, milliseconds since the epoch. */
   readonly nowMs: number;
   readonly timeoutMs: number;
@@ -137,12 +147,12 @@ export interface DelegationWish {
  * @throws TRELLIS_DELEGATION_REFUSED, TRELLIS_DELEGATION_UNAVAILABLE
  */
 export async function requestDelegation(wish: DelegationWish): Promise<string> {
-  const { ctl, lattice, host, org, tgt } = wish;
+  const { ctl, lattice, holder, org, tgt, commands } = wish;
   const userKey = ctl.userKey;
   const sign = (data: Uint8Array): Buffer => ctl.signAsUser(data) ?? Buffer.alloc(0);
   const text = signDelegationRequest(
-    { host, user: userKey === undefined ? undefined : { publicKey: userKey, sign } },
-    { iat: Math.floor(wish.nowMs), lat: lattice, org, tgt },
+    { holder, user: userKey === undefined ? undefined : { publicKey: userKey, sign } },
+    { iat: Math.floor(wish.nowMs), lat: lattice, org, tgt, ...(commands === undefined ? {} : { ctl: commands }) },
   );
   const { timeoutMs } = wish;
   const reply = await ctl.request(delegateSubject(lattice), Buffer.from(text), { timeoutMs }).catch((cause: unknown) => {
@@ -151,8 +161,12 @@ export async function requestDelegation(wish: DelegationWish): Promise<string> {
   const { delegation, refused } = readAnswer(reply.payload);
   if (delegation !== undefined) return delegation;
   throw new TrellisError('TRELLIS_DELEGATION_REFUSED', {
-    message: `the issuer service does not sign for host ${host.publicKey}: ${quote(refused)}`,
-    details: { host: host.publicKey, ...(userKey === undefined ? {} : { user: userKey }), reason: refused },
+    message: `the issuer service does not sign for ${commands === undefined ? 'host' : 'operator'} ${holder.publicKey}: ${quote(refused)}`,
+    details: {
+      [commands === undefined ? 'host' : 'operator']: holder.publicKey,
+      ...(userKey === undefined ? {} : { user: userKey }),
+      reason: refused,
+    },
   });
 }
 

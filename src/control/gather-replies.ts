@@ -1,13 +1,11 @@
 import { TrellisError } from '../errors.ts';
 import type { LatticeConnection } from '../nats/connection.ts';
-import type { BusHeaders } from '../wrpc/bus.ts';
 
 /** A question that any number may answer. */
 export interface Gathering {
   readonly ctl: Pick<LatticeConnection, 'publish' | 'subscribe' | 'onStatus'>;
   readonly subject: string;
   readonly payload: Uint8Array;
-  readonly headers?: BusHeaders;
   /** Where the answers go; below the connection's own inboxes. */
   readonly inbox: string;
   /** Longest time in all, milliseconds. */
@@ -25,7 +23,7 @@ const MAX_REPLIES = 20_000;
  * @throws TRELLIS_NATS_PERMISSION if the user may not ask, TRELLIS_NATS_DISCONNECTED, TRELLIS_NATS_CLOSED
  */
 export async function gatherReplies(gathering: Gathering): Promise<void> {
-  const { ctl, subject, payload, headers, inbox, timeoutMs, quietMs, onReply } = gathering;
+  const { ctl, subject, payload, inbox, timeoutMs, quietMs, onReply } = gathering;
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   let replies = 0;
   let quiet: NodeJS.Timeout | undefined;
@@ -46,7 +44,7 @@ export async function gatherReplies(gathering: Gathering): Promise<void> {
     else if (event.type === 'error' && concerns(event.error, [subject, inbox])) reject(event.error);
   });
   try {
-    ctl.publish(subject, payload, { reply: inbox, ...(headers === undefined ? {} : { headers }) });
+    ctl.publish(subject, payload, { reply: inbox });
     await promise;
   } finally {
     over = true;

@@ -7,9 +7,13 @@ export interface AllowEntry {
   readonly user?: string | undefined;
   /** Public key of the host (`N…`) that must have signed the request. */
   readonly host?: string | undefined;
+  /** Public key of an operator (`U…`) that must have signed the request; such an entry names no host and gives commands only. */
+  readonly operator?: string | undefined;
   /** Scopes in their one spelling; see `scope.ts`. */
   readonly origins: string;
   readonly targets: string;
+  /** Commands that the operator may give, by their nouns. */
+  readonly commands?: string;
   /** Longest life of a delegation, milliseconds. */
   readonly lifetimeMs: number;
 }
@@ -19,7 +23,7 @@ export type RefusalReason = 'malformed' | 'lattice' | 'time' | 'not-allowed' | '
 
 /** What a request gets. */
 export type AllowDecision =
-  | { readonly ok: true; readonly org: string; readonly tgt: string; readonly lifetimeMs: number }
+  | { readonly ok: true; readonly org: string; readonly tgt: string; readonly ctl?: string; readonly lifetimeMs: number }
   | { readonly ok: false; readonly reason: RefusalReason };
 
 /**
@@ -27,13 +31,19 @@ export type AllowDecision =
  * An entry that names no key fits nobody.
  */
 export function decideDelegation(entries: readonly AllowEntry[], request: DelegationRequest): AllowDecision {
-  const entry = entries.find(
-    ({ user, host }) =>
-      (user !== undefined || host !== undefined) &&
-      (user === undefined || user === request.usr) &&
-      (host === undefined || host === request.sub),
-  );
+  const forOperator = request.ctl !== undefined;
+  const entry = entries.find(({ user, host, operator }) => {
+    const holder = forOperator ? operator : host;
+    // An operator is known by its own key, whatever it logs in as; a host may be known by its login alone.
+    if (forOperator ? operator === undefined : operator !== undefined || (user ?? host) === undefined) return false;
+    return (user === undefined || user === request.usr) && (holder === undefined || holder === request.sub);
+  });
   if (entry === undefined) return { ok: false, reason: 'not-allowed' };
+  if (request.ctl !== undefined) {
+    const ctl = commonScope(request.ctl, entry.commands ?? '');
+    if (ctl === '') return { ok: false, reason: 'scope' };
+    return { ok: true, org: '', tgt: '', ctl, lifetimeMs: entry.lifetimeMs };
+  }
   const org = commonScope(request.org, entry.origins);
   const tgt = commonScope(request.tgt, entry.targets);
   if (org === '' && tgt === '') return { ok: false, reason: 'scope' };

@@ -7,7 +7,7 @@ import { isScope } from './scope.ts';
 import { newTokenId } from './signer.ts';
 
 /**
- * What a host sends to the issuer service: `dlr2s.claims.proof`, signed by the host key that the delegation is for and, where the
+ * What a host or an operator sends to the issuer service: `dlr2s.claims.proof`, signed by the key that the delegation is for and, where the
  * ctl connection has credentials, by the key of that NATS user. Both sign the same text, so neither can be lifted into
  * another request.
  */
@@ -20,7 +20,7 @@ export interface DelegationRequest {
   readonly iat: number;
   /** Lattice. */
   readonly lat: string;
-  /** Public key of the host (`N…`). */
+  /** Public key of the host (`N…`), or of an operator (`U…`) if there is a `ctl`. */
   readonly sub: string;
   /** Public key of the NATS user (`U…`); absent on a connection without credentials. */
   readonly usr?: string;
@@ -28,6 +28,8 @@ export interface DelegationRequest {
   readonly org: string;
   /** Components it wants to answer for, in the same form. */
   readonly tgt: string;
+  /** Commands that an operator wants to give, by their nouns, in the same form, never empty; such a request wants no components. */
+  readonly ctl?: string;
 }
 
 const HEADER = 'dlr2s';
@@ -38,7 +40,8 @@ const requestDigest = textDigest('dlr');
 
 /** Who proves that a request is theirs. */
 export interface RequestSigners {
-  readonly host: SigningKey;
+  /** The key that the delegation is for: of a host, or of an operator. */
+  readonly holder: SigningKey;
   /** Public key of the NATS user and a function that signs with it; `undefined` without credentials. */
   readonly user: { readonly publicKey: string; sign(data: Uint8Array): Buffer } | undefined;
 }
@@ -46,14 +49,14 @@ export interface RequestSigners {
 /** Writes and signs a request. */
 export function signDelegationRequest(
   signers: RequestSigners,
-  claims: { readonly iat: number; readonly lat: string; readonly org: string; readonly tgt: string },
+  claims: Pick<DelegationRequest, 'iat' | 'lat' | 'org' | 'tgt' | 'ctl'>,
 ): string {
-  const { host, user } = signers;
+  const { holder, user } = signers;
   const usr = user === undefined ? {} : { usr: user.publicKey };
-  const text = writeClaims({ jti: newTokenId(), sub: host.publicKey, ...usr, ...claims });
+  const text = writeClaims({ jti: newTokenId(), sub: holder.publicKey, ...usr, ...claims });
   const signedText = `${HEADER}.${Buffer.from(text).toString('base64url')}`;
   const digest = Buffer.from(requestDigest(signedText, 'binary'), 'latin1');
-  const proofs = user === undefined ? [host.sign(digest)] : [host.sign(digest), user.sign(digest)];
+  const proofs = user === undefined ? [holder.sign(digest)] : [holder.sign(digest), user.sign(digest)];
   return `${signedText}.${Buffer.concat(proofs).toString('base64url')}`;
 }
 
@@ -72,8 +75,9 @@ export function openDelegationRequest(text: string): DelegationRequest | undefin
   const keys = [parsePublicKey(claims.sub), ...(claims.usr === undefined ? [] : [parsePublicKey(claims.usr)])];
   if (proof.length !== keys.length * SIGNATURE_BYTES) return undefined;
   const digest = Buffer.from(requestDigest(`${header}.${claimsPart}`, 'binary'), 'latin1');
+  const holderKind = claims.ctl === undefined ? 'server' : 'user';
   const good = keys.every((key, index) => {
-    if (!key.ok || key.kind !== (index === 0 ? 'server' : 'user')) return false;
+    if (!key.ok || key.kind !== (index === 0 ? holderKind : 'user')) return false;
     return verify(null, digest, key.key, proof.subarray(index * SIGNATURE_BYTES, (index + 1) * SIGNATURE_BYTES));
   });
   return good ? claims : undefined;
@@ -81,7 +85,8 @@ export function openDelegationRequest(text: string): DelegationRequest | undefin
 
 function writeClaims(c: DelegationRequest): string {
   const usr = c.usr === undefined ? '' : `,"usr":"${c.usr}"`;
-  return `{"v":2,"jti":"${c.jti}","iat":${c.iat},"lat":"${c.lat}","sub":"${c.sub}"${usr},"org":"${c.org}","tgt":"${c.tgt}"}`;
+  const ctl = c.ctl === undefined ? '' : `,"ctl":"${c.ctl}"`;
+  return `{"v":2,"jti":"${c.jti}","iat":${c.iat},"lat":"${c.lat}","sub":"${c.sub}"${usr},"org":"${c.org}","tgt":"${c.tgt}"${ctl}}`;
 }
 
 function readClaims(text: string): DelegationRequest | undefined {
@@ -99,7 +104,9 @@ function readClaims(text: string): DelegationRequest | undefined {
   const org = reader.value();
   reader.literal('","tgt":"');
   const tgt = reader.value();
+  const ctl = reader.optional('","ctl":"') ? reader.value() : undefined;
   reader.literal('"}');
   if (!reader.end() || !isTokenId(jti) || !isToken(lat, 64) || !isScope(org) || !isScope(tgt)) return undefined;
-  return { jti, iat, lat, sub, ...(usr === undefined ? {} : { usr }), org, tgt };
+  if (ctl !== undefined && (ctl === '' || !isScope(ctl) || org !== '' || tgt !== '')) return undefined;
+  return { jti, iat, lat, sub, ...(usr === undefined ? {} : { usr }), org, tgt, ...(ctl === undefined ? {} : { ctl }) };
 }

@@ -129,18 +129,21 @@ describe('what one host is asked', () => {
 
   it('goes below another prefix, and signed, where that is asked for', async () => {
     let header: string | undefined;
-    await answering('other.ctl.v1.default.link.get', (message) => {
+    await answering('other.ctl.v1.default.link.get', (message) => message.respond(reply([{ source_id: 'a' }])));
+    await answering('other.ctl.v1.default.label.put.*', (message) => {
       header = message.headers?.get('Signature');
-      message.respond(reply([{ source_id: 'a' }]));
+      message.respond(JSON.stringify({ success: true, message: '' }));
     });
-    const signing = client({ prefix: 'other.ctl', sign: ({ subject }) => [['Signature', `of ${subject}`]] });
+    const signing = client({ prefix: 'other.ctl', sign: async ({ subject }) => [['Signature', `of ${subject}`]] });
     expect(await signing.links()).toEqual({ success: true, message: '', response: [] });
-    expect(header).toBe('of other.ctl.v1.default.link.get');
+    expect(header).toBeUndefined();
+    expect(await signing.putLabel(HOSTS[0]!, 'a', 'b')).toEqual({ success: true, message: '' });
+    expect(header).toBe(`of other.ctl.v1.default.label.put.${HOSTS[0]}`);
   });
 });
 
 describe('what any one host may do', () => {
-  const sign = ({ reply: inbox }: { readonly reply: string }) => [['Signature', inbox] as const];
+  const sign = async ({ reply: inbox }: { readonly reply: string }) => [['Signature', inbox] as const];
   const done = JSON.stringify({ success: true, message: '' });
   const pinged = (...hosts: readonly (readonly [string, string])[]): Promise<void> =>
     answering(`${CTL}.host.ping`, (message) => {

@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
@@ -13,7 +14,7 @@ import { mintDelegation } from '../../src/trust/delegation.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import { credsOf, makeAuthLattice } from '../support/auth-lattice.ts';
 import { startServer, type TestServer } from '../support/nats-server.ts';
-import { runProgram } from '../support/program.ts';
+import { Program, runProgram } from '../support/program.ts';
 import { memberConfig, seedFile, startTrustHost, type TrustHost, until } from '../support/trust-lattice.ts';
 
 // Whole hosts, and the client of the command line. What an attacker tries is in test/security/signed-control.test.ts.
@@ -68,7 +69,7 @@ function signing(commands: readonly string[] | '*' = '*'): SignControl {
     nowMs: Date.now(),
     lifetimeMs: 60_000,
   });
-  return signControl({ key: operator, delegation, lattice: LATTICE, clock: systemClock });
+  return signControl({ key: operator, delegation: () => Promise.resolve(delegation), lattice: LATTICE, clock: systemClock });
 }
 const client = (sign?: SignControl): ControlClient =>
   new ControlClient({ ctl, lattice: LATTICE, timeoutMs: 5_000, ...(sign === undefined ? {} : { sign }) });
@@ -117,7 +118,7 @@ describe('a host with control.mode: signed', () => {
     const subject = `wasmbus.ctl.v1.default.label.put.${first.host.id}`;
     const payload = Buffer.from(JSON.stringify({ key: 'tier', value: 'gold' }));
     const reply = `${ctl.inboxPrefix}.once`;
-    const entries = signing()({ subject, reply, payload });
+    const entries = await signing()({ subject, reply, payload });
     const send = async (): Promise<unknown> => {
       const answer = await ctl.request(subject, payload, { timeoutMs: 5_000, reply, headers: { entries } });
       return JSON.parse(Buffer.from(answer.payload).toString());
@@ -182,10 +183,33 @@ describe('the command line and the rights of `trellis auth`', () => {
       const done = await cli(...args, ...signed);
       expect(done.code, done.stderr).toBe(0);
     }
+    // Without a delegation of its own it asks the issuer service, and gets what that allows.
+    const byService = [...common, '--sign-seed-file', seed];
+    const alone = await cli('label', id, 'tier=lead', ...byService);
+    expect([alone.code === 0, alone.stderr]).toEqual([false, expect.stringContaining('TRELLIS_DELEGATION_UNAVAILABLE')]);
+    const [list, ops] = [join(auth.dir, 'allow.yaml'), join(auth.dir, 'issuer.yaml')];
+    writeFileSync(list, JSON.stringify({ allow: [{ operator: operator.publicKey, commands: ['label'] }] }));
+    const ctlOf = { servers, credsFile: credsOf(await auth.addMember('issuer', 'signs'), 'ctl') };
+    writeFileSync(ops, JSON.stringify({ dev: true, lattice, ctl: ctlOf, trust: { clusterIssuers: [cluster.publicKey] } }));
+    await using service = new Program('cli', [
+      'issuer',
+      '--seed-file',
+      join(auth.dir, 'cluster.seed'),
+      '--allow',
+      list,
+      '--config',
+      ops,
+    ]);
+    await service.logLine((line) => line['msg'] === 'issuer service ready');
+    const served = await cli('label', id, 'tier=silver', ...byService);
+    expect(served.code, served.stderr).toBe(0);
+    const beyond = await cli('config', 'put', 'db', 'url=y', ...byService);
+    expect([beyond.code === 0, beyond.stderr]).toEqual([false, expect.stringContaining('may not give such a command')]);
+
     const other = await cli('link', 'put', 'a', 'b', 'w', 'p', '--interface', 'i', ...signed);
     expect([other.code === 0, other.stderr]).toEqual([false, expect.stringContaining('this key may not give such a command')]);
     const shown = await cli('get', 'hosts', '--output', 'json', ...common);
-    expect(shown.stdout).toContain('"tier": "gold"');
+    expect(shown.stdout).toContain('"tier": "silver"');
     expect(running.logged.filter(({ code }) => code === 'TRELLIS_NATS_PERMISSION')).toEqual([]);
   });
 });

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { requestDelegation } from '../../src/control/delegate.ts';
@@ -45,9 +45,18 @@ function opsFile(): string {
   return file;
 }
 
-async function startService(allow: readonly object[]): Promise<Program> {
-  writeFileSync(allowFile(), JSON.stringify({ allow }));
-  const program = new Program('cli', ['issuer', '--seed-file', seed, '--allow', allowFile(), '--config', opsFile()]);
+/** A lattice beside it, with a service of its own. */
+const OTHER = latticeName('other');
+
+async function startOther(allow: readonly object[]): Promise<Program> {
+  const [list, config] = [join(server.server.dir, 'other.yaml'), join(server.server.dir, 'other-ops.yaml')];
+  writeFileSync(config, JSON.stringify({ ...(JSON.parse(readFileSync(opsFile(), 'utf8')) as object), lattice: OTHER }));
+  return await startService(allow, list, config);
+}
+
+async function startService(allow: readonly object[], list = allowFile(), config = opsFile()): Promise<Program> {
+  writeFileSync(list, JSON.stringify({ allow }));
+  const program = new Program('cli', ['issuer', '--seed-file', seed, '--allow', list, '--config', config]);
   await program.logLine((line) => line['msg'] === 'issuer service ready');
   return program;
 }
@@ -100,7 +109,7 @@ describe('the issuer service', () => {
     });
     await ctl.flush();
     const host = SigningKey.generate('server');
-    const wish = { ctl, lattice: LATTICE, host, nowMs: Date.now(), timeoutMs: 5_000 };
+    const wish = { ctl, lattice: LATTICE, holder: host, nowMs: Date.now(), timeoutMs: 5_000 };
     await requestDelegation({ ...wish, org: 'tiny', tgt: 'tiny' });
     await expect(requestDelegation({ ...wish, org: 'bank', tgt: 'bank' })).rejects.toMatchObject({
       details: { reason: 'scope' },
@@ -128,7 +137,7 @@ describe('the issuer service', () => {
   it('gives no more than the list allows, whoever asks', async () => {
     await using ctl = await connect(listed!);
     const host = SigningKey.generate('server');
-    const wish = { ctl, lattice: LATTICE, host, nowMs: Date.now(), timeoutMs: 5_000 };
+    const wish = { ctl, lattice: LATTICE, holder: host, nowMs: Date.now(), timeoutMs: 5_000 };
     const claims = openDelegation(await requestDelegation({ ...wish, org: '*', tgt: '*' }));
     expect(claims).toMatchObject({ sub: host.publicKey, iss: issuer.publicKey, org: 'caller,tiny', tgt: 'tiny' });
     expect(claims!.exp - claims!.iat).toBe(60_000);
@@ -143,6 +152,38 @@ describe('the issuer service', () => {
     });
   });
 
+  it('gives an operator the commands that the list names, and nobody else any', async () => {
+    const [person, stranger, host] = [SigningKey.generate('user'), SigningKey.generate('user'), SigningKey.generate('server')];
+    await using lists = await startOther([
+      { operator: person.publicKey, commands: ['component', 'link'], lifetimeMs: 60_000 },
+      { user: listed!.publicKey, origins: ['*'], targets: ['*'] },
+    ]);
+    await using ctl = await connect(listed!);
+    const wish = { ctl, lattice: OTHER, org: '', tgt: '', commands: '*', nowMs: Date.now(), timeoutMs: 5_000 };
+    const claims = openDelegation(await requestDelegation({ ...wish, holder: person }));
+    expect(claims).toMatchObject({
+      sub: person.publicKey,
+      iss: issuer.publicKey,
+      org: '',
+      tgt: '',
+      ctl: 'component,link',
+      lat: OTHER,
+    });
+    const signed = await lists.logLine((line) => line['operator'] === person.publicKey);
+    expect(signed).toMatchObject({ user: listed!.publicKey, commands: 'component,link', lifetimeMs: 60_000 });
+    await expect(requestDelegation({ ...wish, holder: stranger })).rejects.toMatchObject({
+      code: 'TRELLIS_DELEGATION_REFUSED',
+      details: { operator: stranger.publicKey, reason: 'not-allowed' },
+    });
+    await expect(requestDelegation({ ...wish, holder: host })).rejects.toMatchObject({ details: { reason: 'malformed' } });
+    await expect(requestDelegation({ ...wish, holder: person, commands: 'host' })).rejects.toMatchObject({
+      details: { reason: 'scope' },
+    });
+    await expect(requestDelegation({ ...wish, holder: person, org: '*' })).rejects.toMatchObject({
+      details: { reason: 'malformed' },
+    });
+  });
+
   it('believes nobody who names the listed user without its key', async () => {
     await using ctl = await connect(unlisted!);
     const liar = new Proxy(ctl, {
@@ -153,14 +194,15 @@ describe('the issuer service', () => {
       },
     });
     const host = SigningKey.generate('server');
-    const wish = { ctl: liar, lattice: LATTICE, host, org: '*', tgt: '*', nowMs: Date.now(), timeoutMs: 5_000 };
+    const wish = { ctl: liar, lattice: LATTICE, holder: host, org: '*', tgt: '*', nowMs: Date.now(), timeoutMs: 5_000 };
     await expect(requestDelegation(wish)).rejects.toMatchObject({ details: { reason: 'malformed' } });
   });
 
   it('takes a changed list, and refuses a revoked host', async () => {
     await using ctl = await connect(unlisted!);
     const host = SigningKey.generate('server');
-    const ask = () => requestDelegation({ ctl, lattice: LATTICE, host, org: '*', tgt: '*', nowMs: Date.now(), timeoutMs: 5_000 });
+    const ask = () =>
+      requestDelegation({ ctl, lattice: LATTICE, holder: host, org: '*', tgt: '*', nowMs: Date.now(), timeoutMs: 5_000 });
     await expect(ask()).rejects.toMatchObject({ details: { reason: 'not-allowed' } });
     writeFileSync(
       allowFile(),

@@ -24,7 +24,7 @@ export function register(program: Command): void {
     .command('issuer')
     .description(
       'Run the issuer service of a lattice: it holds the cluster seed, so that no host has to, and signs short delegations for hosts ' +
-        'on an allow-list. Hosts use it with trust.issuerService: true.',
+        'and operators on an allow-list. Hosts use it with trust.issuerService: true.',
     )
     .requiredOption('--seed-file <file...>', 'seed of a cluster key; with several, the one that should sign now is used')
     .requiredOption('--allow <file>', 'allow-list (YAML), read again when it changes')
@@ -37,12 +37,14 @@ export function register(program: Command): void {
         '# during a rotation it holds both',
         'trellis issuer --seed-file old.seed --seed-file new.seed --allow hosts.yaml',
       )}
-An allow-list names hosts by the key of their NATS ctl user, their own key, or both:
+An allow-list names hosts by the key of their NATS ctl user, their own key, or both; and operators, who sign commands, by theirs:
   allow:
     - user: UAAQ…
       origins: [echo, greeter-chain]
       targets: ["*"]
       lifetimeMs: 900000
+    - operator: UDXU…
+      commands: [component, link, config]
 `,
     )
     .action(async (flags: IssuerFlags, command: Command) => {

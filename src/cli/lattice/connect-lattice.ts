@@ -3,6 +3,7 @@ import { connectionAllowances } from '../../config/allowances.ts';
 import type { HostConfig } from '../../config/schema.ts';
 import { readSecretFile } from '../../config/secret-files.ts';
 import { ControlClient } from '../../control/control-client.ts';
+import { requestDelegation } from '../../control/delegate.ts';
 import { type SignControl, signControl } from '../../control/sign-control.ts';
 import { TrellisError } from '../../errors.ts';
 import { clusterSeeds } from '../../identity/cluster-seeds.ts';
@@ -11,9 +12,13 @@ import { connectPartition, type LatticeConnection } from '../../nats/connection.
 import type { Partition } from '../../nats/partition.ts';
 import { createLogger } from '../../telemetry/log.ts';
 import { SigningKey } from '../../trust/nkey.ts';
+import { EVERYBODY } from '../../trust/scope.ts';
 import { callerSettings, type CommandSigner } from '../caller-config.ts';
 import { type ConnectionFlags, settingsOf, timeoutOf } from './connection-flags.ts';
 import type { OpenLattice } from './open-lattice.ts';
+
+/** How long the issuer service may take to give an operator its delegation, milliseconds. */
+const ISSUER_MS = 5_000;
 
 /** Opens the ctl connection that flags, contexts and settings lead to. @throws as `openLattice` */
 export async function connectLattice(flags: ConnectionFlags): Promise<OpenLattice> {
@@ -22,8 +27,10 @@ export async function connectLattice(flags: ConnectionFlags): Promise<OpenLattic
   const { config, signer } = callerSettings({ file, context, flags: settingsOf(flags) });
   const lattice = latticeName(config.lattice);
   const byFlag = signSeedFile === undefined ? undefined : { seedFile: signSeedFile, delegationFile: signDelegationFile };
-  const sign = await signerOf(config, lattice, byFlag ?? signer);
+  // Files that cannot be used are found out before anything is open.
+  const signerFor = await signerOf(config, lattice, byFlag ?? signer);
   const ctl = await openPartition(config, 'ctl');
+  const sign = signerFor?.(ctl);
   const { prefix } = config.control;
   const client = new ControlClient({ ctl, lattice, prefix, timeoutMs, ...(sign === undefined ? {} : { sign }) });
   return { config, lattice, ctl, client, [Symbol.asyncDispose]: () => ctl.close() };
@@ -43,25 +50,29 @@ export function openPartition(config: HostConfig, partition: Partition): Promise
 
 /**
  * The key that signs commands: the one that was named, else the cluster seed of the configuration, if there is one. Hosts that do not
- * ask for signatures do not look at them.
+ * ask for signatures do not look at them. An operator without a delegation asks the issuer service for one, at the first command.
  */
 async function signerOf(
   config: HostConfig,
   lattice: LatticeName,
   signer: CommandSigner | undefined,
-): Promise<SignControl | undefined> {
+): Promise<((ctl: LatticeConnection) => SignControl) | undefined> {
+  const common = { lattice, clock: systemClock };
   if (signer === undefined) {
     const { clusterSeed, clusterSeedFile } = config.trust;
     if ((clusterSeed ?? clusterSeedFile) === undefined) return undefined;
     const [key] = await clusterSeeds(config).read();
-    return key === undefined ? undefined : signControl({ key, lattice, clock: systemClock });
+    return key === undefined ? undefined : () => signControl({ key, ...common });
   }
   const seed = textIn(signer.seedFile);
   // A cluster key speaks for itself, an operator's key by a delegation.
-  const key = SigningKey.fromSeed(seed, seed.startsWith('SC') ? 'cluster' : 'user');
-  const { delegationFile } = signer;
-  const delegation = delegationFile === undefined ? {} : { delegation: textIn(delegationFile) };
-  return signControl({ key, lattice, clock: systemClock, ...delegation });
+  const isCluster = seed.startsWith('SC');
+  const key = SigningKey.fromSeed(seed, isCluster ? 'cluster' : 'user');
+  if (isCluster) return () => signControl({ key, ...common });
+  const text = signer.delegationFile === undefined ? undefined : textIn(signer.delegationFile);
+  if (text !== undefined) return () => signControl({ key, delegation: () => Promise.resolve(text), ...common });
+  const wish = { lattice, holder: key, org: '', tgt: '', commands: EVERYBODY, timeoutMs: ISSUER_MS };
+  return (ctl) => signControl({ key, delegation: () => requestDelegation({ ctl, ...wish, nowMs: Date.now() }), ...common });
 }
 
 function textIn(file: string): string {

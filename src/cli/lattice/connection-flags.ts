@@ -34,7 +34,10 @@ export function addConnectionFlags(command: Command): Command {
     .option('--ctl-creds <file>', 'credentials of a user for the ctl connection')
     .option('--ctl-tls-ca-file <file>', 'certificate authorities (PEM) of the servers')
     .option('--sign-seed-file <file>', 'sign commands with this key: an operator seed (SU…) or a cluster seed (SC…)')
-    .option('--sign-delegation-file <file>', 'delegation that lets the operator give commands (trellis keys delegate)')
+    .option(
+      '--sign-delegation-file <file>',
+      'delegation that lets the operator give commands (trellis keys delegate); asked of the issuer service if left out',
+    )
     .option('-t, --timeout-ms <number>', 'how long hosts may take to answer', String(TIMEOUT_MS))
     .addOption(new Option('-r, --ctl-host <host>', 'host of the NATS server').hideHelp())
     .addOption(new Option('-p, --ctl-port <port>', 'port of the NATS server').hideHelp())

@@ -26,11 +26,20 @@ const allowListSchema = z.strictObject({
       .strictObject({
         user: publicKey('user', 'U').optional(),
         host: publicKey('server', 'N').optional(),
+        operator: publicKey('user', 'U').optional(),
         origins: scope(),
         targets: scope(),
+        commands: scope(),
         lifetimeMs: z.int().min(10_000).max(MAX_DELEGATION_LIFETIME_MS).default(DEFAULT_LIFETIME_MS),
       })
-      .refine(({ user, host }) => user !== undefined || host !== undefined, { error: 'must name a user, a host, or both' }),
+      .refine(({ user, host, operator }) => user !== undefined || host !== undefined || operator !== undefined, {
+        error: 'must name a user, a host, or both; or an operator',
+      })
+      .refine(
+        ({ host, operator, origins, targets, commands }) =>
+          operator === undefined ? commands === '' : host === undefined && origins === '' && targets === '' && commands !== '',
+        { error: 'gives commands to an operator and nothing else, or components to a host' },
+      ),
   ),
 });
 

@@ -9,7 +9,7 @@ const clock = new ManualClock();
 const message = { subject: 'wasmbus.ctl.v1.default.label.put.NABC', reply: '_INBOX_CTL.x.y', payload: Buffer.from('{}') };
 
 describe('a control message that is signed', () => {
-  it('carries its token, and the delegation of an operator', () => {
+  it('carries its token, and the delegation of an operator', async () => {
     const [issuer, key] = [SigningKey.generate('cluster'), SigningKey.generate('user')];
     const delegation = mintDelegation(issuer, {
       lattice: LATTICE,
@@ -21,19 +21,24 @@ describe('a control message that is signed', () => {
       nowMs: clock.wallMs(),
       lifetimeMs: 60_000,
     });
-    const sign = signControl({ key, delegation, lattice: LATTICE, clock });
-    const entries = Object.fromEntries(sign(message));
+    let asked = 0;
+    const obtain = (): Promise<string> => (asked++ === 0 ? Promise.reject(new Error('not yet')) : Promise.resolve(delegation));
+    const sign = signControl({ key, delegation: obtain, lattice: LATTICE, clock });
+    // It is asked for when it is first needed, and again until there is one.
+    await expect(sign(message)).rejects.toThrow('not yet');
+    const entries = Object.fromEntries(await sign(message));
     expect(Object.keys(entries)).toEqual(['Lattice-Command', 'Lattice-Delegation']);
     expect(entries['Lattice-Delegation']).toBe(delegation);
     expect(openCommand(entries['Lattice-Command']!)).toMatchObject({
       claims: { iss: key.publicKey, kid: delegationThumbprint(delegation), sub: message.subject, rpl: message.reply, len: 2 },
     });
     // Each has an id of its own.
-    expect(sign(message)).not.toEqual(sign(message));
+    expect(await sign(message)).not.toEqual(await sign(message));
+    expect(asked).toBe(2);
   });
 
-  it('by a cluster key names no delegation', () => {
-    const entries = signControl({ key: SigningKey.generate('cluster'), lattice: LATTICE, clock })(message);
+  it('by a cluster key names no delegation', async () => {
+    const entries = await signControl({ key: SigningKey.generate('cluster'), lattice: LATTICE, clock })(message);
     expect(entries.map(([name]) => name)).toEqual(['Lattice-Command']);
     const opened = openCommand(entries[0]![1]);
     expect('claims' in opened && opened.claims).not.toHaveProperty('kid');

@@ -9,12 +9,12 @@ import { commonScope, isScope, scopeOf } from '../../../src/trust/scope.ts';
 const host = SigningKey.generate('server');
 const user = SigningKey.generate('user');
 const wish = { iat: 1_800_000_000_000, lat: 'default', org: 'echo,hello', tgt: '*' };
-const sign = (by: RequestSigners = { host, user }): string => signDelegationRequest(by, wish);
+const sign = (by: RequestSigners = { holder: host, user }): string => signDelegationRequest(by, wish);
 
 describe('a delegation request', () => {
   it('is read back with what was asked', () => {
     expect(openDelegationRequest(sign())).toMatchObject({ ...wish, sub: host.publicKey, usr: user.publicKey });
-    const alone = openDelegationRequest(signDelegationRequest({ host, user: undefined }, wish));
+    const alone = openDelegationRequest(signDelegationRequest({ holder: host, user: undefined }, wish));
     expect(alone).toMatchObject({ ...wish, sub: host.publicKey });
     expect(alone).not.toHaveProperty('usr');
   });
@@ -42,12 +42,12 @@ describe('a delegation request', () => {
     // The user's name with somebody else's signature.
     expect(
       openDelegationRequest(
-        signDelegationRequest({ host, user: { publicKey: user.publicKey, sign: (data) => other.sign(data) } }, wish),
+        signDelegationRequest({ holder: host, user: { publicKey: user.publicKey, sign: (data) => other.sign(data) } }, wish),
       ),
     ).toBeUndefined();
     // A module key cannot pose as a host.
-    expect(openDelegationRequest(sign({ host: SigningKey.generate('module'), user }))).toBeUndefined();
-    expect(openDelegationRequest(sign({ host, user: SigningKey.generate('server') }))).toBeUndefined();
+    expect(openDelegationRequest(sign({ holder: SigningKey.generate('module'), user }))).toBeUndefined();
+    expect(openDelegationRequest(sign({ holder: host, user: SigningKey.generate('server') }))).toBeUndefined();
     // The user's proof taken away.
     const [header, claims, proof] = sign().split('.') as [string, string, string];
     const half = Buffer.from(proof, 'base64url').subarray(0, 64).toString('base64url');
@@ -92,6 +92,27 @@ describe('the text of a delegation request', () => {
     expect(openDelegationRequest(text)).toBeUndefined();
   });
 
+  it('by an operator is for commands alone, and signed by its own kind of key', () => {
+    const operator = SigningKey.generate('user');
+    const { org: _, tgt: __, ...common } = wish;
+    const asks = (holder: SigningKey, more: Partial<typeof wish> & { ctl?: string }): string =>
+      signDelegationRequest({ holder, user }, { ...common, org: '', tgt: '', ...more });
+    const text = asks(operator, { ctl: 'component,link' });
+    expect(openDelegationRequest(text)).toEqual({
+      jti: expect.stringMatching(/^[\w-]{22}$/),
+      ...common,
+      sub: operator.publicKey,
+      usr: user.publicKey,
+      org: '',
+      tgt: '',
+      ctl: 'component,link',
+    });
+    for (const bad of [{}, { ctl: '' }, { ctl: 'link,component' }, { ctl: '*', org: 'echo' }, { ctl: '*', tgt: '*' }]) {
+      expect(openDelegationRequest(asks(operator, bad)), JSON.stringify(bad)).toBeUndefined();
+    }
+    expect(openDelegationRequest(asks(host, { ctl: '*' }))).toBeUndefined();
+  });
+
   it('has at most 8,192 characters', () => {
     const list = (count: number): string => Array.from({ length: count }, (_, n) => `c${String(n).padStart(5, '0')}`).join(',');
     const long = forge(claims.replace('echo,hello', list(790)));
@@ -109,6 +130,29 @@ describe('the allow-list', () => {
   it('gives the part that was wanted of what is allowed', () => {
     const list = [entry({ user: user.publicKey, origins: 'echo,zoo', targets: 'hello', lifetimeMs: 5 })];
     expect(decideDelegation(list, request)).toEqual({ ok: true, org: 'echo', tgt: 'hello', lifetimeMs: 5 });
+  });
+
+  it('gives commands to operators that it names, and to nobody else', () => {
+    const operator = SigningKey.generate('user');
+    const asked = openDelegationRequest(
+      signDelegationRequest({ holder: operator, user }, { ...wish, org: '', tgt: '', ctl: 'component,link' }),
+    )!;
+    const give = (more: Partial<AllowEntry>) => decideDelegation([entry({ origins: '', targets: '', ...more })], asked);
+    const own = { operator: operator.publicKey, commands: 'config,link', lifetimeMs: 7 };
+    expect(give(own)).toEqual({ ok: true, org: '', tgt: '', ctl: 'link', lifetimeMs: 7 });
+    expect(give({ ...own, commands: '*' })).toMatchObject({ ok: true, ctl: 'component,link' });
+    expect(give({ ...own, user: user.publicKey })).toMatchObject({ ok: true });
+    for (const other of [{ user: operator.publicKey }, { operator: user.publicKey }]) {
+      expect(give({ ...own, ...other })).toEqual({ ok: false, reason: 'not-allowed' });
+    }
+    expect(give({ user: user.publicKey, origins: '*', targets: '*', commands: '*' })).toEqual({
+      ok: false,
+      reason: 'not-allowed',
+    });
+    for (const commands of ['config', '']) expect(give({ ...own, commands })).toEqual({ ok: false, reason: 'scope' });
+    expect(give({ operator: operator.publicKey })).toEqual({ ok: false, reason: 'scope' });
+    // And to no host what is an operator's.
+    expect(decideDelegation([entry({ ...own, origins: '*' }), entry({ operator: host.publicKey })], request).ok).toBe(false);
   });
 
   it('wants every key that an entry names', () => {
