@@ -20,9 +20,10 @@ const MAX_REFUSED = 1_000;
  * that is not named answers nobody, because nobody would believe it.
  */
 export class DelegatedScope {
+  /** The delegation names what it names, whatever is asked for. */
+  readonly isFixed: boolean;
   readonly #member: ScopedMember;
   readonly #ids: Set<string>;
-  readonly #isFixed: boolean;
   /** When it last was refused to name these. */
   readonly #refusedMs = new Map<string, number>();
 
@@ -33,14 +34,14 @@ export class DelegatedScope {
   constructor(member: ScopedMember, ids: readonly string[], isFixed = false) {
     this.#member = member;
     this.#ids = new Set(ids);
-    this.#isFixed = isFixed;
+    this.isFixed = isFixed;
   }
 
   /** True if it names it, or would as far as anybody knows here. Asks nobody. */
   mayCover(id: string): boolean {
     if (this.covers(id)) return true;
     const refusedMs = this.#refusedMs.get(id);
-    return !this.#isFixed && (refusedMs === undefined || this.#member.clock.monotonicMs() - refusedMs > REFUSED_FOR_MS);
+    return !this.isFixed && (refusedMs === undefined || this.#member.clock.monotonicMs() - refusedMs > REFUSED_FOR_MS);
   }
 
   /** True if the delegation in use names it, as a caller and as somebody who answers. */

@@ -118,7 +118,7 @@ export class HostLattice {
       registries,
       silentRegistries: config.control.silentRegistries,
       auctions: { component: config.control.componentAuction, provider: config.control.providerAuction },
-      accepts: (id) => workloads!.accepts(id) && rights.maySubscribe(`${lattice}.${id}.wrpc.0.0.1.any`),
+      accepts: (id) => workloads!.accepts(id),
       stopHost: (timeoutMs) => options.stopHost(timeoutMs),
       ...(config.control.mode === 'signed' ? { admit: admitSigned({ verify: member.commands, audit, log, metrics }) } : {}),
       ready,
@@ -135,7 +135,8 @@ export class HostLattice {
     const file = config.restore ? openDesiredStateFile(config.stateDir, lattice, identity) : undefined;
     const desired = new DesiredState(file, log);
     const fetch = (ref: string): Promise<FetchedProgram> => fetchProgram(ref, serving());
-    workloads = new HostWorkloads({ host, components, scope, serving, data, events, desired, fetch });
+    const mayServe = (id: string): boolean => rights.maySubscribe(`${lattice}.${id}.wrpc.0.0.1.any`);
+    workloads = new HostWorkloads({ host, components, scope, serving, data, events, desired, fetch, mayServe });
     return new HostLattice(options, { facts, control, data, events, desired, workloads, rights, listen });
   }
 

@@ -20,6 +20,8 @@ export interface WorkloadStatesOptions {
   readonly memory: LatticeMemory;
   /** @throws TRELLIS_ARTIFACT_*, TRELLIS_COMPONENT_*, TRELLIS_CLAIMS_INVALID */
   readonly fetch: (ref: string) => Promise<FetchedProgram>;
+  /** False if the host's NATS user may not serve a component, as far as that is known. */
+  readonly mayServe: (id: string) => boolean;
   /** Runs what must not meet a request for the same component. */
   readonly alone: (id: string, work: () => Promise<void>) => Promise<void>;
 }
@@ -43,24 +45,33 @@ export class WorkloadStates {
 
   /** From nothing to a component that serves. @throws why it does not; then nothing is left of it */
   async start(request: ScaleRequest): Promise<Entry> {
-    const { components, scope, serving } = this.#options;
-    const { maxComponents } = serving().config.limits;
-    if (components.list().length + this.#starting >= maxComponents)
-      throw new TrellisError('TRELLIS_HOST_FULL', { message: `this host runs ${maxComponents} components, as many as it may` });
-    this.#starting += 1;
+    const { components, scope } = this.#options;
     try {
-      return await this.#pulls.run(() => this.#startNow(request));
+      return await this.#pulls.run(async () => {
+        this.#refuseWhenFull();
+        this.#starting += 1;
+        try {
+          return await this.#startNow(request);
+        } finally {
+          this.#starting -= 1;
+        }
+      });
     } catch (error) {
       // One that still finishes what it began goes by itself.
       if (!components.served.some(({ id }) => id === request.componentId)) await scope.drop([request.componentId]);
       throw error;
-    } finally {
-      this.#starting -= 1;
     }
   }
 
+  #refuseWhenFull(): void {
+    const { components, serving } = this.#options;
+    const { maxComponents } = serving().config.limits;
+    if (components.list().length + this.#starting < maxComponents) return;
+    throw new TrellisError('TRELLIS_HOST_FULL', { message: `this host runs ${maxComponents} components, as many as it may` });
+  }
+
   async #startNow({ componentId: id, componentRef: imageRef, ...request }: ScaleRequest): Promise<Entry> {
-    const { components, scope, fetch, memory, openConfig } = this.#options;
+    const { components, scope, fetch, memory, openConfig, mayServe } = this.#options;
     const serving = this.#options.serving();
     const { limits: host } = serving.config;
     const { count: maxInstances, annotations = {}, limits = null } = request;
@@ -69,9 +80,11 @@ export class WorkloadStates {
     const own = serving.config.components.find((settings) => settings.id === id && referenceOf(settings) === imageRef);
     const settings =
       own === undefined ? settingsOf(asked, serving.config) : { ...own, maxInstances: instancesOf(maxInstances, host) };
-    // First whether it may run here at all.
-    await scope.cover(id);
+    // First whether it may run here at all, as far as nobody need be asked for that.
+    if (!mayServe(id)) throw notServed(id);
+    if (scope.isFixed) await scope.cover(id);
     const program = own === undefined ? await fetch(imageRef) : undefined;
+    await scope.cover(id);
     const config = await WorkloadConfig.open(request.config, settings.config, openConfig);
     try {
       const prepared = ready(await components.prepareOne({ ...settings, config: config.values() }, serving, program));
@@ -179,12 +192,7 @@ export class WorkloadStates {
     else if (refused !== undefined) {
       components.take(id);
       this.#leave(served);
-      throw new TrellisError('TRELLIS_NATS_PERMISSION', {
-        message: `the rpc user of this host may not serve component ${id}`,
-        remedy: 'Give the user of the host a right to it: components in its permissions (trellis auth).',
-        details: { component: id },
-        cause: refused,
-      });
+      throw notServed(id, refused);
     }
     return entry;
   }
@@ -202,6 +210,15 @@ export class WorkloadStates {
       log.error({ code: 'TRELLIS_INTERNAL', err, component: served.id }, 'a component did not end in order'),
     );
   }
+}
+
+function notServed(id: string, cause?: TrellisError): TrellisError {
+  return new TrellisError('TRELLIS_NATS_PERMISSION', {
+    message: `the rpc user of this host may not serve component ${id}`,
+    remedy: 'Give it the right: a user whose permissions name the component (trellis auth).',
+    details: { component: id },
+    ...(cause === undefined ? {} : { cause }),
+  });
 }
 
 /** What came of preparing: nothing comes of it on a host that is ending. */

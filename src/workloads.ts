@@ -27,6 +27,8 @@ export interface HostWorkloadsOptions {
   readonly events: LatticeEvents;
   /** @throws TRELLIS_ARTIFACT_*, TRELLIS_COMPONENT_*, TRELLIS_CLAIMS_INVALID */
   readonly fetch: (ref: string) => Promise<FetchedProgram>;
+  /** False if the host's NATS user may not serve a component, as far as that is known. */
+  readonly mayServe: (id: string) => boolean;
   readonly desired: DesiredState;
 }
 
@@ -50,7 +52,7 @@ export class HostWorkloads implements Workloads {
   readonly #waiting = new Map<string, number>();
 
   constructor(options: HostWorkloadsOptions) {
-    const { components, serving, scope, data, fetch } = options;
+    const { components, serving, scope, data, fetch, mayServe } = options;
     this.#options = options;
     this.#memory = new LatticeMemory(data, serving().log);
     this.#states = new WorkloadStates({
@@ -59,6 +61,7 @@ export class HostWorkloads implements Workloads {
       scope,
       memory: this.#memory,
       fetch,
+      mayServe,
       openConfig: (names) => data.openConfig(names),
       alone: (id, work) => this.#lanes.run(id, work),
     });
@@ -117,9 +120,9 @@ export class HostWorkloads implements Workloads {
 
   /** True if this host could run one more component, and this one. */
   accepts(id: string): boolean {
-    const { components, scope, serving } = this.#options;
+    const { components, scope, serving, mayServe } = this.#options;
     const { config, stopping } = serving();
-    return !stopping() && components.list().length < config.limits.maxComponents && scope.mayCover(id);
+    return !stopping() && components.list().length < config.limits.maxComponents && mayServe(id) && scope.mayCover(id);
   }
 
   /** Runs `work`, such as a reload, while no request for these components is carried out. */

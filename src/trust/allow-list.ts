@@ -46,6 +46,8 @@ export function decideDelegation(entries: readonly AllowEntry[], request: Delega
   }
   const org = commonScope(request.org, entry.origins);
   const tgt = commonScope(request.tgt, entry.targets);
-  if (org === '' && tgt === '') return { ok: false, reason: 'scope' };
+  // A host that waits for the lattice to give it components asks for none yet.
+  const wantsNone = request.org === '' && request.tgt === '';
+  if (!wantsNone && org === '' && tgt === '') return { ok: false, reason: 'scope' };
   return { ok: true, org, tgt, lifetimeMs: entry.lifetimeMs };
 }

@@ -40,6 +40,8 @@ export interface WorkloadHost extends TrustHost {
 /** A lattice of hosts in this process on one server with JetStream, a client without any of our code, and a caller. */
 export interface WorkloadLattice extends AsyncDisposable {
   readonly server: TestServer;
+  /** The cluster key of all members. */
+  readonly issuer: SigningKey;
   readonly client: RawControlClient;
   readonly caller: Caller;
   /** Events since the start, in their order. */
@@ -56,7 +58,8 @@ const noInput = (async function* () {})();
 /** Starts the server; hosts come later. Everything ends with `await using`. */
 export async function startWorkloadLattice(): Promise<WorkloadLattice> {
   const server = await startServer({ jetstream: true });
-  const clusterSeedFile = seedFile(server.dir, 'cluster', SigningKey.generate('cluster'));
+  const issuer = SigningKey.generate('cluster');
+  const clusterSeedFile = seedFile(server.dir, 'cluster', issuer);
   const trust = { clusterSeedFile, unlinkedOrigins: ['caller'] };
   const client = await RawControlClient.connect(server.url, 'wasmbus.ctl.v1.default');
   const events: HeardEvent[] = await client.events('default');
@@ -65,6 +68,7 @@ export async function startWorkloadLattice(): Promise<WorkloadLattice> {
   const of = (component: string): HeardEvent[] => events.filter(({ data }) => data['component_id'] === component);
   return {
     server,
+    issuer,
     client,
     caller,
     events,
@@ -75,7 +79,8 @@ export async function startWorkloadLattice(): Promise<WorkloadLattice> {
           stateDir: join(server.dir, `state-${hosts.length}`),
           artifacts: { allowFiles: true },
           ...settings,
-          trust: { ...trust, ...settings.trust },
+          // Whoever names a source of its delegation holds no seed.
+          trust: { ...(settings.trust === undefined ? trust : { unlinkedOrigins: trust.unlinkedOrigins }), ...settings.trust },
         }),
       );
       hosts.push(started);

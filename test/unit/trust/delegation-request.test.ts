@@ -182,6 +182,16 @@ describe('the allow-list', () => {
     const list = [entry({ host: host.publicKey, origins: 'zoo', targets: '' })];
     expect(decideDelegation(list, request)).toEqual({ ok: false, reason: 'scope' });
   });
+
+  it('gives a delegation that names nobody to a host that wants none: one that waits for components of the lattice', () => {
+    const none = { ...request, org: '', tgt: '' };
+    expect(decideDelegation([entry({ host: host.publicKey, origins: 'zoo' })], none)).toMatchObject({
+      ok: true,
+      org: '',
+      tgt: '',
+    });
+    expect(decideDelegation([], none)).toMatchObject({ ok: false });
+  });
 });
 
 describe('a scope', () => {
