@@ -77,7 +77,7 @@ describe('token frame', () => {
       Object.values(HEADERS)
         .flatMap((words) => Object.values(words))
         .join(' '),
-    ).toBe('inv2s inv2b res2s res2b acc2s acc2b cnf2s cnf2b dlg2s iss2s rev2s');
+    ).toBe('inv2s inv2b res2s res2b acc2s acc2b cnf2s cnf2b dlg2s iss2s rev2s ctl2s');
   });
 
   it('refuses one form under the header of the other, and each kind as another', () => {
