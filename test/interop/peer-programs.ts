@@ -1,0 +1,30 @@
+import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+
+/** The programs of others that Trellis is tried with. `peers.sh` builds them. */
+export interface Peer {
+  readonly name: 'wash' | 'wasmcloud' | 'wadm';
+  readonly version: string;
+  readonly program: string;
+}
+
+const FOLDER =
+  process.env['TRELLIS_PEERS'] ??
+  join(process.env['XDG_CACHE_HOME'] ?? join(process.env['HOME'] ?? homedir(), '.cache'), 'trellis-peers');
+
+const peer = (name: Peer['name'], version: string, program: string): Peer => ({
+  name,
+  version,
+  program: join(FOLDER, `${name}-${version}`, 'bin', program),
+});
+
+export const WASH = peer('wash', '0.43.0', 'wash');
+/** The host library 0.27.1 is the one of release 1.9.2. */
+export const WASMCLOUD = peer('wasmcloud', '1.9.2', 'wasmcloud_host');
+export const WADM = peer('wadm', '0.21.1', 'wadm');
+
+/** Those of `peers` that are not on this machine. */
+export function missing(peers: readonly Peer[]): readonly Peer[] {
+  return peers.filter(({ program }) => !existsSync(program));
+}
