@@ -207,8 +207,22 @@ function configured(served: ServedComponent): Entry {
   return {
     served,
     owner: 'configuration',
-    workload: { id, imageRef: referenceOf(served.settings), annotations: {}, revision: 0, maxInstances, limits: null },
+    workload: {
+      id,
+      imageRef: referenceOf(served.settings),
+      annotations: {},
+      ...namesOf(served.claims),
+      maxInstances,
+      limits: null,
+    },
+    claims: served.claims,
   };
+}
+
+/** What the lattice shows of a component's claims. */
+export function namesOf(claims: EmbeddedClaims | undefined): Pick<RunningWorkload, 'name' | 'revision'> {
+  const { name, revision = 0 } = claims ?? {};
+  return { ...(name === undefined ? {} : { name }), revision };
 }
 
 /** The reference under which the lattice knows a component of the configuration. */

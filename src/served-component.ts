@@ -1,4 +1,5 @@
 import { artifactOptions, configuredArtifact, type FetchedArtifact } from './component/artifact.ts';
+import type { EmbeddedClaims } from './component/claims.ts';
 import type { ComponentPorts, RunningComponent } from './component/component.ts';
 import { startComponent } from './component/component-host.ts';
 import type { Registries } from './component/oci/registries.ts';
@@ -39,12 +40,17 @@ export interface ServedComponent {
   readonly subscriptions: readonly BusSubscription[];
   /** What it was made with. */
   readonly settings: ComponentConfig;
+  /** What it says of itself, verified. */
+  readonly claims: EmbeddedClaims | undefined;
   /** Lets so many invocations run at once from now on, 1 or more; what runs goes on. */
   scale(maxInstances: number): void;
 }
 
 /** The bytes of a component, from wherever they came. */
-export type ComponentProgram = Pick<FetchedArtifact, 'bytes' | 'digest'>;
+export interface ComponentProgram extends Pick<FetchedArtifact, 'bytes' | 'digest'> {
+  /** Embedded in it, and verified. */
+  readonly claims?: EmbeddedClaims | undefined;
+}
 
 /** What a host gives each component it serves. */
 export interface ServeOptions {
@@ -250,7 +256,7 @@ async function prepare(
       maxInstances = next;
       component.setMaxInstances(next);
     };
-    return { id, digest: artifact.digest, revision, component, subscriptions, settings, scale };
+    return { id, digest: artifact.digest, claims: artifact.claims, revision, component, subscriptions, settings, scale };
   };
   return { id, component, serve };
 }

@@ -1,4 +1,4 @@
-import { type ComponentSet, type Entry, referenceOf } from './component-set.ts';
+import { type ComponentSet, type Entry, namesOf, referenceOf } from './component-set.ts';
 import type { HostConfig } from './config/schema.ts';
 import type { DelegatedScope } from './delegated-scope.ts';
 import { TrellisError } from './errors.ts';
@@ -89,7 +89,7 @@ export class WorkloadStates {
     try {
       const prepared = ready(await components.prepareOne({ ...settings, config: config.values() }, serving, program));
       const entry = await this.#serve(prepared, {
-        workload: { ...asked, annotations, ...namesOf(program) },
+        workload: { ...asked, annotations, ...namesOf(program?.claims) },
         owner: own === undefined ? 'lattice' : 'configuration',
         config,
         claims: program?.claims,
@@ -161,7 +161,7 @@ export class WorkloadStates {
       const serving = this.#options.serving();
       const settings = { ...settingsOf(next.workload, serving.config), config: next.config?.values() ?? {} };
       const prepared = ready(await components.prepareOne(settings, serving, program));
-      const workload = { ...next.workload, ...namesOf(program) };
+      const workload = { ...next.workload, ...namesOf(program.claims) };
       const entry = await this.#serve(prepared, { workload, owner: 'lattice', config: next.config, claims: program.claims });
       // The entry of the lattice keeps the reference that it was made with, as in 1.x.
       await memory.remember({ id, claims: program.claims });
@@ -225,11 +225,6 @@ function notServed(id: string, cause?: TrellisError): TrellisError {
 function ready(prepared: PreparedComponent | undefined): PreparedComponent {
   if (prepared !== undefined) return prepared;
   throw new TrellisError('TRELLIS_HOST_BUSY', { message: 'the host is stopping' });
-}
-
-function namesOf(program: FetchedProgram | undefined): Pick<RunningWorkload, 'name' | 'revision'> {
-  const { name, revision = 0 } = program?.claims ?? {};
-  return { ...(name === undefined ? {} : { name }), revision };
 }
 
 type Limited = Pick<HostConfig['components'][number], 'maxMemoryBytes' | 'timeoutMs'>;

@@ -105,6 +105,12 @@ it('runs what the lattice names with credentials that the lattice puts, and brin
     const event = await host.scaled('other', { component_ref: wrong, count: 1 });
     expect([wrong, event.name, event.data['error']]).toEqual([wrong, 'component_scale_failed', expect.stringContaining(error)]);
   }
+  const configured = await lattice.host({
+    artifacts: { tlsCaFiles: [own.certificates.caFile], registry: own.authority, username: REGISTRY_USER, passwordFile },
+    cacheDir: join(lattice.server.dir, 'other-cache'),
+    components: [{ id: 'configured', image: ref }],
+  });
+  expect(await configured.inventory()).toMatchObject([{ id: 'configured', image_ref: ref, name: 'Tiny echo', revision: 7 }]);
   await host.stop();
   await own.stop();
   // The credentials that the lattice put are gone with the host, and the registry is away.
