@@ -89,6 +89,13 @@ async function giveAndWait(
   }
 }
 
+function scaleFailed(componentId: string, why: string): TrellisError {
+  const remedy = /file loading is disabled/i.test(why)
+    ? { remedy: 'Name an image of a registry, or let the host load files: artifacts.allowFiles, WASMCLOUD_ALLOW_FILE_LOAD=true.' }
+    : {};
+  return new TrellisError('TRELLIS_SCALE_FAILED', { message: `${componentId}: ${why.slice(0, 2_000)}`, ...remedy });
+}
+
 async function accepted(asked: Promise<ControlReply<never>>): Promise<ControlReply<never>> {
   const reply = await asked;
   if (reply.success) return reply;
@@ -123,7 +130,7 @@ async function settled(
           'Hosts do not tell of an update that fails: its log says why. trellis get inventory shows what runs; --wait-timeout-ms waits longer.',
       });
     }
-    throw new TrellisError('TRELLIS_SCALE_FAILED', { message: `${componentId}: ${found.failed.slice(0, 2_000)}` });
+    throw scaleFailed(componentId, found.failed);
   } finally {
     clearTimeout(timer);
   }

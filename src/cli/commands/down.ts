@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { TrellisError } from '../../errors.ts';
 import { addConnectionFlags, type ConnectionFlags } from '../lattice/connection-flags.ts';
-import { chooseHost, hostName } from '../lattice/find-host.ts';
+import { chooseHost, hostName, shortName } from '../lattice/find-host.ts';
 import { openLattice } from '../lattice/open-lattice.ts';
 import { addWaitFlags, outcomeLine, type WaitFlags, waitOf } from '../lattice/scale-flags.ts';
 import { stopHosts } from '../lattice/stop-hosts.ts';
@@ -48,7 +48,7 @@ export function register(program: Command): void {
           flags.yes === true,
         );
       }
-      const stopped = await showWaiting(output, `${chosen.map(hostName).join(', ')}: stopping`, () =>
+      const stopped = await showWaiting(output, `stopping ${chosen.map(shortName).join(', ')}`, () =>
         stopHosts(lattice.client, chosen, { timeoutMs: undefined, waitMs }),
       );
       output.result({ stopped: stopped.map(({ host, done }) => ({ host_id: host.id, done })) }, (print) => {

@@ -4,7 +4,7 @@ import { scaleAndWait } from '../../control/scaled.ts';
 import { componentId } from '../../ids.ts';
 import { componentReference } from '../lattice/component-reference.ts';
 import { addConnectionFlags, type ConnectionFlags, pairsOf, wholeNumber } from '../lattice/connection-flags.ts';
-import { findHost, hostName } from '../lattice/find-host.ts';
+import { findHost, hostName, shortName } from '../lattice/find-host.ts';
 import { openLattice } from '../lattice/open-lattice.ts';
 import { addScaleFlags, outcomeLine, type ScaleFlags, waitOf } from '../lattice/scale-flags.ts';
 import { instancesText } from '../lattice/tables.ts';
@@ -49,7 +49,7 @@ export function register(program: Command): void {
       const annotations =
         flags.annotations.length > 0 ? pairsOf(flags.annotations, '--annotations') : await annotationsOf(client, host.id, id);
       const waitMs = waitOf(flags);
-      const { message, done } = await showWaiting(output, `${hostName(host)} scales ${id}`, () =>
+      const { message, done } = await showWaiting(output, `scaling ${id} on ${shortName(host)}`, () =>
         scaleAndWait(client, host.id, { ...request, annotations }, waitMs),
       );
       const { componentRef, maxInstances } = request;

@@ -5,7 +5,7 @@ import { TrellisError } from '../../errors.ts';
 import { componentId } from '../../ids.ts';
 import { componentReference } from '../lattice/component-reference.ts';
 import { addConnectionFlags, type ConnectionFlags, pairsOf, wholeNumber } from '../lattice/connection-flags.ts';
-import { type FoundHost, findHost, hostName } from '../lattice/find-host.ts';
+import { type FoundHost, findHost, hostName, shortName } from '../lattice/find-host.ts';
 import { openLattice } from '../lattice/open-lattice.ts';
 import { registerProviderVerb } from '../lattice/provider-verbs.ts';
 import { inventories, named } from '../lattice/running.ts';
@@ -59,12 +59,12 @@ export function register(program: Command): void {
       const { client } = lattice;
       const host =
         flags.hostId === undefined
-          ? await showWaiting(output, 'asking the hosts who runs it', () =>
+          ? await showWaiting(output, 'asking the hosts who wants it', () =>
               auctioned(client, { ...scale, constraints }, flags.auctionTimeoutMs),
             )
           : await findHost(client, flags.hostId);
       const waitMs = waitOf(flags);
-      const { message, done } = await showWaiting(output, `${host.id} starts ${id}`, () =>
+      const { message, done } = await showWaiting(output, `starting ${id} on ${shortName(host)}`, () =>
         scaleAndWait(client, host.id, scale, waitMs),
       );
       const { componentRef, maxInstances } = scale;

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { scaleAndWait } from '../../control/scaled.ts';
 import { componentId } from '../../ids.ts';
 import { addConnectionFlags, type ConnectionFlags, wholeNumber } from '../lattice/connection-flags.ts';
-import { findHost, hostName } from '../lattice/find-host.ts';
+import { findHost, hostName, shortName } from '../lattice/find-host.ts';
 import { openLattice } from '../lattice/open-lattice.ts';
 import { registerProviderVerb } from '../lattice/provider-verbs.ts';
 import { findRunning, named } from '../lattice/running.ts';
@@ -44,7 +44,7 @@ export function register(program: Command): void {
       const host = named(running.host);
       const componentRef = running.component.image_ref;
       const request = { componentId: id, componentRef, maxInstances: 0, annotations: running.component.annotations };
-      const { message, done } = await showWaiting(output, `${hostName(host)} stops ${id}`, () =>
+      const { message, done } = await showWaiting(output, `stopping ${id} on ${shortName(host)}`, () =>
         scaleAndWait(client, host.id, request, waitMs),
       );
       output.result({ component_id: id, component_ref: componentRef, host_id: host.id, done, message }, (print) => {
@@ -69,7 +69,7 @@ export function register(program: Command): void {
         flags.hostTimeout === undefined ? undefined : wholeNumber(flags.hostTimeout, '--host-timeout', 1, 86_400_000);
       await using lattice = await openLattice(flags);
       const host = await findHost(lattice.client, argument);
-      const [stopped] = await showWaiting(output, `${hostName(host)} stops`, () =>
+      const [stopped] = await showWaiting(output, `stopping ${shortName(host)}`, () =>
         stopHosts(lattice.client, [host], { timeoutMs, waitMs }),
       );
       output.result({ host_id: host.id, done: stopped!.done, message: stopped!.message }, (print) =>

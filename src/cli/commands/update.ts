@@ -3,7 +3,7 @@ import { updateAndWait } from '../../control/scaled.ts';
 import { componentId } from '../../ids.ts';
 import { componentReference } from '../lattice/component-reference.ts';
 import { addConnectionFlags, type ConnectionFlags } from '../lattice/connection-flags.ts';
-import { hostName } from '../lattice/find-host.ts';
+import { hostName, shortName } from '../lattice/find-host.ts';
 import { openLattice } from '../lattice/open-lattice.ts';
 import { findRunning, named } from '../lattice/running.ts';
 import { addWaitFlags, outcomeLine, type WaitFlags, waitOf } from '../lattice/scale-flags.ts';
@@ -44,7 +44,7 @@ export function register(program: Command): void {
       const host = named(running.host);
       // Without annotations in the request hosts would drop those that it has, and schedulers know what is theirs by them.
       const request = { componentId: id, newComponentRef, annotations: running.component.annotations };
-      const { message, done } = await showWaiting(output, `${hostName(host)} updates ${id}`, () =>
+      const { message, done } = await showWaiting(output, `updating ${id} on ${shortName(host)}`, () =>
         updateAndWait(client, host.id, request, waitMs),
       );
       const before = running.component.image_ref;

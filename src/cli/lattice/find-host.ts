@@ -46,3 +46,8 @@ export function chooseHost<Host extends FoundHost>(hosts: readonly Host[], argum
 export function hostName({ id, friendly_name: name }: FoundHost): string {
   return name === '' ? id : `${name} (${id})`;
 }
+
+/** The same in few characters, for a line of progress. */
+export function shortName({ id, friendly_name: name }: FoundHost): string {
+  return name === '' ? `${id.slice(0, 8)}…` : name;
+}
