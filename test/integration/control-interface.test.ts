@@ -270,6 +270,33 @@ describe('one host', () => {
     ]);
   });
 
+  it('answers each request once while its connection moves to another login', async () => {
+    await using moving = await startControlHost(server.url, { lattice: 'moving' });
+    await using asking = await RawControlClient.connect(server.url, 'wasmbus.ctl.v1.moving');
+    const answers: string[] = [];
+    asking.nc.subscribe('_INBOX.moving.*', {
+      callback: (_, message) => void answers.push(`${message.subject} ${message.string()}`),
+    });
+    let sent = 0;
+    let moves = 0;
+    const moved = (async () => {
+      while (moves < 3) {
+        await moving.ctl.rotate('a test');
+        moves += 1;
+      }
+    })();
+    while (moves < 3) {
+      const tail = [`config.put.c${sent}`, 'config.get.c0', 'host.ping', `label.put.${moving.id}`][sent % 4]!;
+      asking.nc.publish(`wasmbus.ctl.v1.moving.${tail}`, '{"key":"a","value":"b"}', { reply: `_INBOX.moving.${sent++}` });
+      await sleep(4);
+    }
+    await moved;
+    await until(() => answers.length >= sent);
+    await sleep(200);
+    expect([answers.length, new Set(answers.map((answer) => answer.split(' ')[0])).size]).toEqual([sent, sent]);
+    expect(answers.filter((answer) => !answer.includes('"success":true'))).toEqual([]);
+  });
+
   it('refuses a request that is too large', async () => {
     await using big = await startServer({ jetstream: true, configText: 'max_payload: 4MB' });
     await using there = await startControlHost(big.url);

@@ -8,7 +8,8 @@ import {
 } from '../../lattice/control-subjects.ts';
 import { errorChain } from '../../lattice/events.ts';
 import { childTraceparent } from '../../telemetry/trace.ts';
-import type { BusMessage, BusSubscription } from '../../wrpc/bus.ts';
+import { within } from '../../within.ts';
+import type { BusMessage, BusSubscription, LineHolder } from '../../wrpc/bus.ts';
 import { COMMANDS, type Command } from './commands.ts';
 import { judge, MAX_REQUEST_BYTES } from './intake.ts';
 import { Lane } from './lane.ts';
@@ -27,6 +28,11 @@ const DATA_LANE = { maxRunning: 64, maxPerSecond: 500, maxWaiting: 1_024, maxWai
 const EARLY_LANE = { maxRunning: 64, maxPerSecond: 500, maxWaiting: 1_024, maxWaitingBytes: 8 * 1024 * 1024 } as const;
 
 const FAILED = 'TRELLIS_CONTROL_FAILED';
+/** How long the server may take to have an answer, before what comes after it begins. */
+const FLUSH_MS = 500;
+/** Of an answer, what a log line shows. */
+const MAX_SAID_CHARS = 300;
+
 const UNSUPPORTED = failed('unsupported subject');
 const BUSY = failed('the host is busy; try again');
 
@@ -131,7 +137,13 @@ class Control implements ServedControl {
     // What waits outlives the client's buffer.
     const kept = { ...request, payload: Uint8Array.from(message.payload) };
     const lane = this.#isReady ? this.#data : this.#early;
-    if (!lane.add(bytes, () => this.#run(kept))) this.#refuse(to, asked, BUSY, operation);
+    // Answers go out on the login that the request came in on: it stays until then, also when the connection moves on meanwhile.
+    const holder: LineHolder = { onLineEnding: () => {} };
+    to.line.hold(holder);
+    const isTaken = lane.add(bytes, () => this.#run(kept).finally(() => to.line.release(holder)));
+    if (isTaken) return;
+    to.line.release(holder);
+    this.#refuse(to, asked, BUSY, operation);
   }
 
   #runNow(request: Request): void {
@@ -172,14 +184,14 @@ class Control implements ServedControl {
     const { success, message, about, after } = outcome;
     if (command.changes) {
       const { log, audit } = this.#options;
-      const said = message === '' ? '' : `: ${message}`;
+      const said = message === '' ? '' : `: ${message.slice(0, MAX_SAID_CHARS)}`;
       const fields = { code: success ? 'ok' : FAILED, operation, about, ...(signer === undefined ? {} : { signer }) };
       log[success ? 'info' : 'warn'](fields, `control: ${operation}${said}`.trim());
       const detail = [about, success ? undefined : message].filter((part) => part !== undefined && part !== '').join(': ');
       audit.record({ kind: 'control', code: success ? 'ok' : FAILED, operation, detail: detail.slice(0, 500), signer });
     }
     this.#answer(to, outcome);
-    if (after !== undefined) void this.#options.ctl.flush().then(after, after);
+    if (after !== undefined) void within(FLUSH_MS, this.#options.ctl.flush()).then(after);
   }
 
   /** Turns a request away at little cost. Silence is the refusal of what many hosts are asked at once. */
