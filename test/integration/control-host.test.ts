@@ -1,11 +1,16 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Kvm } from '@nats-io/kv';
+import { connect, credsAuthenticator } from 'nats';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AddedMember } from '../../src/auth/members.ts';
 import type { HostConfigInput } from '../../src/config/schema.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import { credsOf, login, makeAuthLattice } from '../support/auth-lattice.ts';
 import { RawControlClient } from '../support/control-host.ts';
+import { startLeafHub, templateRights } from '../support/leaf.ts';
+import { LeafLattice } from '../support/leaf-lattice.ts';
 import { startServer, type TestServer } from '../support/nats-server.ts';
 import { memberConfig, seedFile, startTrustHost, TINY, type TrustHost } from '../support/trust-lattice.ts';
 
@@ -174,5 +179,53 @@ describe('a host with the users that trellis auth makes', () => {
     expect(refused.map(({ subject }) => subject)).toEqual([]);
     expect(await client.text(`host.stop.${id}`)).toBe(done('successfully handled stop host'));
     expect(await running.host.closed).toBeUndefined();
+  });
+});
+
+describe('a host behind a leaf node', () => {
+  it('takes commands from an operator at the hub', async () => {
+    const root = mkdtempSync(join(tmpdir(), 'trellis-test-'));
+    {
+      await using hub = await startLeafHub(root);
+      await using lattice = await LeafLattice.start(hub, 'both', 'far');
+      await using near = await lattice.host(lattice.direct(), []);
+      await using behind = await lattice.host(lattice.behind({ artifacts: { allowFiles: true } }), []);
+      const operator = hub.ctl.addUser('ops', templateRights('operator-ctl', 'far'));
+      const nc = await connect({
+        servers: hub.url,
+        authenticator: credsAuthenticator(readFileSync(operator.credsFile)),
+        inboxPrefix: `_INBOX_CTL.far.${operator.publicKey}.test`,
+        tls: { caFile: hub.certificates.caFile },
+      });
+      await using client = RawControlClient.over(nc, 'wasmbus.ctl.v1.far');
+      const { id } = behind.host;
+      const hosts = async (): Promise<number> => (await client.gather('host.ping', '', 500)).length;
+      await expect.poll(hosts, { timeout: 20_000 }).toBe(2);
+      const link = { source_id: 'a', target: 'b', wit_namespace: 'wasi', wit_package: 'http', interfaces: ['x'] };
+      for (const [tail, body] of [
+        [`host.get.${id}`, ''],
+        [`label.put.${id}`, { key: 'k', value: 'v' }],
+        [`component.scale.${id}`, { component_id: 'tiny', component_ref: FILE, count: 1 }],
+        ['config.put.x', { a: 'b' }],
+        ['config.get.x', ''],
+        ['link.put', { ...link, target_config: ['x'] }],
+        ['link.del', link],
+        ['claims.get', ''],
+      ] as const) {
+        for (let again = 0; again < 2; again++) {
+          const answers = await client.gather(tail, body, 200);
+          // Once, whichever of the two took it.
+          expect([tail, answers.length, answers.filter((text) => text.includes('"success":true')).length]).toEqual([tail, 1, 1]);
+        }
+      }
+      await expect
+        .poll(async () => ((await client.ask(`host.get.${id}`)).response as { components: unknown[] }).components.length, {
+          timeout: 60_000,
+        })
+        .toBe(1);
+      const refused = [...near.logged, ...behind.logged].filter(({ code }) => code === 'TRELLIS_NATS_PERMISSION');
+      expect(refused).toEqual([]);
+    }
+    rmSync(root, { recursive: true, force: true });
   });
 });

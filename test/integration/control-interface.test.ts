@@ -277,19 +277,19 @@ describe('one host', () => {
     asking.nc.subscribe('_INBOX.moving.*', {
       callback: (_, message) => void answers.push(`${message.subject} ${message.string()}`),
     });
-    let sent = 0;
-    let moves = 0;
+    const progress = { sent: 0, isMoved: false };
     const moved = (async () => {
-      while (moves < 3) {
-        await moving.ctl.rotate('a test');
-        moves += 1;
-      }
+      for (let at = 0; at < 3; at++) await moving.ctl.rotate('a test');
+      progress.isMoved = true;
     })();
-    while (moves < 3) {
+    while (!progress.isMoved) {
+      const { sent } = progress;
       const tail = [`config.put.c${sent}`, 'config.get.c0', 'host.ping', `label.put.${moving.id}`][sent % 4]!;
-      asking.nc.publish(`wasmbus.ctl.v1.moving.${tail}`, '{"key":"a","value":"b"}', { reply: `_INBOX.moving.${sent++}` });
+      asking.nc.publish(`wasmbus.ctl.v1.moving.${tail}`, '{"key":"a","value":"b"}', { reply: `_INBOX.moving.${sent}` });
+      progress.sent += 1;
       await sleep(4);
     }
+    const { sent } = progress;
     await moved;
     await until(() => answers.length >= sent);
     await sleep(200);
