@@ -8,39 +8,63 @@ export class BucketMemory {
   readonly #known = new Map<string, BucketEntry>();
   /** Keys that the bucket has. */
   readonly #stored = new Set<string>();
-  /** While the bucket is read from its beginning: the keys not met again so far. */
-  #unmet: Set<string> | undefined;
+  /** While the bucket is read from its beginning. */
+  #reading:
+    | {
+        /** Keys not met again so far. */
+        readonly unmet: Set<string>;
+        /** What is known beyond it was written since, and may be overtaken by what is read. */
+        readonly last: number;
+      }
+    | undefined;
   /** Keys of which the bucket has something older, or nothing. */
   readonly #ahead = new Set<string>();
 
-  /** The bucket is about to be read from its beginning. */
-  begin(): void {
-    this.#unmet = new Set(this.#known.keys());
+  /** The bucket is about to be read from its beginning up to revision `last`; `isAnother`: its numbers are not those from before. */
+  begin(last: number, isAnother: boolean): void {
+    this.#reading = { unmet: new Set(this.#known.keys()), last: isAnother ? Number.POSITIVE_INFINITY : last };
     this.#stored.clear();
   }
 
-  /** Takes an entry; true if the text of its key is another one now. */
+  /** Takes an entry that the bucket has; true if the text of its key is another one now. */
   take(entry: BucketEntry): boolean {
+    this.#stored.add(entry.key);
+    return this.learn(entry);
+  }
+
+  /** Takes an entry that somebody else is sure of: who wrote it. True if the text of its key is another one now. */
+  learn(entry: BucketEntry): boolean {
     const { key, text } = entry;
-    this.#stored.add(key);
-    this.#unmet?.delete(key);
+    this.#reading?.unmet.delete(key);
     const known = this.#known.get(key);
-    if (known !== undefined && known.text !== text && this.#isOlder(entry, known)) {
-      this.#ahead.add(key);
-      return false;
+    if (known !== undefined) {
+      const reading = known.revision <= (this.#reading?.last ?? -1) ? this.#reading : undefined;
+      // Outside of a reading from the beginning it has been overtaken on its way, and no more.
+      if (reading === undefined && entry.revision < known.revision) return false;
+      // Revisions tell nothing of a bucket that is not what it was; times do, which stay with entries that are put back.
+      if (reading !== undefined && known.text !== text && entry.timeMs < known.timeMs) {
+        this.#ahead.add(key);
+        return false;
+      }
     }
     this.#ahead.delete(key);
     this.#known.set(key, entry);
     return known?.text !== text;
   }
 
+  /** While the bucket is read from its beginning: what was known and has not been met, so far. */
+  get unmet(): Iterable<string> {
+    const { unmet, last } = this.#reading ?? { unmet: [], last: 0 };
+    return [...unmet].filter((key) => this.#known.get(key)!.revision <= last);
+  }
+
   /** The bucket has been read to its end. */
   end(): void {
-    for (const key of this.#unmet ?? []) {
+    for (const key of this.unmet) {
       if (this.#known.get(key)?.text === undefined) this.forget(key);
       else this.#ahead.add(key);
     }
-    this.#unmet = undefined;
+    this.#reading = undefined;
     // Whatever is written from now on is later, whatever its number in this bucket.
     for (const key of this.#ahead) this.#known.set(key, { ...this.#known.get(key)!, revision: 0 });
   }
@@ -75,13 +99,5 @@ export class BucketMemory {
     this.#known.delete(key);
     this.#ahead.delete(key);
     this.#stored.delete(key);
-  }
-
-  /**
-   * Whether an entry was written before the known one. Revisions tell, unless the bucket is read again because it may not be what it
-   * was; then the times do, which stay with entries that are put back.
-   */
-  #isOlder(entry: BucketEntry, known: BucketEntry): boolean {
-    return this.#unmet === undefined ? entry.revision < known.revision : entry.timeMs < known.timeMs;
   }
 }

@@ -1,7 +1,7 @@
 import type { Alarms } from '../telemetry/alarms.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { BucketEntry } from '../nats/bucket-watch.ts';
-import { type BucketFollower, type FollowOptions, isNotFound, type KvBucket } from '../nats/kv-bucket.ts';
+import { type BucketFollower, type FollowOptions, isNotFound, isRefused, type KvBucket } from '../nats/kv-bucket.ts';
 import { BucketMemory } from './bucket-memory.ts';
 
 /** What following a bucket of the lattice takes. */
@@ -37,6 +37,8 @@ export class FollowedBucket {
   #reason: string | undefined;
   /** The remembered keys have to be read again one by one. */
   #unread = false;
+  /** Up to where the bucket was read from its beginning; `undefined` if it is not the one that it was. */
+  #last: number | undefined;
   #makeAfterMs = 0;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
@@ -70,7 +72,7 @@ export class FollowedBucket {
   /** Takes what this host has just written or read itself. */
   take(entry: BucketEntry): void {
     this.#follower?.has(entry.revision);
-    if (this.memory.take(entry)) this.#changed.add(entry.key);
+    if (this.memory.learn(entry)) this.#changed.add(entry.key);
     this.#tell();
   }
 
@@ -86,32 +88,36 @@ export class FollowedBucket {
       await bucket.info();
     } catch (error) {
       if (!isNotFound(error) || performance.now() < this.#makeAfterMs) throw error;
-      this.#makeAfterMs = performance.now() + MAKE_AGAIN_MS;
-      await bucket.openOrMake();
+      await bucket.openOrMake().catch((refused: unknown) => {
+        if (!isRefused(refused)) throw refused;
+        this.#makeAfterMs = performance.now() + MAKE_AGAIN_MS;
+        throw error;
+      });
     }
     if (this.#closed) return;
     this.#follower = await bucket.follow(
       {
-        begin: (reason) => this.#begin(reason),
+        begin: (reason, last) => this.#begin(reason, last),
         entry: (entry) => this.#entry(entry),
         end: () => this.#end(),
         current: () => void this.#current(),
         failed: (reason) => this.#failed(reason),
-        ...(only === undefined ? { keys: () => this.memory.stored } : {}),
+        ...(only === undefined ? { keys: () => this.memory.stored, unmet: () => this.memory.unmet } : {}),
       },
       { ...follow, fromStart: only === undefined },
     );
     if (this.#closed) this.#follower.end();
   }
 
-  #begin(reason: string | undefined): void {
+  #begin(reason: string | undefined, last: number): void {
     const { log, name, only } = this.#options;
     if (reason !== undefined) {
       this.#reason = reason;
       const message = `the bucket ${name} went back: ${reason}. This host keeps what it knows`;
       log.error({ code: 'TRELLIS_ALARM_LATTICE_DATA_ROLLBACK', bucket: name }, message);
     }
-    if (only === undefined) this.memory.begin();
+    this.#last = reason === undefined ? last : undefined;
+    if (only === undefined) this.memory.begin(last, reason !== undefined);
   }
 
   #entry(entry: BucketEntry): void {
@@ -137,7 +143,7 @@ export class FollowedBucket {
 
   async #readAgain(): Promise<void> {
     const { bucket, only } = this.#options;
-    this.memory.begin();
+    this.memory.begin(this.#last ?? 0, this.#last === undefined);
     for (const key of only?.keys() ?? []) {
       const entry = await bucket.get(key);
       if (entry !== undefined) this.#entry(entry);
@@ -161,8 +167,10 @@ export class FollowedBucket {
     const isGone = isNotFound(reason);
     // One failure passes by itself.
     if (this.#state === 'absent' || isGone || this.#failures > 1) {
-      const what = reason instanceof Error ? reason.message : 'for an unknown reason';
-      alarms.raise('TRELLIS_ALARM_LATTICE_DATA', isGone ? `${name} is gone` : `${name} cannot be read: ${what}`, name);
+      const isNew = this.#state === 'absent';
+      const why = reason instanceof Error ? reason.message : 'nobody knows why';
+      const gone = isNew ? `${name} does not exist, and this user may not make it` : `${name} is gone`;
+      alarms.raise('TRELLIS_ALARM_LATTICE_DATA', isGone ? gone : `${name} cannot be read: ${why}`, name);
     }
   }
 

@@ -15,11 +15,14 @@ export interface BucketEntry {
 export interface WatchListener {
   /**
    * The bucket is read from its beginning: its entries come next, then {@link WatchListener.end}. With a reason it certainly is not what
-   * it was: it was deleted, made again, or put back; without one it is the first time, or something does not add up.
+   * it was: it was deleted, made again, or put back; without one it is the first time, or something does not add up. `last` is the
+   * revision up to which it is read.
    */
-  begin(reason: string | undefined): void;
+  begin(reason: string | undefined, last: number): void;
   /** An entry, old or new; the same one may come twice. */
   entry(entry: BucketEntry): void;
+  /** Keys that the bucket had, and that have not come since {@link WatchListener.begin}: each is asked for by its name. */
+  unmet?(): Iterable<string>;
   /** Everything from the beginning on has been handed over. */
   end(): void;
   /** Everything that the bucket holds has been handed over; said after each round trip that showed so. */
@@ -43,6 +46,9 @@ export interface WatchedBucket {
 
 /** Between two round trips for news, milliseconds: anybody on control can send them. */
 const NEWS_EVERY_MS = 25;
+
+/** Of more keys than that nobody wrote again in the time of one reading: they are gone. */
+const MAX_ASKED = 100;
 
 /** How far a bucket has been read, and when it is a different one. It asks the store; what passes by is a reason to ask, and no more. */
 export class BucketWatch {
@@ -164,12 +170,17 @@ export class BucketWatch {
   }
 
   async #readAll(last: number, reason: string | undefined): Promise<void> {
-    this.#listener.begin(reason);
+    this.#listener.begin(reason, last);
     this.#anchor = undefined;
     this.#seen = 0;
     if (reason !== undefined) this.#known = 0;
     if (this.#fromStart) await this.#read(1, last);
     else this.#seen = last;
+    // What was written again meanwhile stands behind `last`.
+    for (const key of [...(this.#listener.unmet?.() ?? [])].slice(0, MAX_ASKED)) {
+      const entry = await this.#bucket.newest(key);
+      if (entry !== undefined && !this.#ended) this.#listener.entry(entry);
+    }
     this.#unread = undefined;
     if (!this.#ended) this.#listener.end();
   }

@@ -10,7 +10,7 @@ import {
   type StreamInfo,
 } from '@nats-io/jetstream';
 import { type KV, Kvm } from '@nats-io/kv';
-import type { NatsConnection } from 'nats';
+import { errors, type NatsConnection } from 'nats';
 import { type ErrorCode, TrellisError } from '../errors.ts';
 import type { BusSubscription } from '../wrpc/bus.ts';
 import { type BucketEntry, BucketWatch, type WatchListener } from './bucket-watch.ts';
@@ -239,6 +239,8 @@ export class KvBucket {
           at = message.seq + 1;
           entries.push(this.#entryOf(message));
         }
+        // Who knows no batches answers with one entry; several readers are faster then.
+        if (batch.length === 1) return entries;
       }
       return entries;
     } catch {
@@ -350,6 +352,12 @@ interface BucketView {
 /** True if JetStream says that there is no such bucket. */
 export function isNotFound(error: unknown): boolean {
   return error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamNotFound;
+}
+
+/** True if the server lets this user not even ask. */
+export function isRefused(error: unknown): boolean {
+  const { PermissionViolationError } = errors;
+  return error instanceof Error && (error instanceof PermissionViolationError || error.cause instanceof PermissionViolationError);
 }
 
 function isWrongSequence(error: unknown): boolean {

@@ -15,19 +15,19 @@ describe('what is remembered of a bucket', () => {
     const memory = new BucketMemory();
     expect(memory.take(entry('a', 'two', 2))).toBe(true);
     expect(memory.take(entry('a', 'one', 1))).toBe(false);
-    expect([memory.text('a'), [...memory.ahead]]).toEqual(['two', ['a']]);
+    expect([memory.text('a'), [...memory.ahead]]).toEqual(['two', []]);
     expect(memory.take(entry('a', undefined, 3))).toBe(true);
     expect([memory.text('a'), [...memory.ahead]]).toEqual([undefined, []]);
   });
 
   it('keeps what a bucket lost, and what it holds older than known, until something is written', () => {
     const memory = new BucketMemory();
-    memory.begin();
+    memory.begin(20, false);
     for (const key of ['lost', 'older', 'same', 'deleted']) memory.take(entry(key, 'now', 10));
     memory.take(entry('deleted', undefined, 11));
     memory.end();
     expect(memory.ahead.size).toBe(0);
-    memory.begin();
+    memory.begin(3, true);
     memory.take(entry('older', 'before', 1));
     memory.take(entry('same', 'now', 2));
     memory.take(entry('deleted', 'before', 3));
@@ -44,7 +44,7 @@ describe('what is remembered of a bucket', () => {
   it('lets go of what was deleted and is not even a marker any more', () => {
     const memory = new BucketMemory();
     memory.take(entry('gone', undefined, 5));
-    memory.begin();
+    memory.begin(5, false);
     memory.end();
     expect([memory.ahead.size, memory.stored, memory.revision('gone')]).toEqual([0, 0, 0]);
   });
@@ -52,7 +52,7 @@ describe('what is remembered of a bucket', () => {
   it('takes an entry that was written while a bucket that was put back is read', () => {
     const memory = new BucketMemory();
     memory.take(entry('a', 'old', 7, 700));
-    memory.begin();
+    memory.begin(2, true);
     expect(memory.take(entry('a', 'new', 3, 800))).toBe(true);
     memory.end();
     expect([memory.text('a'), memory.ahead.size]).toEqual(['new', 0]);
@@ -109,10 +109,11 @@ function watched(bucket: ModelBucket) {
   const memory = new BucketMemory();
   const said: string[] = [];
   const watch = new BucketWatch(bucket, {
-    begin: (reason) => {
+    begin: (reason, last) => {
       said.push(`begin ${reason ?? ''}`.trim());
-      memory.begin();
+      memory.begin(last, reason !== undefined);
     },
+    unmet: () => memory.unmet,
     entry: (each) => void memory.take(each),
     end: () => memory.end(),
     current: () => void said.push('current'),
@@ -157,7 +158,7 @@ describe('a watch of a bucket', () => {
           bucket.put(key, text);
           // Who writes knows it before the bucket is looked at again.
           if (!own) continue;
-          memory.take(bucket.entries.get(key)!);
+          memory.learn(bucket.entries.get(key)!);
           watch.has(bucket.last);
         }
         if (!own) await watch.check();
