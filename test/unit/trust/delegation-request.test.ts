@@ -153,6 +153,10 @@ describe('the allow-list', () => {
     expect(give({ operator: operator.publicKey })).toEqual({ ok: false, reason: 'scope' });
     // And to no host what is an operator's.
     expect(decideDelegation([entry({ ...own, origins: '*' }), entry({ operator: host.publicKey })], request).ok).toBe(false);
+    expect(decideDelegation([entry({ ...own, origins: '*', user: user.publicKey })], request)).toEqual({
+      ok: false,
+      reason: 'not-allowed',
+    });
   });
 
   it('wants every key that an entry names', () => {
