@@ -50,6 +50,7 @@ describe('a host', () => {
     expect(await client.text(`component.update.${id}`, { component_id: 'tiny', new_component_ref: FILE, host_id: id })).toBe(
       failed('component tiny not found'),
     );
+    expect(await client.text(`component.update.${id}`, {})).toBe(failed('component  not found'));
     expect(await client.text(`component.scale.${id}`, scale)).toBe(done(''));
     await expect.poll(scaled, { timeout: 60_000 }).toContain(1);
     const inventory = await client.ask(`host.get.${id}`);

@@ -30,5 +30,7 @@ export function updateComponent({ workloads }: ControlOptions, payload: Uint8Arr
   if ('error' in parsed) return failed(parsed.error);
   const { componentId, newComponentRef } = parsed.value;
   const about = `${quote(componentId)} to ${quote(newComponentRef)}`;
+  // What cannot be a name runs nowhere.
+  if (!isToken(componentId)) return failed(`component ${componentId.slice(0, 256)} not found`, about);
   return { ...workloads.update(parsed.value), about };
 }
