@@ -5,7 +5,7 @@ import type { EmbeddedClaims } from './component/claims.ts';
 import type { ComponentConfig, HostConfig } from './config/schema.ts';
 import { TrellisError } from './errors.ts';
 import { Deadline, drainInOrder, type Draining } from './invocation/drain.ts';
-import type { Link } from './invocation/link-table.ts';
+import type { CallPair } from './invocation/link-table.ts';
 import type { RunningWorkload } from './lattice/workloads.ts';
 import { Permits } from './lanes.ts';
 import {
@@ -34,7 +34,7 @@ export interface PreparedChange extends ComponentChange {
   /** Subscribes what is new. Flush both connections, then {@link finish}. */
   begin(): void;
   /** Drains what has been replaced or removed, callers first, and ends it; `limitMs` at most. */
-  finish(links: readonly Link[], limitMs: number): Promise<void>;
+  finish(links: readonly CallPair[], limitMs: number): Promise<void>;
   /** Gives the change up before {@link begin}. */
   abandon(): Promise<void>;
 }
@@ -129,7 +129,7 @@ export class ComponentSet {
   async retire(
     old: readonly ServedComponent[],
     { admission }: Pick<ServeOptions, 'admission'>,
-    links: readonly Link[],
+    links: readonly CallPair[],
     limitMs: number,
   ): Promise<void> {
     const deadline = new Deadline();

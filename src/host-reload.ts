@@ -54,7 +54,7 @@ export async function reloadHost({ before, next, serving, components, delegated 
   change.begin();
   // Nobody leaves before the server has confirmed that somebody else is there. Without a server nobody is served either way.
   await Promise.allSettled([member.rpc.flush(), member.ctl.flush()]);
-  await change.finish(before.links, config.drainTimeoutMs);
+  await change.finish([...before.links, ...links.among(ending)], config.drainTimeoutMs);
   links.replace(newLinks);
   await delegated.drop(change.removed);
   return { ...plan, added: change.added, changed: change.changed, removed: change.removed };

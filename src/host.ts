@@ -370,9 +370,10 @@ export class Host implements AsyncDisposable {
     if (this.#ready) log.info({ inFlight: begun, limitMs, ...(this.#lameDuck ? { lameDuck: true } : {}) }, 'draining');
     this.#lattice?.leave();
     this.#serving?.registries.close();
-    const draining = this.#components.served.map((served) => toDrain(served, { admission: this.#admission }));
+    const { served: all } = this.#components;
+    const draining = all.map((served) => toDrain(served, { admission: this.#admission }));
     // One limit for all of it: a server that has stopped answering confirms no subscription's end.
-    await Promise.race([this.#deadline.over, drainInOrder(draining, this.#links.list(), this.#deadline)]);
+    await Promise.race([this.#deadline.over, drainInOrder(draining, this.#links.among(all.map(({ id }) => id)), this.#deadline)]);
     this.#deadline.clear();
     const { inFlight } = this.#admission;
     if (inFlight > 0) {

@@ -21,7 +21,7 @@ export interface RestoreOptions {
 const DATA_MS = 5_000;
 const LOOK_MS = 50;
 /** Pauses between attempts. */
-const AGAIN_MS = { least: 5_000, most: 60_000 } as const;
+const AGAIN_MS = { least: 5_000, most: 300_000 } as const;
 
 /**
  * Runs what this host ran when it ended, however that was. What the lattice does not know any more is said and left out; what

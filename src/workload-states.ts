@@ -30,6 +30,8 @@ export interface WorkloadStatesOptions {
 const PULLS_AT_ONCE = 8;
 /** How long the server may take to confirm a subscription, or the end of one, before the rest goes on. */
 const CONFIRM_MS = 5_000;
+/** How long an event waits for the lattice's data to remember what runs; it goes on behind it. */
+const REMEMBER_MS = 2_000;
 
 type Strings = Readonly<Record<string, string>>;
 
@@ -94,7 +96,7 @@ export class WorkloadStates {
         config,
         claims: program?.claims,
       });
-      await memory.remember({ id, ref: imageRef, claims: program?.claims });
+      await within(REMEMBER_MS, memory.remember({ id, ref: imageRef, claims: program?.claims }));
       return entry;
     } catch (error) {
       config.close();
@@ -164,7 +166,7 @@ export class WorkloadStates {
       const workload = { ...next.workload, ...namesOf(program.claims) };
       const entry = await this.#serve(prepared, { workload, owner: 'lattice', config: next.config, claims: program.claims });
       // The entry of the lattice keeps the reference that it was made with, as in 1.x.
-      await memory.remember({ id, claims: program.claims });
+      await within(REMEMBER_MS, memory.remember({ id, claims: program.claims }));
       return entry;
     });
   }
@@ -200,9 +202,9 @@ export class WorkloadStates {
   /** Finishes what a revision has begun, and ends it; with the last of a component goes its place in the delegation. */
   #leave(served: ServedComponent): void {
     const { components, scope, alone } = this.#options;
-    const { config, links, log } = this.#options.serving();
+    const { config, log } = this.#options.serving();
     void (async () => {
-      await components.retire([served], this.#options.serving(), links.list(), config.drainTimeoutMs);
+      await components.retire([served], this.#options.serving(), [], config.drainTimeoutMs);
       await alone(served.id, async () => {
         if (components.get(served.id) === undefined && !this.#options.serving().stopping()) await scope.drop([served.id]);
       });

@@ -1,4 +1,4 @@
-import type { Link } from './link-table.ts';
+import type { CallPair } from './link-table.ts';
 
 /**
  * A time limit that can only become shorter: a second signal, or TERM after a lame duck, hurries a stop that is under way.
@@ -54,23 +54,22 @@ export interface Draining {
  * Who has to be idle before a component may leave its queue group: those of `ids` that call it along `links`. What a caller has in
  * flight may still call it, and on a lattice of one host nobody else would answer. A link that would close a circle does not count.
  */
-export function callersFirst(ids: readonly string[], links: readonly Link[]): ReadonlyMap<string, readonly string[]> {
+export function callersFirst(ids: readonly string[], links: readonly CallPair[]): ReadonlyMap<string, readonly string[]> {
   const callers = new Map<string, string[]>(ids.map((id) => [id, []]));
+  const called = new Map<string, Set<string>>(ids.map((id) => [id, new Set()]));
   const reaches = (from: string, to: string): boolean => {
-    const seen = new Set<string>();
-    const open = [from];
-    for (let id = open.pop(); id !== undefined; id = open.pop()) {
+    const seen = new Set<string>([from]);
+    for (const id of seen) {
       if (id === to) return true;
-      if (seen.has(id)) continue;
-      seen.add(id);
-      for (const [target, sources] of callers) if (sources.includes(id)) open.push(target);
+      for (const target of called.get(id)!) seen.add(target);
     }
     return false;
   };
   for (const { source, target } of links) {
-    const sources = callers.get(target);
-    if (sources === undefined || !callers.has(source) || sources.includes(source) || reaches(target, source)) continue;
-    sources.push(source);
+    const targets = called.get(source);
+    if (targets === undefined || !called.has(target) || targets.has(target) || reaches(target, source)) continue;
+    targets.add(target);
+    callers.get(target)!.push(source);
   }
   return callers;
 }
@@ -79,7 +78,7 @@ export function callersFirst(ids: readonly string[], links: readonly Link[]): Re
  * Ends the work of all, callers before those they call, and resolves when nothing is in flight. Whoever still takes work at half of
  * the time stops taking it then, so that it too has time to finish. The caller keeps the limit: see {@link Deadline.over}.
  */
-export async function drainInOrder(all: readonly Draining[], links: readonly Link[], deadline: Deadline): Promise<void> {
+export async function drainInOrder(all: readonly Draining[], links: readonly CallPair[], deadline: Deadline): Promise<void> {
   const callers = callersFirst(
     all.map(({ id }) => id),
     links,

@@ -45,6 +45,11 @@ export class LatticeRoutes {
     return false;
   }
 
+  /** Whom the links of a source lead to, each once. */
+  targetsOf(source: string): ReadonlySet<string> {
+    return new Set(this.#targets.get(source)?.values());
+  }
+
   /** The target of an import, by the key under which links name its interface. */
   resolve(source: string, name: string, instance: string): ComponentId | undefined {
     return this.#targets.get(source)?.get(`${name} ${instance}`);

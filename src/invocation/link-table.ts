@@ -33,6 +33,9 @@ export interface Link {
   readonly wasmbus?: { readonly contract?: string | undefined } | undefined;
 }
 
+/** Somebody who calls and somebody who is called. */
+export type CallPair = Pick<Link, 'source' | 'target'>;
+
 /** `ns:pkg/iface` of an instance name: links do not name versions (wasmCloud 1.x link semantics). */
 export function withoutVersion(instance: string): string {
   const at = instance.indexOf('@');
@@ -92,6 +95,13 @@ export class LinkTable {
   allows(origin: string, link: string, instance: string, target: string): boolean {
     if (isPeerKey(origin) && this.#routes.peers.has(`${origin} ${link} ${linkKey(instance)} ${target}`)) return true;
     return this.resolve(origin, link, instance) === target;
+  }
+
+  /** Who may call whom among these ids, by links of the configuration and of the lattice. */
+  among(ids: readonly string[]): readonly CallPair[] {
+    const wanted = new Set(ids);
+    const ofLattice = [...wanted].flatMap((source) => [...this.#lattice.targetsOf(source)].map((target) => ({ source, target })));
+    return [...this.#routes.links, ...ofLattice].filter(({ source, target }) => wanted.has(source) && wanted.has(target));
   }
 
   /** The links of the configuration as given. */

@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sampleFile } from '../../src/development.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
-import { switchboardComponent } from '../support/components.ts';
+import { greeterChainComponent, helloComponent, switchboardComponent } from '../support/components.ts';
 import { callEcho, startLoad } from '../support/daemon-lattice.ts';
 import { signComponent } from '../support/signed-component.ts';
 import { TINY, until } from '../support/trust-lattice.ts';
@@ -380,6 +380,63 @@ describe('two hosts that the lattice gives the same component', { timeout: 120_0
   });
 });
 
+describe('components that the lattice links', { timeout: 120_000 }, () => {
+  it('call each other as soon as there is a link, and their host stops callers first', async () => {
+    const other = await lattice.host();
+    const [chain, hello] = [greeterChainComponent(), helloComponent()].map(({ file }) => pathToFileURL(file).href) as [
+      string,
+      string,
+    ];
+    await other.scaled('chain', { component_ref: chain, count: 8 });
+    await other.scaled('greeted', { component_ref: hello, count: 8 });
+    const greet = (): Promise<unknown> => lattice.call('chain', 'greet-all', ['Ada', 'Bo']).then(({ json }) => json);
+    await expect(greet()).rejects.toMatchObject({ code: 'TRELLIS_INVOKE_TRAP' });
+    const link = {
+      source_id: 'chain',
+      target: 'greeted',
+      name: 'default',
+      wit_namespace: 'trellis-samples',
+      wit_package: 'hello',
+    };
+    expect(await lattice.client.ask('link.put', { ...link, interfaces: ['greeting'] })).toMatchObject({ success: true });
+    await until(() =>
+      greet().then(
+        () => true,
+        () => false,
+      ),
+    );
+
+    // Nobody else serves either: whoever is in the middle of a call still finds whom he calls.
+    const outcomes: string[] = [];
+    let open = 0;
+    const calling = setInterval(() => {
+      if (open >= 30) return;
+      open += 1;
+      void greet()
+        .then(
+          () => 'ok',
+          (error: unknown) => String(error),
+        )
+        .then((outcome) => {
+          open -= 1;
+          outcomes.push(outcome);
+        });
+    }, 5);
+    await until(() => outcomes.filter((each) => each === 'ok').length > 50, 60_000);
+    await lattice.client.ask(`host.stop.${other.id}`);
+    await until(() => outcomes.at(-1) !== 'ok', 60_000);
+    clearInterval(calling);
+    await until(() => open === 0, 60_000);
+    expect(outcomes.filter((each) => each !== 'ok' && !/Nobody|no host of lattice/.test(each))).toEqual([]);
+    await lattice.client.ask('link.del', {
+      source_id: 'chain',
+      name: 'default',
+      wit_namespace: 'trellis-samples',
+      wit_package: 'hello',
+    });
+  });
+});
+
 describe('components of the configuration', { timeout: 120_000 }, () => {
   it('are in the inventory, can be stopped and come back as they were configured, and get no other program from outside', async () => {
     const own = await lattice.host({
@@ -405,5 +462,46 @@ describe('components of the configuration', { timeout: 120_000 }, () => {
     await own.scaled('own', { component_ref: image_ref, count: 2 });
     await callEcho(lattice.caller, 'own', 5_000);
     expect((await own.inventory())[0]).toMatchObject({ image_ref, max_instances: 2 });
+  });
+});
+
+describe('a lattice without JetStream', { timeout: 120_000 }, () => {
+  it('has components started and calls answered, and remembers what runs once JetStream is there', async () => {
+    await using bare = await startWorkloadLattice({ jetstream: false });
+    const host = await bare.host();
+    const id = 'early';
+    const event = await host.scaled(id, { component_ref: refs.first, count: 2, annotations: WADM });
+    expect(event.name).toBe('component_scaled');
+    await callEcho(bare.caller, id, 5_000);
+    const refused = await host.scaled('early-config', { component_ref: refs.board, count: 1, config: ['some'] });
+    expect(refused.name).toBe('component_scale_failed');
+    const { pids } = host.host.status().components[0]!;
+
+    await bare.server.restartWith(`jetstream { store_dir: ${JSON.stringify(join(bare.server.dir, 'later'))} }`);
+    // The entry is written without anybody asking for it.
+    const subject = `$JS.API.DIRECT.GET.KV_LATTICEDATA_default.$KV.LATTICEDATA_default.COMPONENT_${id}`;
+    await until(async () => {
+      const answer = await bare.client.nc.request(subject, '', { timeout: 1_000 }).catch(() => undefined);
+      return answer?.string().includes(refs.first) === true;
+    }, 60_000);
+    await until(() =>
+      callEcho(bare.caller, id, 2_000).then(
+        () => true,
+        () => false,
+      ),
+    );
+    expect(host.host.status().components[0]!.pids).toEqual(pids);
+    expect((await host.inventory())[0]).toMatchObject({ id, annotations: WADM });
+    // And gone again: what runs goes on, and says so.
+    await bare.server.restartWith('');
+    await until(() =>
+      callEcho(bare.caller, id, 2_000).then(
+        () => true,
+        () => false,
+      ),
+    );
+    expect(host.host.status().components[0]!.pids).toEqual(pids);
+    expect((await host.scaled(id, { component_ref: refs.first, count: 5 })).data['max_instances']).toBe(5);
+    expect((await host.scaled(id, { count: 0 })).data['max_instances']).toBe(0);
   });
 });

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { connect } from 'nats';
 import type { Caller } from '../../src/caller.ts';
 import { callTyped, type TypedResult } from '../../src/cli/call-typed.ts';
 import { findOperation } from '../../src/cli/find-operation.ts';
@@ -56,12 +57,15 @@ export interface WorkloadLattice extends AsyncDisposable {
 const noInput = (async function* () {})();
 
 /** Starts the server; hosts come later. Everything ends with `await using`. */
-export async function startWorkloadLattice(): Promise<WorkloadLattice> {
-  const server = await startServer({ jetstream: true });
+export async function startWorkloadLattice({ jetstream = true } = {}): Promise<WorkloadLattice> {
+  const server = await startServer({ jetstream });
   const issuer = SigningKey.generate('cluster');
   const clusterSeedFile = seedFile(server.dir, 'cluster', issuer);
   const trust = { clusterSeedFile, unlinkedOrigins: ['caller'] };
-  const client = await RawControlClient.connect(server.url, 'wasmbus.ctl.v1.default');
+  const client = RawControlClient.over(
+    await connect({ servers: server.url, maxReconnectAttempts: -1, reconnectTimeWait: 50 }),
+    'wasmbus.ctl.v1.default',
+  );
   const events: HeardEvent[] = await client.events('default');
   const caller = await startTrustCaller(memberConfig(server.url, { trust }));
   const hosts: TrustHost[] = [];

@@ -17,6 +17,17 @@ describe('links that are replaced', () => {
     expect(links.resolve('b', 'default', 'a:b/c')).toBeUndefined();
   });
 
+  it('tell who may call whom among some ids, whoever linked them', () => {
+    const links = new LinkTable([link('a', 'b'), link('elsewhere', 'a'), link('c', 'elsewhere')]);
+    links.takeLattice('b', [
+      latticeLink('b', 'c'),
+      latticeLink('b', 'c', { name: 'other' }),
+      latticeLink('b', 'away', { name: 'away' }),
+    ]);
+    links.takeLattice('gone', [latticeLink('gone', 'a')]);
+    expect(links.among(['a', 'b', 'c']).map(({ source, target }) => `${source} ${target}`)).toEqual(['a b', 'b c']);
+  });
+
   it('stay as they are when the new ones contradict each other', () => {
     const links = new LinkTable([link('a', 'x')]);
     expect(() => links.replace([link('a', 'y'), link('a', 'z')])).toThrow('two targets');
