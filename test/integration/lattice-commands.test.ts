@@ -44,6 +44,17 @@ describe('get', () => {
     host.running.clear();
   });
 
+  it('shows it again and again until it is stopped', async () => {
+    await using program = new Program('cli', ['get', 'inventory', '--watch', '200', '--output', 'json'], { env: envOf() });
+    await expect.poll(() => program.stdout.split('\n').length, { timeout: 30_000 }).toBeGreaterThan(2);
+    program.signal('SIGTERM');
+    const { code: exit, stdout } = await program.ended;
+    expect(exit).toBe(0);
+    for (const line of stdout.trim().split('\n')) {
+      expect(JSON.parse(line)).toMatchObject({ inventories: [{ host_id: host.id }] });
+    }
+  });
+
   it('says when nobody is there, and which host is meant is wrong', async () => {
     const [empty, unknown, links] = await Promise.all([
       cli('get', 'hosts', '--lattice', 'other'),

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { refusedBy } from '../../control/scaled.ts';
 import type { ControlReply } from '../../lattice/control-replies.ts';
+import { visible } from '../../telemetry/scrub.ts';
 import { addConnectionFlags, type ConnectionFlags, wholeNumber } from '../lattice/connection-flags.ts';
 import { openLattice } from '../lattice/open-lattice.ts';
 import { inventories } from '../lattice/running.ts';
@@ -42,7 +43,7 @@ export function register(program: Command): void {
         return;
       }
       const { found, notes } = await inventories(lattice.client, host);
-      for (const note of notes) output.progress(`note: ${note}`);
+      for (const note of notes) output.progress(`note: ${visible(note)}`);
       output.result({ inventories: found }, (print) => {
         if (found.length === 0) print(`No host of lattice ${lattice.lattice} answers.`);
         for (const line of inventoryLines(found)) print(line);

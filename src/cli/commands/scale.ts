@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { ControlClient } from '../../control/control-client.ts';
 import { scaleAndWait } from '../../control/scaled.ts';
 import { componentId } from '../../ids.ts';
+import { visible } from '../../telemetry/scrub.ts';
 import { componentReference } from '../lattice/component-reference.ts';
 import { addConnectionFlags, type ConnectionFlags, pairsOf, wholeNumber } from '../lattice/connection-flags.ts';
 import { findHost, hostName, shortName } from '../lattice/find-host.ts';
@@ -64,7 +65,7 @@ export function register(program: Command): void {
       output.result(result, (print) => {
         const limit = maxInstances === 0 ? 'stopped' : `scaled to ${instancesText(maxInstances)}`;
         print(outcomeLine(done, `${id} is ${limit} on ${hostName(host)}`, `${hostName(host)} was told to scale ${id}`));
-        if (message !== '') print(`The host says: ${message}`);
+        if (message !== '') print(`The host says: ${visible(message)}`);
       });
     });
 }

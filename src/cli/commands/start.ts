@@ -3,6 +3,7 @@ import type { ControlClient } from '../../control/control-client.ts';
 import { scaleAndWait } from '../../control/scaled.ts';
 import { TrellisError } from '../../errors.ts';
 import { componentId } from '../../ids.ts';
+import { visible } from '../../telemetry/scrub.ts';
 import { componentReference } from '../lattice/component-reference.ts';
 import { addConnectionFlags, type ConnectionFlags, pairsOf, wholeNumber } from '../lattice/connection-flags.ts';
 import { type FoundHost, findHost, hostName, shortName } from '../lattice/find-host.ts';
@@ -78,7 +79,7 @@ export function register(program: Command): void {
       };
       output.result(result, (print) => {
         print(outcomeLine(done, `${id} runs on ${hostName(host)}`, `${hostName(host)} was told to start ${id}`));
-        if (message !== '') print(`The host says: ${message}`);
+        if (message !== '') print(`The host says: ${visible(message)}`);
       });
     });
   registerProviderVerb(start, 'start');

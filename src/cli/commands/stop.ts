@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { scaleAndWait } from '../../control/scaled.ts';
 import { componentId } from '../../ids.ts';
+import { visible } from '../../telemetry/scrub.ts';
 import { addConnectionFlags, type ConnectionFlags, wholeNumber } from '../lattice/connection-flags.ts';
 import { findHost, hostName, shortName } from '../lattice/find-host.ts';
 import { openLattice } from '../lattice/open-lattice.ts';
@@ -49,7 +50,7 @@ export function register(program: Command): void {
       );
       output.result({ component_id: id, component_ref: componentRef, host_id: host.id, done, message }, (print) => {
         print(outcomeLine(done, `${id} is stopped on ${hostName(host)}`, `${hostName(host)} was told to stop ${id}`));
-        if (message !== '') print(`The host says: ${message}`);
+        if (message !== '') print(`The host says: ${visible(message)}`);
       });
     });
   addConnectionFlags(

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { updateAndWait } from '../../control/scaled.ts';
 import { componentId } from '../../ids.ts';
+import { visible } from '../../telemetry/scrub.ts';
 import { componentReference } from '../lattice/component-reference.ts';
 import { addConnectionFlags, type ConnectionFlags } from '../lattice/connection-flags.ts';
 import { hostName, shortName } from '../lattice/find-host.ts';
@@ -53,7 +54,7 @@ export function register(program: Command): void {
         print(
           outcomeLine(done, `${id} on ${hostName(host)} is ${newComponentRef}`, `${hostName(host)} was told to update ${id}`),
         );
-        if (before === newComponentRef || !done) print(`The host says: ${message}`);
+        if (before === newComponentRef || !done) print(`The host says: ${visible(message)}`);
       });
     });
 }

@@ -2,6 +2,7 @@ import type { ControlClient } from '../../control/control-client.ts';
 import { TrellisError } from '../../errors.ts';
 import { quote } from '../../ids.ts';
 import { type HostReply, isHostKey } from '../../lattice/control-replies.ts';
+import { visible } from '../../telemetry/scrub.ts';
 
 /** A host that an argument means. */
 export type FoundHost = Pick<HostReply, 'id' | 'friendly_name'>;
@@ -42,12 +43,12 @@ export function chooseHost<Host extends FoundHost>(hosts: readonly Host[], argum
   throw new TrellisError('TRELLIS_HOST_UNKNOWN', { message: `no host fits ${quote(argument)}; there are: ${named(hosts)}` });
 }
 
-/** A host as people know it: its name, and enough of its id to tell it from others. */
+/** A host as people know it: its name, which is the host's own word, and its id. */
 export function hostName({ id, friendly_name: name }: FoundHost): string {
-  return name === '' ? id : `${name} (${id})`;
+  return name === '' ? id : `${visible(name)} (${id})`;
 }
 
 /** The same in few characters, for a line of progress. */
 export function shortName({ id, friendly_name: name }: FoundHost): string {
-  return name === '' ? `${id.slice(0, 8)}…` : name;
+  return name === '' ? `${id.slice(0, 8)}…` : visible(name);
 }

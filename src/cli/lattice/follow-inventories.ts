@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { visible } from '../../telemetry/scrub.ts';
 import type { Output } from '../output.ts';
 import type { OpenLattice } from './open-lattice.ts';
 import { inventories } from './running.ts';
@@ -20,7 +21,7 @@ export async function followInventories(
       process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), inventories: found })}\n`);
     } else {
       const lines = found.length === 0 ? [`No host of lattice ${lattice} answers.`] : inventoryLines(found);
-      const text = [new Date().toISOString(), ...lines, ...notes.map((note) => `note: ${note}`), ''].join('\n');
+      const text = [new Date().toISOString(), ...lines, ...notes.map((note) => `note: ${visible(note)}`), ''].join('\n');
       process.stdout.write(`${isScreen ? '\u001B[H\u001B[2J' : ''}${text}\n`);
     }
     await sleep(everyMs, undefined, { signal: stop }).catch(() => undefined);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { chooseHost } from '../../../src/cli/lattice/find-host.ts';
+import { chooseHost, hostName, shortName } from '../../../src/cli/lattice/find-host.ts';
 
 const host = (letter: string, friendly_name: string): { id: string; friendly_name: string } => ({
   id: `N${letter.repeat(55)}`,
@@ -25,5 +25,12 @@ describe('an argument that means a host', () => {
     expect(() => chosen('zebra')).toThrow(/no host fits "zebra"; there are: brave/);
     expect(() => chosen('')).toThrow(/no host fits/);
     expect(() => chooseHost([], 'x')).toThrow(/no host of the lattice answers/);
+  });
+});
+
+describe('the name of a host', () => {
+  it('cannot write to the terminal of whoever asks', () => {
+    const hostile = host('D', 'x\u001B]0;title\u0007\r\nhost');
+    for (const text of [hostName(hostile), shortName(hostile)]) expect(text).toMatch(/^\P{Cc}*$/u);
   });
 });
