@@ -1,7 +1,14 @@
 import type { Alarms } from '../telemetry/alarms.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { BucketEntry } from '../nats/bucket-watch.ts';
-import { type BucketFollower, type FollowOptions, isNotFound, isRefused, type KvBucket } from '../nats/kv-bucket.ts';
+import {
+  type BucketFollower,
+  type FollowOptions,
+  isNotFound,
+  isRefused,
+  isWithoutJetStream,
+  type KvBucket,
+} from '../nats/kv-bucket.ts';
 import { BucketMemory } from './bucket-memory.ts';
 
 /** What following a bucket of the lattice takes. */
@@ -164,6 +171,12 @@ export class FollowedBucket {
     this.#retry(() => this.check());
     // Then there is an alarm of that.
     if (!isConnected()) return;
+    // Where there never was any, a host does without.
+    if (this.#state === 'absent' && isWithoutJetStream(reason)) {
+      if (this.#failures === 1)
+        log.warn({ code: error.code, err: error }, `there is no JetStream for the bucket ${name}; waiting for it`);
+      return;
+    }
     const isGone = isNotFound(reason);
     // One failure passes by itself.
     if (this.#state === 'absent' || isGone || this.#failures > 1) {
