@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { sampleComponents } from '../../src/development.ts';
 import { latticeDataPlace, trustBucketPlace } from '../../src/config/bucket-places.ts';
 import { LinkTable } from '../../src/invocation/link-table.ts';
 import { followLatticeLinks } from '../../src/lattice-links.ts';
+import { startTestLattice } from '../support/lattice.ts';
 import { linkOf, startDataHost } from '../support/lattice-data.ts';
 import { link } from '../support/links.ts';
 import { startServer, type TestServer } from '../support/nats-server.ts';
@@ -52,6 +54,56 @@ describe('links of the lattice', () => {
     await writer.data.putLink(linkOf('late', 'kv'));
     await until(() => reader.data.linksOf('late').length === 1);
     expect(table.resolve('late', 'default', STORE)).toBeUndefined();
+  });
+});
+
+describe('calls between components', () => {
+  it('NAT-12 go by the links of the lattice as they change, and go on by them when the bucket is gone', async () => {
+    const [hello, chain] = sampleComponents();
+    await using test = await startTestLattice({ components: [hello!, { ...hello!, id: 'hello-two' }, chain!], links: [] });
+    await using writer = await startDataHost(test.lattice.url);
+    const KEY = { source_id: 'greeter-chain', name: 'default', wit_namespace: 'trellis-samples', wit_package: 'hello' };
+    const greeting = (target: string) => linkOf('greeter-chain', target, { ...KEY, interfaces: ['greeting'] });
+    const call = async (): Promise<unknown> => {
+      try {
+        return (await test.call('greeter-chain', 'greeter.greet-all', [['Ada']])).json;
+      } catch (error) {
+        return (error as { code: string }).code;
+      }
+    };
+    const works = { ok: [expect.stringMatching(/Ada/)] };
+    expect(await call()).not.toEqual(works);
+    expect(test.logged.findLast(({ msg }) => msg === 'import failed')).toMatchObject({ code: 'TRELLIS_LINK_MISSING' });
+
+    await writer.data.putLink(greeting('hello'));
+    await expect.poll(call, { timeout: 20_000 }).toEqual(works);
+    expect([test.runs('hello'), test.runs('hello-two')]).toEqual([1, 0]);
+    expect(test.logged.findLast(({ component }) => component === 'hello')).toMatchObject({ outcome: 'ok', verified: true });
+
+    // The other side goes by the link as well: whoever was linked before may call no more.
+    await writer.data.deleteLink(KEY);
+    await expect.poll(call, { timeout: 20_000 }).not.toEqual(works);
+    await writer.data.putLink(greeting('hello-two'));
+    await expect.poll(call, { timeout: 20_000 }).toEqual(works);
+    const before = test.runs('hello');
+    expect(test.runs('hello-two')).toBeGreaterThan(0);
+
+    for (const bucket of ['LATTICEDATA', 'CONFIGDATA']) await (await writer.streams()).delete(`KV_${bucket}_default`);
+    const alarms = () => test.lattice.host.status().alarms.map(({ code }) => code);
+    await until(() => alarms().includes('TRELLIS_ALARM_LATTICE_DATA'), 20_000);
+    expect(await call()).toEqual(works);
+    expect(
+      test.lattice.host
+        .status()
+        .components.map(({ id }) => id)
+        .toSorted(),
+    ).toEqual(['greeter-chain', 'hello', 'hello-two']);
+    // Another host makes it again, with nothing in it.
+    await using other = await startDataHost(test.lattice.url);
+    expect(other.data.links()).toEqual([]);
+    await until(() => alarms().includes('TRELLIS_ALARM_LATTICE_DATA_ROLLBACK'), 20_000);
+    expect(await call()).toEqual(works);
+    expect(test.runs('hello')).toBe(before);
   });
 });
 
