@@ -4,7 +4,7 @@ import type { DelegatedScope } from './delegated-scope.ts';
 import { TrellisError } from './errors.ts';
 import { Permits } from './lanes.ts';
 import type { LatticeMemory } from './lattice-memory.ts';
-import type { RunningWorkload, ScaleRequest } from './lattice/workloads.ts';
+import { annotationsAfter, type RunningWorkload, type ScaleRequest } from './lattice/workloads.ts';
 import type { PreparedComponent, ServedComponent, ServeOptions } from './served-component.ts';
 import { within } from './within.ts';
 import { type OpenConfig, WorkloadConfig } from './workload-config.ts';
@@ -123,7 +123,7 @@ export class WorkloadStates {
     const next: RunningWorkload = {
       ...workload,
       maxInstances: request.count,
-      annotations: request.annotations ?? workload.annotations,
+      annotations: annotationsAfter(workload.annotations, request.annotations),
       limits: request.limits ?? workload.limits,
     };
     const ownValues = all.components.find((settings) => settings.id === next.id && owner === 'configuration')?.config ?? {};
@@ -148,8 +148,14 @@ export class WorkloadStates {
   async update(entry: Entry, imageRef: string, annotations: Strings | undefined): Promise<Entry> {
     if (entry.owner === 'configuration') throw new TrellisError('TRELLIS_COMPONENT_CONFIGURED');
     const { id, maxInstances, limits } = entry.workload;
-    // Without any given, those that run stay: otherwise a scheduler would lose sight of the component.
-    const workload = { id, imageRef, maxInstances, limits, annotations: annotations ?? entry.workload.annotations, revision: 0 };
+    const workload = {
+      id,
+      imageRef,
+      maxInstances,
+      limits,
+      annotations: annotationsAfter(entry.workload.annotations, annotations),
+      revision: 0,
+    };
     return this.#replace({ ...entry, workload });
   }
 

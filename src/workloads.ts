@@ -8,7 +8,14 @@ import { Lanes } from './lanes.ts';
 import { LatticeMemory, type MemoryData } from './lattice-memory.ts';
 import type { DesiredWorkload } from './lattice/desired-state.ts';
 import { componentScaled, componentScaleFailed, errorChain } from './lattice/events.ts';
-import type { RunningWorkload, ScaleRequest, UpdateRequest, WorkloadReply, Workloads } from './lattice/workloads.ts';
+import {
+  annotationsAfter,
+  type RunningWorkload,
+  type ScaleRequest,
+  type UpdateRequest,
+  type WorkloadReply,
+  type Workloads,
+} from './lattice/workloads.ts';
 import type { ServeOptions } from './served-component.ts';
 import { within } from './within.ts';
 import type { OpenConfig } from './workload-config.ts';
@@ -87,7 +94,7 @@ export class HostWorkloads implements Workloads {
         id,
         imageRef: allowUpdate ? ref : (before?.imageRef ?? ref),
         maxInstances: count,
-        annotations: annotations ?? before?.annotations ?? {},
+        annotations: annotationsAfter(before?.annotations, annotations),
         limits: limits ?? before?.limits ?? null,
         config,
         known: before !== undefined && this.#memory.knows(id),
@@ -106,7 +113,7 @@ export class HostWorkloads implements Workloads {
     if (running.owner === 'configuration')
       return { success: false, message: new TrellisError('TRELLIS_COMPONENT_CONFIGURED').message };
     const wanted = this.#desiredOf(running);
-    this.#options.desired.set({ ...wanted, imageRef: ref, annotations: annotations ?? wanted.annotations });
+    this.#options.desired.set({ ...wanted, imageRef: ref, annotations: annotationsAfter(wanted.annotations, annotations) });
     void this.#inTurn(id, async () => {
       try {
         await this.#update(id, ref, annotations, this.#options.host);
@@ -207,7 +214,7 @@ export class HostWorkloads implements Workloads {
     if (request.count === 0) return this.#tell(request, asked);
     const { claims } = await this.#states.start(request);
     // Once when it has started and once when the request is done, as hosts of wasmCloud 1.x do; whoever waits needs one.
-    await this.#tell(request, { ...asked, claims });
+    await this.#tell({ ...request, hostId: this.#options.host }, { ...asked, claims });
     await this.#tell(request, { ...asked, claims });
   }
 

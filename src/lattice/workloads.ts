@@ -60,3 +60,14 @@ export interface Workloads {
   /** As {@link scale}. */
   update(request: UpdateRequest): WorkloadReply;
 }
+
+/**
+ * The annotations of a component that runs once a request has been carried out. Without any in it they stay, for a scheduler would lose
+ * sight of the component without them; an empty map is what `wash` sends of a user who gave none.
+ */
+export function annotationsAfter(
+  before: RunningWorkload['annotations'] | undefined,
+  asked: RunningWorkload['annotations'] | undefined,
+): RunningWorkload['annotations'] {
+  return before === undefined || (asked !== undefined && Object.keys(asked).length > 0) ? (asked ?? {}) : before;
+}

@@ -76,8 +76,9 @@ describe('a component that the lattice scales', { timeout: 120_000 }, () => {
     expect(events(id).at(-1)).toEqual(['component_scaled', refs.first, UNBOUNDED, WADM]);
     expect((await host.inventory())[0]).toMatchObject({ annotations: { other: 'ones' }, max_instances: UNBOUNDED });
     expect(pidsOf(id)).toEqual([pid]);
-    // And where none are given, those that it has stay.
-    await host.scaled(id, { component_ref: refs.first, count: 2 });
+    // And where none are given, those that it has stay. An empty map is none, too: wash sends it of whoever gave none.
+    await host.scaled(id, { component_ref: refs.first, count: 5 });
+    await host.scaled(id, { component_ref: refs.first, count: 2, annotations: {} });
     expect((await host.inventory())[0]).toMatchObject({ annotations: { other: 'ones' }, max_instances: 2 });
 
     // Running, and none wanted: the event has what ran, whatever the request says.
@@ -85,7 +86,7 @@ describe('a component that the lattice scales', { timeout: 120_000 }, () => {
     expect(events(id).at(-1)).toEqual(['component_scaled', refs.first, 0, { other: 'ones' }]);
     expect(await host.inventory()).toEqual([]);
     await expect(callEcho(lattice.caller, id, 5_000)).rejects.toThrow('Nobody');
-    expect(events(id)).toHaveLength(7);
+    expect(events(id)).toHaveLength(8);
   });
 
   it('stays with its reference when a request has another one, unless that may take its place', async () => {
