@@ -1,11 +1,14 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Kvm } from '@nats-io/kv';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { fillTemplate } from '../../src/auth/permission-templates.ts';
 import type { Caller } from '../../src/caller.ts';
 import type { InvocationHandle } from '../../src/invocation/outbound.ts';
 import { sampleFile } from '../../src/development.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import { type JwtTestServer, startJwtServer } from '../support/nats-server.ts';
+import { asUserPermissions, PermittedUser } from '../support/permitted-users.ts';
 import { RotatingCredentials, type Replacement } from '../support/rotating-files.ts';
 import {
   callTiny,
@@ -46,6 +49,12 @@ const configOf = (name: string, files: MemberFiles, components = [TINY], rpc: { 
 
 beforeAll(async () => {
   jwt = await startJwtServer();
+  // As an operator makes them: hosts have no right to.
+  const rights = asUserPermissions(fillTemplate('provisioning', { lattice: LATTICE }));
+  const maker = jwt.ctl.addScopedUser('provisioning', rights);
+  await jwt.reload();
+  await using provisioning = await PermittedUser.connect(jwt.url, maker, `_INBOX_CTL.${LATTICE}`);
+  for (const bucket of ['LATTICEDATA', 'CONFIGDATA']) await new Kvm(provisioning.nc).create(`${bucket}_${LATTICE}`);
   seed = seedFile(jwt.server.dir, 'cluster', issuer);
 });
 afterAll(async () => {
