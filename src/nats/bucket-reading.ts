@@ -1,18 +1,23 @@
 import { TrellisError } from '../errors.ts';
-import type { LatticeName } from '../ids.ts';
 import type { LatticeConnection } from './connection.ts';
 
 const REQUEST_MS = 1_500;
 const NOT_FOUND = 404;
 
-/** How the trust bucket of a lattice stands, as far as these credentials may see. */
+/** A bucket, by its name and the JetStream domain that holds it. */
+export interface NamedBucket {
+  readonly name: string;
+  readonly domain?: string | undefined;
+}
+
+/** How a bucket stands, as far as these credentials may see. */
 export type BucketStanding =
   | { readonly state: 'there'; readonly entries: number; readonly replicas: number }
   | { readonly state: 'missing' | 'no JetStream' | 'refused' | 'silent' };
 
-/** Looks at the trust bucket without making it. Never throws for what a server answers. @throws TRELLIS_NATS_DISCONNECTED, TRELLIS_NATS_CLOSED */
-export async function readBucketStanding(connection: LatticeConnection, lattice: LatticeName): Promise<BucketStanding> {
-  const answer = await ask(connection, `$JS.API.STREAM.INFO.KV_LATTICETRUST_${lattice}`);
+/** Looks at a bucket without making it. Never throws for what a server answers. @throws TRELLIS_NATS_DISCONNECTED, TRELLIS_NATS_CLOSED */
+export async function readBucketStanding(connection: LatticeConnection, bucket: NamedBucket): Promise<BucketStanding> {
+  const answer = await ask(connection, `${apiOf(bucket)}.STREAM.INFO.KV_${bucket.name}`);
   if (typeof answer === 'string') return { state: answer };
   const { error, state, config } = answer as {
     error?: { code?: number };
@@ -23,18 +28,20 @@ export async function readBucketStanding(connection: LatticeConnection, lattice:
   return { state: 'there', entries: state?.messages ?? 0, replicas: config?.num_replicas ?? 1 };
 }
 
-/** The text below a key of the trust bucket, or `undefined`. Never throws for what a server answers. */
+/** The text below a key of a bucket, or `undefined`. Never throws for what a server answers. */
 export async function readBucketEntry(
   connection: LatticeConnection,
-  lattice: LatticeName,
+  bucket: NamedBucket,
   key: string,
 ): Promise<string | undefined> {
-  const bucket = `LATTICETRUST_${lattice}`;
-  const answer = await ask(connection, `$JS.API.STREAM.MSG.GET.KV_${bucket}`, { last_by_subj: `$KV.${bucket}.${key}` });
+  const { name } = bucket;
+  const answer = await ask(connection, `${apiOf(bucket)}.STREAM.MSG.GET.KV_${name}`, { last_by_subj: `$KV.${name}.${key}` });
   if (typeof answer === 'string') return undefined;
   const { message } = answer as { message?: { data?: unknown } };
   return typeof message?.data === 'string' ? Buffer.from(message.data, 'base64').toString('latin1') : undefined;
 }
+
+const apiOf = ({ domain }: NamedBucket): string => (domain === undefined ? '$JS.API' : `$JS.${domain}.API`);
 
 async function ask(
   connection: LatticeConnection,

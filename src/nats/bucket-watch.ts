@@ -44,8 +44,11 @@ export interface WatchedBucket {
   newest(key: string): Promise<BucketEntry | undefined>;
 }
 
-/** Between two round trips for news, milliseconds: anybody on control can send them. */
-const NEWS_EVERY_MS = 25;
+/**
+ * Between two round trips for news, milliseconds: the first number, and twice as much while news keep coming, up to the second. Where many
+ * hosts follow many changes, they then ask for many at once; and anybody on control can send news.
+ */
+const NEWS_EVERY_MS = { least: 25, most: 400 } as const;
 
 /** Of more keys than that nobody wrote again in the time of one reading: they are gone. */
 const MAX_ASKED = 100;
@@ -72,6 +75,7 @@ export class BucketWatch {
   #checking: Promise<void> | undefined;
   #news = false;
   #pause: NodeJS.Timeout | undefined;
+  #pauseMs: number = NEWS_EVERY_MS.least;
   #ended = false;
 
   constructor(bucket: WatchedBucket, listener: WatchListener, { fromStart = true } = {}) {
@@ -99,8 +103,9 @@ export class BucketWatch {
     void (this.#checking ?? Promise.resolve()).then(() => this.#look());
     this.#pause = setTimeout(() => {
       this.#pause = undefined;
+      this.#pauseMs = this.#news ? Math.min(NEWS_EVERY_MS.most, 2 * this.#pauseMs) : NEWS_EVERY_MS.least;
       if (this.#news) this.news();
-    }, NEWS_EVERY_MS);
+    }, this.#pauseMs);
     this.#pause.unref();
   }
 

@@ -80,6 +80,7 @@ describe('trellis doctor', () => {
         partition: 'ok',
         clock: tellsTime(jwt.server.version) ? 'ok' : 'unknown',
         'trust-bucket': 'ok',
+        'lattice-data': 'ok',
         delegation: 'ok',
       });
       expect([seen.code, seen.report.ok]).toEqual([0, true]);
@@ -121,6 +122,8 @@ describe('trellis doctor', () => {
     expect(of('ctl-certificates').values).toMatchObject([{ name: 'certificates_left' }]);
     expect(of('rpc-credentials')).toMatchObject({ verdict: 'warning', found: expect.stringContaining('in 1.0 days') as string });
     expect(of('trust-bucket').found).toContain('not used');
+    // That server has no JetStream.
+    expect(of('lattice-data')).toMatchObject({ verdict: 'warning', problems: [{ code: 'TRELLIS_LATTICE_DATA' }] });
   });
 
   it('gives every check a verdict when no server answers, or the settings cannot be read', async () => {

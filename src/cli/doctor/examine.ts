@@ -34,6 +34,7 @@ const NAMES = [
   'clock',
   'server-version',
   'trust-bucket',
+  'lattice-data',
   'delegation',
 ];
 const LATENCY_ROUNDS = 5;
@@ -41,7 +42,7 @@ const LEAF_ANSWER_MS = 1_000;
 
 /**
  * Runs every check of a start and a few that only a person asks for: settings, both connections, TLS, what ends soon, rights, clock,
- * server, trust bucket and delegation. Publishes nothing that anybody listens to and writes nothing, so that it can run beside the host.
+ * server, the buckets of the lattice and delegation. Publishes nothing that anybody listens to and writes nothing, so that it can run beside the host.
  */
 export async function examine({ loaded, problems, onStep }: ExamineOptions): Promise<Examination> {
   const startedMs = Date.now();

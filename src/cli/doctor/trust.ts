@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { trustBucketPlace } from '../../config/bucket-places.ts';
 import type { HostConfig } from '../../config/schema.ts';
 import { readSecretFile } from '../../config/secret-files.ts';
 import { latticeName } from '../../ids.ts';
@@ -8,10 +9,11 @@ import { openDelegation } from '../../trust/delegation.ts';
 import { SigningKey } from '../../trust/nkey.ts';
 import type { Check, CheckProblem } from './check.ts';
 import { verdictOf } from './check.ts';
+import { dataOutcome, sizeText } from './lattice-data.ts';
 
 type Outcome = Omit<Check, 'name' | 'durationMs'>;
 
-/** The trust bucket, and the delegation of this host. */
+/** The buckets of the lattice, and the delegation of this host. */
 export function checkTrust(
   ctl: LatticeConnection,
   config: HostConfig,
@@ -19,6 +21,7 @@ export function checkTrust(
 ): readonly { readonly name: string; readonly step: string; run(): Promise<Outcome> }[] {
   return [
     { name: 'trust-bucket', step: 'the trust bucket', run: () => bucketOutcome(ctl, config) },
+    { name: 'lattice-data', step: 'the links and configurations', run: () => dataOutcome(ctl, config) },
     { name: 'delegation', step: 'the delegation', run: () => delegationOutcome(ctl, config, nowMs) },
   ];
 }
@@ -26,12 +29,12 @@ export function checkTrust(
 async function bucketOutcome(ctl: LatticeConnection, config: HostConfig): Promise<Outcome> {
   const { store } = config.trust;
   if (store === 'off') return { verdict: 'ok', found: 'not used (trust.store: off)', problems: [], values: [] };
-  const standing = await readBucketStanding(ctl, latticeName(config.lattice));
+  const standing = await readBucketStanding(ctl, trustBucketOf(config));
   if (standing.state === 'there') {
-    const { entries, replicas } = standing;
+    const { entries } = standing;
     return {
       verdict: 'ok',
-      found: `${entries} ${entries === 1 ? 'entry' : 'entries'}, ${replicas} replica${replicas === 1 ? '' : 's'}`,
+      found: sizeText(standing),
       problems: [],
       values: [{ name: 'trust_entries', value: entries, unit: '' }],
     };
@@ -50,6 +53,10 @@ async function bucketOutcome(ctl: LatticeConnection, config: HostConfig): Promis
   return { verdict: verdictOf([problem]), found: problem.summary, problems: [problem], values: [] };
 }
 
+function trustBucketOf(config: HostConfig): { readonly name: string; readonly domain: string | undefined } {
+  return { name: `LATTICETRUST_${latticeName(config.lattice)}`, domain: trustBucketPlace(config).domain };
+}
+
 async function delegationOutcome(ctl: LatticeConnection, config: HostConfig, nowMs: number): Promise<Outcome> {
   const { hostSeedFile, trust } = config;
   const host = hostSeedFile === undefined ? undefined : publicKeyIn(hostSeedFile);
@@ -58,7 +65,7 @@ async function delegationOutcome(ctl: LatticeConnection, config: HostConfig, now
   }
   const text =
     trust.delegationFile === undefined
-      ? await readBucketEntry(ctl, latticeName(config.lattice), `delegation.${host!}`)
+      ? await readBucketEntry(ctl, trustBucketOf(config), `delegation.${host!}`)
       : textIn(trust.delegationFile);
   const claims = openDelegation(text ?? '');
   if (claims === undefined) {
