@@ -4,6 +4,7 @@ import { TrellisError } from '../errors.ts';
 import type { Json } from '../wit/json.ts';
 import { HTTP_INCOMING } from '../wit/wire/http.ts';
 import type { Operation } from './find-operation.ts';
+import { repeated } from './lattice/connection-flags.ts';
 import type { TypedResult } from './call-typed.ts';
 
 /** Flags of `trellis call` that describe a request to a component which serves HTTP. */
@@ -13,7 +14,7 @@ export interface HttpFlags {
   readonly httpScheme: string;
   readonly httpHost: string;
   readonly httpPort: string;
-  readonly httpHeader: readonly string[];
+  readonly httpHeader?: readonly string[];
   readonly httpContentType?: string;
   readonly httpBody?: string;
   readonly httpBodyPath?: string;
@@ -24,7 +25,6 @@ const METHODS = ['get', 'head', 'post', 'put', 'delete', 'connect', 'options', '
 
 /** Adds them, in a group of their own. */
 export function addHttpFlags(command: Command): Command {
-  const collect = (text: string, before: readonly string[]): string[] => [...before, text];
   return command
     .optionsGroup('A request to wasi:http/incoming-handler.handle:')
     .option('--http-method <method>', 'GET, POST, …', 'GET')
@@ -32,7 +32,7 @@ export function addHttpFlags(command: Command): Command {
     .option('--http-scheme <scheme>', 'http or https', 'http')
     .option('--http-host <host>', 'host that the request names', 'localhost')
     .option('--http-port <port>', 'port that it names', '8080')
-    .option('--http-header <name=value>', 'header (repeat for more)', collect, [])
+    .addOption(repeated('--http-header <name=value>', 'header (repeat for more)'))
     .option('--http-content-type <type>', 'header content-type')
     .option('--http-body <text>', 'body')
     .addOption(new Option('--http-body-path <file>', 'file that holds the body').conflicts('httpBody'))
@@ -56,7 +56,7 @@ export function requestArguments(flags: HttpFlags): readonly Json[] {
   const authority = `${flags.httpHost}${flags.httpPort === '' ? '' : `:${flags.httpPort}`}`;
   const body = flags.httpBodyPath === undefined ? Buffer.from(flags.httpBody ?? '') : bodyIn(flags.httpBodyPath);
   const type = flags.httpContentType === undefined ? [] : [['content-type', flags.httpContentType] as const];
-  const headers = [['host', authority] as const, ...type, ...flags.httpHeader.map(headerOf)];
+  const headers = [['host', authority] as const, ...type, ...(flags.httpHeader ?? []).map(headerOf)];
   return [
     {
       body: { ready: { hex: body.toString('hex') } },

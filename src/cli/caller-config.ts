@@ -91,6 +91,12 @@ function keptContext(askedFor: string | undefined, file: string | undefined): Ke
   const store = new ContextStore();
   const name = askedFor ?? (file === undefined ? store.selected() : undefined);
   if (name === undefined) return undefined;
+  if (askedFor === undefined && !store.names(name)) {
+    throw new TrellisError('TRELLIS_CONTEXT_UNKNOWN', {
+      message: `the context in use, ${name}, is gone`,
+      remedy: 'Use another one with trellis ctx use NAME, or none with trellis ctx use --none.',
+    });
+  }
   const { settings, signer } = store.get(name);
   return { layer: { settings, source: `the context ${name}`, askedFor: askedFor !== undefined }, signer };
 }

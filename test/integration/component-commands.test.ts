@@ -55,8 +55,18 @@ describe('a component', () => {
       const listed = (await ok('get', 'hosts'))['hosts'] as { id: string; labels: { zone: 'a' | 'b' } }[];
       ids = Object.fromEntries(listed.map(({ id, labels }) => [labels.zone, id])) as typeof ids;
       await ok('config', 'put', 'settings', 'greeting=hi');
-      const how = ['--constraint', 'zone=b', '--max-instances', '3', '--config', 'settings', '--annotations', 'owner=ada'];
-      const started = await ok('start', 'component', file, 'tiny', ...how);
+      const how = ['--max-instances', '3', '--config', 'settings', '--annotations', 'owner=ada'];
+      const started = await ok(
+        'start',
+        'component',
+        '--constraint',
+        'zone=b',
+        '--constraint',
+        'hostcore.os=linux',
+        file,
+        'tiny',
+        ...how,
+      );
       expect(started).toMatchObject({ host_id: ids.b, component_id: 'tiny', component_ref: `file://${file}`, done: true });
       expect(await running()).toEqual([[ids.b, 'tiny', `file://${file}`, 3, { owner: 'ada' }]]);
       const answer = await call();

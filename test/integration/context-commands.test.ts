@@ -56,6 +56,11 @@ describe('trellis ctx', () => {
     ]).toEqual(['600', '700', '600']);
     const answers = await cli(['get', 'hosts']);
     expect([answers.code, answers.stdout]).toEqual([0, 'No host of lattice lab answers.\n']);
+    // One that is named by a flag may be anything; one in use that is gone is said to be gone.
+    rmSync(contextFile('lab'));
+    const gone = await cli(['get', 'hosts']);
+    expect([gone.code, gone.stderr]).toEqual([3, expect.stringContaining('trellis ctx use --none')]);
+    await cli(['ctx', 'new', 'lab', '--lattice', 'lab', '--ctl-servers', server.url, '--description', 'our lab']);
     const list = await cli(['ctx', 'list']);
     expect(list.stdout).toMatch(/^\* +lab +trellis +lab +nats:\/\/127\.0\.0\.1:\d+ +none +our lab$/m);
     expect((await cli(['ctx', 'use', '--none'])).code).toBe(0);

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { connectCaller } from '../../caller.ts';
 import type { HostConfig } from '../../config/schema.ts';
 import { COMMAND_LINE_ORIGIN } from '../../development.ts';
@@ -22,15 +22,13 @@ import {
 import { callTyped } from '../call-typed.ts';
 import { callerConfig } from '../caller-config.ts';
 import { findOperation } from '../find-operation.ts';
+import { addPlaceFlags, type PlaceFlags, settingsOf } from '../lattice/connection-flags.ts';
 import type { Output } from '../output.ts';
 import { examples, outputOf } from '../program.ts';
 
-interface CallFlags extends HttpFlags {
+interface CallFlags extends HttpFlags, PlaceFlags {
   readonly json?: string;
   readonly config?: string;
-  readonly configFile?: string;
-  readonly context?: string;
-  readonly lattice?: string;
   readonly timeoutMs: string;
   readonly origin: string;
   readonly link: string;
@@ -48,16 +46,16 @@ export function register(program: Command): void {
     .argument('<operation>', 'interface.function; a shorter form will do if it is the only one')
     .option('--json <array>', 'arguments, a JSON array; "@-" for a stream is read from standard input; [] if left out')
     .option('--config <file>', 'configuration with servers and cluster seed; the running development lattice if left out')
-    .addOption(new Option('--config-file <file>', 'as --config').hideHelp())
-    .option('--context <name>', 'take the settings from this context (trellis ctx list)')
-    .option('-x, --lattice <name>', 'name of the lattice')
-    .option('--timeout-ms <number>', 'how long to wait for the answer', '10000')
+    .option('-t, --timeout-ms <number>', 'how long to wait for the answer', '10000')
     .option('--origin <id>', 'component or caller id to call as', COMMAND_LINE_ORIGIN)
     .option('--link <name>', 'link name', 'default')
     .option('--wit <file>', 'take the types from this component file instead of asking the host')
     .option('--raw', 'print a byte list, byte stream or string as it is')
     .option('--log-level <level>', 'least level that is logged', 'error');
-  addHttpFlags(call)
+  addHttpFlags(call);
+  addPlaceFlags(call)
+    .option('--rpc-servers <a,b>', 'NATS servers of the rpc connection; --ctl-servers if left out')
+    .option('--rpc-creds <file>', 'credentials of a user for the rpc connection')
     .addHelpText(
       'after',
       examples(
@@ -129,9 +127,9 @@ function parseArguments(text: string): readonly unknown[] {
 }
 
 /** A configuration with a key to sign with. */
-function configFor({ config: file, configFile, context, lattice }: CallFlags): HostConfig {
-  const flags = lattice === undefined ? [] : [{ setting: 'lattice', text: lattice, flag: '--lattice' }];
-  const config = callerConfig({ file: file ?? configFile, context, flags });
+function configFor(flags: CallFlags): HostConfig {
+  const { config: file, configFile, context } = flags;
+  const config = callerConfig({ file: file ?? configFile, context, flags: settingsOf(flags) });
   const { clusterSeed, clusterSeedFile, delegationFile, issuerService, verify } = config.trust;
   const hasKey = (clusterSeed ?? clusterSeedFile ?? delegationFile) !== undefined || issuerService;
   if (!hasKey && verify !== 'off') throw new TrellisError('TRELLIS_CALL_KEY');

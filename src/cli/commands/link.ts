@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import { refusedBy } from '../../control/scaled.ts';
 import { componentId, linkName } from '../../ids.ts';
 import { hasSameKey, type LatticeLink, type LinkKey } from '../../lattice/links.ts';
-import { addConnectionFlags, type ConnectionFlags } from '../lattice/connection-flags.ts';
+import { addConnectionFlags, type ConnectionFlags, repeated } from '../lattice/connection-flags.ts';
 import { openLattice } from '../lattice/open-lattice.ts';
 import { confirm } from '../lattice/waiting.ts';
 import { linkLines } from '../lattice/tables.ts';
@@ -12,8 +12,8 @@ import { showLinks } from './get.ts';
 
 interface PutFlags extends ConnectionFlags {
   readonly interface: readonly string[];
-  readonly sourceConfig: readonly string[];
-  readonly targetConfig: readonly string[];
+  readonly sourceConfig?: readonly string[];
+  readonly targetConfig?: readonly string[];
   readonly linkName: string;
 }
 
@@ -23,8 +23,6 @@ interface DeleteFlags extends ConnectionFlags {
   readonly yes?: true;
   readonly force?: true;
 }
-
-const collect = (text: string, before: readonly string[]): string[] => [...before, text];
 
 /** `trellis link`: which import of a component leads to which target. */
 export function register(program: Command): void {
@@ -54,9 +52,9 @@ function registerPut(link: Command): void {
     .argument('<target>', 'component or provider that serves')
     .argument('<wit-namespace>', 'such as wasi in wasi:keyvalue/store')
     .argument('<wit-package>', 'such as keyvalue in wasi:keyvalue/store')
-    .requiredOption('--interface <name>', 'such as store in wasi:keyvalue/store (repeat for more)', collect, [])
-    .option('--source-config <name>', 'named configuration that the source gets with it (repeat for more)', collect, [])
-    .option('--target-config <name>', 'named configuration that the target gets with it (repeat for more)', collect, [])
+    .addOption(repeated('--interface <name>', 'such as store in wasi:keyvalue/store (repeat for more)').makeOptionMandatory())
+    .addOption(repeated('--source-config <name>', 'named configuration that the source gets with it (repeat for more)'))
+    .addOption(repeated('--target-config <name>', 'named configuration that the target gets with it (repeat for more)'))
     .option('-l, --link-name <name>', 'name, where a source has several of a kind', 'default');
   addConnectionFlags(put)
     .addHelpText(
@@ -74,8 +72,8 @@ function registerPut(link: Command): void {
         wit_namespace: namespace,
         wit_package: name,
         interfaces: interfacesOf(flags.interface),
-        source_config: flags.sourceConfig,
-        target_config: flags.targetConfig,
+        source_config: flags.sourceConfig ?? [],
+        target_config: flags.targetConfig ?? [],
       };
       await using lattice = await openLattice(flags);
       const reply = await lattice.client.putLink(wanted);

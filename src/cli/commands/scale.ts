@@ -40,7 +40,7 @@ export function register(program: Command): void {
         componentRef: componentReference(reference),
         componentId: componentId(id),
         maxInstances: wholeNumber(flags.maxInstances, '--max-instances', 0, 4_294_967_295),
-        config: flags.config,
+        config: flags.config ?? [],
         allowUpdate: flags.allowUpdate === true,
       };
       await using lattice = await openLattice(flags);
@@ -48,7 +48,7 @@ export function register(program: Command): void {
       const host = await findHost(client, argument);
       // Hosts put those of a request in the place of those that are there, and schedulers know what is theirs by them.
       const annotations =
-        flags.annotations.length > 0 ? pairsOf(flags.annotations, '--annotations') : await annotationsOf(client, host.id, id);
+        flags.annotations === undefined ? await annotationsOf(client, host.id, id) : pairsOf(flags.annotations, '--annotations');
       const waitMs = waitOf(flags);
       const { message, done } = await showWaiting(output, `scaling ${id} on ${shortName(host)}`, () =>
         scaleAndWait(client, host.id, { ...request, annotations }, waitMs),

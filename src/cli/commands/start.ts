@@ -1,11 +1,11 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import type { ControlClient } from '../../control/control-client.ts';
 import { scaleAndWait } from '../../control/scaled.ts';
 import { TrellisError } from '../../errors.ts';
 import { componentId } from '../../ids.ts';
 import { visible } from '../../telemetry/scrub.ts';
 import { componentReference } from '../lattice/component-reference.ts';
-import { addConnectionFlags, type ConnectionFlags, pairsOf, wholeNumber } from '../lattice/connection-flags.ts';
+import { addConnectionFlags, type ConnectionFlags, pairsOf, repeated, wholeNumber } from '../lattice/connection-flags.ts';
 import { type FoundHost, findHost, hostName, shortName } from '../lattice/find-host.ts';
 import { openLattice } from '../lattice/open-lattice.ts';
 import { registerProviderVerb } from '../lattice/provider-verbs.ts';
@@ -16,7 +16,8 @@ import { examples, outputOf } from '../program.ts';
 
 interface StartFlags extends ConnectionFlags, ScaleFlags {
   readonly hostId?: string;
-  readonly constraint: readonly string[];
+  readonly constraint?: readonly string[];
+  readonly label?: readonly string[];
   readonly auctionTimeoutMs?: string;
 }
 
@@ -32,9 +33,11 @@ export function register(program: Command): void {
     .argument('<component-ref>', 'image, such as ghcr.io/example/hello:1.0.0, or a file on the host')
     .argument('<component-id>', 'id that it gets on the lattice')
     .option('--host-id <host>', 'id of the host, the beginning of it, or a part of its friendly name')
-    .option('-c, --constraint <label=value...>', 'label that the host must have, with --host-id of no effect', collect, []);
+    .addOption(
+      repeated('-c, --constraint <label=value>', 'label that the host must have (repeat for more); with --host-id of no effect'),
+    );
   addScaleFlags(component, '1')
-    .addOption(new Option('--label <label=value...>', 'as --constraint').argParser(collect).default([]).hideHelp())
+    .addOption(repeated('--label <label=value>', 'as --constraint').hideHelp())
     .option('--auction-timeout-ms <number>', 'how long hosts may take to offer; --timeout-ms if left out');
   addConnectionFlags(component)
     .addHelpText(
@@ -45,17 +48,17 @@ export function register(program: Command): void {
         'trellis start component ghcr.io/example/hello:1.0.0 hello --constraint zone=eu',
       ),
     )
-    .action(async (reference: string, id: string, flags: StartFlags & { label: string[] }, command: Command) => {
+    .action(async (reference: string, id: string, flags: StartFlags, command: Command) => {
       const output = outputOf(command);
       const scale = {
         componentRef: componentReference(reference),
         componentId: componentId(id),
         maxInstances: wholeNumber(flags.maxInstances, '--max-instances', 1, 4_294_967_295),
-        annotations: pairsOf(flags.annotations, '--annotations'),
-        config: flags.config,
+        annotations: pairsOf(flags.annotations ?? [], '--annotations'),
+        config: flags.config ?? [],
         allowUpdate: flags.allowUpdate === true,
       };
-      const constraints = pairsOf([...flags.constraint, ...flags.label], '--constraint');
+      const constraints = pairsOf([...(flags.constraint ?? []), ...(flags.label ?? [])], '--constraint');
       await using lattice = await openLattice(flags);
       const { client } = lattice;
       const host =
@@ -84,8 +87,6 @@ export function register(program: Command): void {
     });
   registerProviderVerb(start, 'start');
 }
-
-const collect = (text: string, before: readonly string[]): string[] => [...before, text];
 
 /** The first host that offers to run it. @throws TRELLIS_NO_OFFER, saying why if that can be found out */
 async function auctioned(

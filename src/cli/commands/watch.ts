@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { watchEvents } from '../../control/event-watch.ts';
 import { TrellisError } from '../../errors.ts';
-import { addConnectionFlags, type ConnectionFlags, wholeNumber } from '../lattice/connection-flags.ts';
+import { addConnectionFlags, type ConnectionFlags, repeated, wholeNumber } from '../lattice/connection-flags.ts';
 import { eventLine, eventMatches } from '../lattice/event-lines.ts';
 import { findHost } from '../lattice/find-host.ts';
 import { openLattice } from '../lattice/open-lattice.ts';
@@ -9,14 +9,12 @@ import { untilStopped } from '../lattice/stop-signal.ts';
 import { examples, outputOf } from '../program.ts';
 
 interface WatchFlags extends ConnectionFlags {
-  readonly event: readonly string[];
+  readonly event?: readonly string[];
   readonly hostId?: string;
-  readonly component: readonly string[];
+  readonly component?: readonly string[];
   readonly all?: true;
   readonly count?: string;
 }
-
-const collect = (text: string, before: readonly string[]): string[] => [...before, text];
 
 /** `trellis watch events`: what the hosts of a lattice say, as they say it. */
 export function register(program: Command): void {
@@ -28,9 +26,9 @@ export function register(program: Command): void {
     watch
       .command('events')
       .description('print the events of a lattice as they come, until Ctrl-C; with --output json one document a line')
-      .option('--event <name>', 'only events of this name, such as component_scaled (repeat for more)', collect, [])
+      .addOption(repeated('--event <name>', 'only events of this name, such as component_scaled (repeat for more)'))
       .option('--host-id <host>', 'only those of one host')
-      .option('--component <id>', 'only those about this component or provider, links included (repeat for more)', collect, [])
+      .addOption(repeated('--component <id>', 'only those about this component or provider, links included (repeat for more)'))
       .option('--all', 'heartbeats and audit records too; without it they are left out, unless named by --event')
       .option('--count <number>', 'end after so many'),
   )
@@ -46,7 +44,7 @@ export function register(program: Command): void {
     .action(async (flags: WatchFlags, command: Command) => {
       const output = outputOf(command);
       let left = flags.count === undefined ? Number.POSITIVE_INFINITY : wholeNumber(flags.count, '--count', 1, 1_000_000_000);
-      const names = flags.event.flatMap((each) => each.split(','));
+      const names = (flags.event ?? []).flatMap((each) => each.split(','));
       const wrong = names.find((name) => !/^[a-z][a-z0-9_]{0,63}$/.test(name));
       if (wrong !== undefined) {
         throw new TrellisError('TRELLIS_USAGE', {
@@ -59,7 +57,7 @@ export function register(program: Command): void {
       const host = flags.hostId === undefined ? undefined : await findHost(lattice.client, flags.hostId);
       const filter = {
         ...(host === undefined ? {} : { host: host.id }),
-        components: flags.component,
+        components: flags.component ?? [],
         all: flags.all === true || names.length > 0,
       };
       const { promise: enough, resolve } = Promise.withResolvers<void>();

@@ -2,8 +2,8 @@ import { type Command, Option } from 'commander';
 import { TrellisError } from '../../errors.ts';
 import type { GivenSetting } from '../caller-config.ts';
 
-/** The flags by which a command says which lattice it means, and how to reach it. */
-export interface ConnectionFlags {
+/** The flags by which a command says which lattice it means, and where its servers are. */
+export interface PlaceFlags {
   readonly context?: string;
   readonly lattice?: string;
   readonly configFile?: string;
@@ -15,6 +15,10 @@ export interface ConnectionFlags {
   readonly ctlTlsCaFile?: string;
   readonly rpcServers?: string;
   readonly rpcCreds?: string;
+}
+
+/** The same, and how a command to hosts is sent. */
+export interface ConnectionFlags extends PlaceFlags {
   readonly signSeedFile?: string;
   readonly signDelegationFile?: string;
   readonly timeoutMs: string;
@@ -23,8 +27,19 @@ export interface ConnectionFlags {
 /** How long a host may take to answer when nobody says otherwise, milliseconds; as with wash. */
 const TIMEOUT_MS = 2_000;
 
-/** Adds them, in a group of their own. */
+/** Adds them, in a group of their own: for commands to hosts. */
 export function addConnectionFlags(command: Command): Command {
+  return addPlaceFlags(command)
+    .option('--sign-seed-file <file>', 'sign commands with this key: an operator seed (SU…) or a cluster seed (SC…)')
+    .option(
+      '--sign-delegation-file <file>',
+      'delegation that lets the operator give commands (trellis keys delegate); asked of the issuer service if left out',
+    )
+    .option('-t, --timeout-ms <number>', 'how long hosts may take to answer', String(TIMEOUT_MS));
+}
+
+/** Adds those that say which lattice it is, and where its servers are. */
+export function addPlaceFlags(command: Command): Command {
   return command
     .optionsGroup('Which lattice, and how to reach it:')
     .option('-x, --lattice <name>', 'name of the lattice')
@@ -33,19 +48,13 @@ export function addConnectionFlags(command: Command): Command {
     .option('--ctl-servers <a,b>', 'NATS servers, as nats://host:port or tls://host:port')
     .option('--ctl-creds <file>', 'credentials of a user for the ctl connection')
     .option('--ctl-tls-ca-file <file>', 'certificate authorities (PEM) of the servers')
-    .option('--sign-seed-file <file>', 'sign commands with this key: an operator seed (SU…) or a cluster seed (SC…)')
-    .option(
-      '--sign-delegation-file <file>',
-      'delegation that lets the operator give commands (trellis keys delegate); asked of the issuer service if left out',
-    )
-    .option('-t, --timeout-ms <number>', 'how long hosts may take to answer', String(TIMEOUT_MS))
     .addOption(new Option('-r, --ctl-host <host>', 'host of the NATS server').hideHelp())
     .addOption(new Option('-p, --ctl-port <port>', 'port of the NATS server').hideHelp())
     .addOption(new Option('--ctl-credsfile <file>', 'as --ctl-creds').hideHelp());
 }
 
 /** Settings that those flags give. */
-export function settingsOf(flags: ConnectionFlags): GivenSetting[] {
+export function settingsOf(flags: PlaceFlags): GivenSetting[] {
   const servers = serversOf(flags);
   const given: readonly (readonly [setting: string, text: string | undefined, flag: string])[] = [
     ['lattice', flags.lattice, '--lattice'],
@@ -88,7 +97,12 @@ export function pairsOf(texts: readonly string[], what: string): Record<string, 
   return Object.fromEntries(pairs);
 }
 
-function serversOf({ ctlServers, ctlHost, ctlPort }: ConnectionFlags): string | undefined {
+function serversOf({ ctlServers, ctlHost, ctlPort }: PlaceFlags): string | undefined {
   if (ctlServers !== undefined || (ctlHost === undefined && ctlPort === undefined)) return ctlServers;
   return `nats://${ctlHost ?? '127.0.0.1'}:${ctlPort ?? '4222'}`;
+}
+
+/** An option that may be given several times; its value is a list, or nothing at all. */
+export function repeated(flags: string, about: string): Option {
+  return new Option(flags, about).argParser((text: string, before: readonly string[] | undefined) => [...(before ?? []), text]);
 }

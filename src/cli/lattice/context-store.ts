@@ -82,13 +82,14 @@ export class ContextStore {
 
   /** The context of that name, Trellis' own before one of `nats`. @throws TRELLIS_CONTEXT_UNKNOWN, TRELLIS_CONTEXT_INVALID */
   get(name: string): Context {
-    const explicit = name.startsWith(NATS_PREFIX);
-    const bare = explicit ? name.slice(NATS_PREFIX.length) : name;
-    const kinds = explicit ? (['nats'] as const) : (['trellis', 'nats'] as const);
-    // A name that could not be one must not become a path.
-    const kind = isContextName(bare) ? kinds.find((each) => existsSync(this.#path(bare, each))) : undefined;
-    if (kind === undefined) throw new TrellisError('TRELLIS_CONTEXT_UNKNOWN', { message: `there is no context ${quote(name)}` });
-    return this.#read(bare, kind);
+    const found = this.#find(name);
+    if (found === undefined) throw new TrellisError('TRELLIS_CONTEXT_UNKNOWN', { message: `there is no context ${quote(name)}` });
+    return this.#read(found.name, found.kind);
+  }
+
+  /** True if there is a context that is meant by this name, good or not. */
+  names(name: string): boolean {
+    return this.#find(name) !== undefined;
   }
 
   /** True if Trellis keeps a context of this name. */
@@ -139,6 +140,15 @@ export class ContextStore {
       mkdirSync(this.#own, { recursive: true, mode: 0o700 });
       replaceFile(file, `${name}\n`);
     });
+  }
+
+  #find(name: string): { readonly name: string; readonly kind: Context['kind'] } | undefined {
+    const explicit = name.startsWith(NATS_PREFIX);
+    const bare = explicit ? name.slice(NATS_PREFIX.length) : name;
+    const kinds = explicit ? (['nats'] as const) : (['trellis', 'nats'] as const);
+    // A name that could not be one must not become a path.
+    const kind = isContextName(bare) ? kinds.find((each) => existsSync(this.#path(bare, each))) : undefined;
+    return kind === undefined ? undefined : { name: bare, kind };
   }
 
   #path(name: string, kind: Context['kind']): string {

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { wholeNumber } from './connection-flags.ts';
+import { repeated, wholeNumber } from './connection-flags.ts';
 
 /** How long a component may take to start when nobody says otherwise, milliseconds: an image may have to be fetched. */
 const WAIT_MS = 60_000;
@@ -13,24 +13,22 @@ export interface WaitFlags {
 /** Flags of the commands that say how a component runs. */
 export interface ScaleFlags extends WaitFlags {
   readonly maxInstances: string;
-  readonly annotations: readonly string[];
-  readonly config: readonly string[];
+  readonly annotations?: readonly string[];
+  readonly config?: readonly string[];
   readonly allowUpdate?: true;
 }
-
-const collect = (text: string, before: readonly string[]): string[] => [...before, text];
 
 /** Adds them. @param maxInstances The default. */
 export function addScaleFlags(command: Command, maxInstances: string): Command {
   const about = 'calls that it may run at once; 4294967295 is without a limit';
   command
     .option('--max-instances <number>', about, maxInstances)
-    .option('-a, --annotations <name=value>', 'annotation to keep with it (repeat for more)', collect, [])
-    .option(
-      '--config <name>',
-      'named configuration that it gets (repeat for more; later ones win); it gets those that are named now and no others',
-      collect,
-      [],
+    .addOption(repeated('-a, --annotations <name=value>', 'annotation to keep with it (repeat for more)'))
+    .addOption(
+      repeated(
+        '--config <name>',
+        'named configuration that it gets (repeat for more; later ones win); it gets those that are named now and no others',
+      ),
     )
     .option('--allow-update', 'if it runs already with another image, replace that');
   // Older spellings of wash.
