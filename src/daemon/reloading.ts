@@ -12,7 +12,7 @@ export interface ReloadingOptions {
   readonly manager: ServiceManager;
   /** `undefined` while it starts. */
   readonly host: () => Host | undefined;
-  /** Reads the configuration again; `undefined` if a seed came by the environment, which is read once. */
+  /** Reads the configuration again; `undefined` if a secret came by the environment, which is read once. */
   readonly read: () => CheckedConfig | undefined;
 }
 
@@ -49,8 +49,8 @@ export class Reloading {
         running === undefined
           ? new TrellisError('TRELLIS_HOST_BUSY')
           : new TrellisError('TRELLIS_RELOAD_REFUSED', {
-              message: 'a seed of this host came by the environment, which can be read once only',
-              remedy: 'Put the seed into a file, or restart the host.',
+              message: 'a seed or a password of this host came by the environment, which can be read once only',
+              remedy: 'Put it into a file, or restart the host.',
             });
       log.error({ code: err.code, err }, 'the configuration is not read again');
       metrics.reloaded('refused');

@@ -48,7 +48,17 @@ describe('a running daemon', () => {
       const host = SigningKey.generate('server').exportSeed().reveal();
       const [ctl, rpc] = [lattice.ctl.addUser('ctl'), lattice.rpc.addUser('rpc')];
       for (const user of [ctl, rpc]) chmodSync(user.credsFile, 0o600);
-      const canaries = [cluster, host, ctl.seed, rpc.seed, ctl.jwt, rpc.jwt];
+      const password = `registry-password-${place}`;
+      const canaries = [
+        password,
+        Buffer.from(`robot:${password}`).toString('base64'),
+        cluster,
+        host,
+        ctl.seed,
+        rpc.seed,
+        ctl.jwt,
+        rpc.jwt,
+      ];
       await using daemon = new Program('daemon', ['--component', `echo=${echoComponent().file}`, '--log-level', 'trace'], {
         env: {
           TRELLIS_CTL_SERVERS: lattice.url,
@@ -60,8 +70,13 @@ describe('a running daemon', () => {
           TRELLIS_CACHE_DIR: join(dir, 'cache'),
           TRELLIS_STATE_DIR: join(dir, 'state'),
           ...(place === 'file'
-            ? { TRELLIS_TRUST_CLUSTER_SEED_FILE: secretFile('cluster.seed', cluster) }
-            : { WASMCLOUD_CLUSTER_SEED: cluster }),
+            ? {
+                TRELLIS_TRUST_CLUSTER_SEED_FILE: secretFile('cluster.seed', cluster),
+                TRELLIS_ARTIFACTS_PASSWORD_FILE: secretFile('registry.password', password),
+              }
+            : { WASMCLOUD_CLUSTER_SEED: cluster, WASMCLOUD_OCI_REGISTRY_PASSWORD: password }),
+          WASMCLOUD_OCI_REGISTRY: 'registry.test',
+          WASMCLOUD_OCI_REGISTRY_USER: 'robot',
         },
       });
       const { url } = await daemon.logLine(({ msg }) => msg === 'health and metrics');
