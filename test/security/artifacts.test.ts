@@ -1,5 +1,6 @@
 import { chmodSync, lstatSync, mkdtempSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -406,6 +407,30 @@ describe('ART-10 a download that breaks off', () => {
       response.once('close', () => clearInterval(drip));
     };
     await expect(pull(server.ref, registriesFor({ pullTimeoutMs: 500 }))).rejects.toThrow(refused('TRELLIS_ARTIFACT_TIMEOUT'));
+  });
+
+  it.each([
+    ['nothing', ''],
+    ['no HTTP', '\0\0\0\r\n\r\n'],
+    ['half a head', 'HTTP/1.1 200 OK\r\nContent-'],
+    ['another protocol', 'HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n'],
+    ['a promise to answer', 'HTTP/1.1 100 Continue\r\n\r\n'],
+    ['two lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd'],
+    ['a chunk without end', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffff\r\nx'],
+    ['a head without end', `HTTP/1.1 200 OK\r\nX: ${'x'.repeat(100_000)}`],
+  ])('is an error that may pass where a server sends %s', async (_what, text) => {
+    const server = createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.once('data', () => socket.end(text));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    try {
+      const authority = `localhost:${(server.address() as AddressInfo).port}`;
+      const pulled = pull(`${authority}/acme/x:1`, registriesFor({ insecure: [authority] }));
+      await expect(pulled).rejects.toThrow(refused('TRELLIS_ARTIFACT_UNREACHABLE'));
+    } finally {
+      server.close();
+    }
   });
 
   it('ends at once when the host stops, and none begins after', async () => {

@@ -90,7 +90,13 @@ export class HttpClient {
       };
       request.on('error', fail);
       request.on('timeout', () => fail(unreachable(url, 'says nothing')));
+      // Some ends are no errors to Node, such as an upgrade to another protocol that nobody asked for.
+      let answered = false;
+      request.on('close', () => {
+        if (!answered) fail(unreachable(url, 'ends the connection without an answer'));
+      });
       request.on('response', (response) => {
+        answered = true;
         const peer = addressKind(response.socket.remoteAddress ?? '');
         readBody(response, url, question.maxBytes).then(
           (body) => resolve({ status: response.statusCode ?? 0, headers: response.headers, body, peer }),
