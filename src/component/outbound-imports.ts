@@ -1,4 +1,4 @@
-import type { ComponentId } from '../ids.ts';
+import { type ComponentId, isToken } from '../ids.ts';
 import type { ComponentPorts, ImportEvents, ImportHandle, OutboundImport } from './component.ts';
 import type { OpenImport, PendingCall } from './pending-call.ts';
 import { ALL_LINKED, FLAG, FRAME, readPathFrame, type FrameWriter } from './runner/frames.ts';
@@ -6,6 +6,8 @@ import type { NumberedFunction } from './runner/functions.ts';
 
 /** Call id, number of the import, flags, length of the link's name. */
 const HEAD_BYTES = 8;
+/** Longest name of a link. */
+const MAX_LINK_CHARS = 64;
 /** What `askLinks` may hold. */
 const MAX_QUESTION_BYTES = 64 * 1024;
 /** Bytes that may wait in the pipe before answers are turned into failures. */
@@ -51,6 +53,9 @@ export class OutboundImports {
     if (body.length < HEAD_BYTES || this.#open.has(id)) return false;
     const paramsAt = HEAD_BYTES + body[7]!;
     if (body.length < paramsAt) return false;
+    const link = body.toString('latin1', HEAD_BYTES, paramsAt);
+    // A runner of ours asked before whether there is such a link.
+    if (link !== '' && !isToken(link, MAX_LINK_CHARS)) return false;
     // Each import is answered, if only with a failure. Who asks on and takes none of it is no runner of ours any more.
     if (this.#writer.backlogBytes > MAX_UNREAD_BYTES) return false;
     const declared = this.#options.imports[body.readUInt16LE(4)];
@@ -80,7 +85,7 @@ export class OutboundImports {
       deadlineMs: call.deadlineMs,
       depth: call.depth + 1,
       ...(call.trace === undefined ? {} : { trace: call.trace }),
-      ...(paramsAt === HEAD_BYTES ? {} : { link: body.toString('latin1', HEAD_BYTES, paramsAt) }),
+      ...(link === '' ? {} : { link }),
     };
     try {
       open.attach(this.#options.invokeImport(outbound, open));

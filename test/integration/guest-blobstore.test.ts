@@ -54,8 +54,10 @@ function blobStore(old: boolean): WireFunctions {
       of(dest.container).set(dest.object, get(src));
       of(src.container).delete(src.object);
     },
-    'write-container-data'({ container, object }: ObjectId, data: unknown) {
-      of(container).set(object, data instanceof ReadyStream ? Uint8Array.from(data.items as Iterable<number>) : new Uint8Array());
+    async 'write-container-data'({ container, object }: ObjectId, data: ReadyStream | AsyncIterable<Uint8Array>) {
+      const chunks: Uint8Array[] = data instanceof ReadyStream ? [Uint8Array.from(data.items as Iterable<number>)] : [];
+      if (!(data instanceof ReadyStream)) for await (const chunk of data) chunks.push(chunk);
+      of(container).set(object, Buffer.concat(chunks));
       return old ? undefined : done(object === 'full' ? 'the disk is full' : undefined);
     },
   };

@@ -178,6 +178,8 @@ export class RawService {
   readonly rs: string;
   /** What came on it. */
   readonly frames: Frame[] = [];
+  /** Told of each. */
+  onFrame: (frame: Frame) => void = () => {};
   readonly #connection: NatsConnection;
 
   constructor(connection: NatsConnection, message: Msg) {
@@ -187,7 +189,11 @@ export class RawService {
     this.rc = message.reply ?? '';
     this.rs = `_INBOX.${nuid.next()}.${nuid.next()}`;
     connection.subscribe(`${this.rs}.>`, {
-      callback: (_error, frame) => void this.frames.push(frameOf(frame, this.rs)),
+      callback: (_error, received) => {
+        const frame = frameOf(received, this.rs);
+        this.frames.push(frame);
+        this.onFrame(frame);
+      },
     });
   }
 

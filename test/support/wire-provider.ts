@@ -1,3 +1,4 @@
+import { AsyncValues } from '../../src/wit/async-values.ts';
 import { compileFunction } from '../../src/wit/codec.ts';
 import { pump } from '../../src/wit/pump.ts';
 import type { WitInterface } from '../../src/wit/types.ts';
@@ -9,15 +10,19 @@ export type WireFunctions = Readonly<Record<string, (...values: never[]) => unkn
 const EMPTY = new Uint8Array(0);
 
 /**
- * Serves an interface as a provider of 1.x does: without signatures, and with its streams on paths of their own. Parameters come in the root.
- * Ends with the peer.
+ * Serves an interface as a provider of 1.x does: without signatures, with streams on paths of their own. Parameters fit one message, but
+ * for their streams. Ends with the peer.
  */
 export async function serveWire(peer: RawPeer, target: string, wit: WitInterface, functions: WireFunctions): Promise<void> {
   for (const fn of wit.functions) {
     const codec = compileFunction(fn);
     const answer = async (service: RawService): Promise<void> => {
-      const params = codec.decodeParams(service.payload);
+      const later = new AsyncValues();
+      const params = codec.decodeParams(service.payload, later);
       if (!params.ok) throw new Error(params.reason);
+      service.onFrame = ({ tail, data }) => {
+        if (tail.startsWith('.params.')) later.push(tail.slice('.params.'.length), data, data.length === 0);
+      };
       service.acknowledge();
       let result: unknown;
       try {

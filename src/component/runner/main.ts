@@ -75,7 +75,7 @@ async function begin(start: RunnerStart): Promise<void> {
     const granted = start.grants.network ?? [];
     // Only where there is a grant: the HTTP client and TLS cost every other runner time and memory for nothing.
     const network = granted.length === 0 ? undefined : (await import('./wasi/network/network.ts')).createNetwork(granted);
-    const Http = hasLinkedHttp(types) ? (await import('./twins/http.ts')).HttpTwin : undefined;
+    const Http = usesHttp(types) ? (await import('./twins/http.ts')).HttpTwin : undefined;
     confine(start.dir);
     const builtin = new Set(Object.keys(createWasi({ ...IDLE_WASI, imports: types.imports }).imports));
     const handles = new Handles();
@@ -116,12 +116,9 @@ const IDLE_WASI = {
   onExit: () => {},
 };
 
-/** Whether a component serves or sends HTTP along links. Only then is it loaded. */
-function hasLinkedHttp({ imports, exports }: RunnerStart['types']): boolean {
-  return (
-    exports.some(({ name }) => name.startsWith('wasi:http/incoming-handler@')) ||
-    imports.some(({ name }) => name.startsWith('wasi:http/outgoing-handler@'))
-  );
+/** Whether a component has anything of HTTP. Only then is it loaded. */
+function usesHttp({ imports, exports }: RunnerStart['types']): boolean {
+  return [...imports, ...exports].some(({ name }) => name.startsWith('wasi:http/'));
 }
 
 let logAllowance = LOG_BYTES_PER_SECOND;

@@ -49,6 +49,36 @@ it('GST-08 a runner that asks and never listens is given up before its answers f
   expect(sink.writableLength).toBeLessThan(129 * 1024 * 1024);
 });
 
+it('GST-08 a link is named by a token, or the runner is none of ours', () => {
+  const linked: (string | undefined)[] = [];
+  const fn = { name: 'f', wireName: 'f', params: [], result: null, async: false };
+  const sink = { writableLength: 0, write: () => true, cork() {}, uncork() {} };
+  const outbound = new OutboundImports(
+    {
+      component: componentId('test'),
+      imports: [{ index: 0, instance: 'a:b/c', fn, asyncParams: false, asyncResult: false }],
+      maxImportsPerCall: 1_000,
+      maxParamsBytes: 1_000,
+      invokeImport: ({ link }, events) => {
+        linked.push(link);
+        events.result(new Uint8Array(), false);
+        return { sendPath() {}, cancel() {} };
+      },
+      hasLink: () => false,
+      call: () => ({ importsMade: 0, deadlineMs: 0, depth: 0 }) as PendingCall,
+    },
+    new FrameWriter(sink),
+  );
+  const frame = (name: string, length = name.length): Buffer =>
+    Buffer.concat([Buffer.from([1, 0, 0, 0, 0, 0, 0, length]), Buffer.from(name, 'latin1')]);
+  expect(outbound.onImport(1, frame(''))).toBe(true);
+  expect(outbound.onImport(2, frame('other-1'))).toBe(true);
+  expect(linked).toEqual([undefined, 'other-1']);
+  for (const odd of ['a.b', 'a b', '\n', '\u001b[2J', '>', 'x'.repeat(65)]) expect(outbound.onImport(3, frame(odd))).toBe(false);
+  expect(outbound.onImport(3, frame('short', 200))).toBe(false);
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => void outbound.onImport(4, Buffer.from(bytes))));
+});
+
 describe('askLinks', () => {
   const asked: string[][] = [];
   const written: Buffer[] = [];

@@ -34,6 +34,29 @@ describe('planFor', () => {
     expect(plan.asyncExports).toEqual(['a:b/c@1.0.0#d']);
   });
 
+  it('lets streams wait for requests that come, and for objects', () => {
+    const streams: [string, WitFunction[]] = ['wasi:io/streams@0.2.0', [fn('[method]input-stream.blocking-read')]];
+    const waits = ['wasi:io/streams@0.2.0#[method]input-stream.blocking-read'];
+    const serving = planFor(types([streams], [['wasi:http/incoming-handler@0.2.9', [fn('handle')]]]));
+    expect(serving).toMatchObject({
+      asyncMode: 'jspi',
+      asyncImports: waits,
+      asyncExports: ['wasi:http/incoming-handler@0.2.9#handle'],
+    });
+    const blobs = types([streams, ['wasi:blobstore/types@0.2.0-draft', [fn('[method]incoming-value.size')]]], []);
+    expect(planFor(blobs).asyncImports).toEqual([...waits, 'wasi:blobstore/types@0.2.0-draft#[method]incoming-value.size']);
+  });
+
+  it('lets the choice of a link wait for the host', () => {
+    const plan = planFor(
+      types(
+        [['wasmcloud:bus/lattice@2.0.1', [fn('[constructor]call-target-interface'), fn('set-link-name')]]],
+        [['a:b/c', [fn('d')]]],
+      ),
+    );
+    expect(plan).toMatchObject({ asyncMode: 'jspi', asyncImports: ['wasmcloud:bus/lattice@2.0.1#set-link-name'] });
+  });
+
   it.each(['wasi:http/outgoing-handler@0.2.3', 'wasi:sockets/tcp-create-socket@0.2.0', 'wasi:sockets/ip-name-lookup@0.2.0'])(
     'lets polling and streams wait for what %s opens',
     (name) => {
