@@ -20,6 +20,9 @@ export interface ConfigStoreOptions {
   readonly log: Logger;
 }
 
+/** Of one request. */
+const READS_AT_ONCE = 8;
+
 /** A name that bundles use. */
 interface UsedName {
   bundles: number;
@@ -52,10 +55,11 @@ export class ConfigStore {
   }
 
   async missing(names: readonly string[]): Promise<readonly string[]> {
-    const found = await Promise.all(
-      names.map(async (name) => isConfigName(name) && (await this.#read(name))?.text !== undefined),
-    );
-    return names.filter((_, at) => !found[at]);
+    const missing = new Set<string>();
+    await someAtOnce(new Set(names), async (name) => {
+      if (!isConfigName(name) || (await this.#read(name))?.text === undefined) missing.add(name);
+    });
+    return names.filter((name) => missing.has(name));
   }
 
   async open(names: readonly string[]): Promise<ConfigBundle> {
@@ -63,7 +67,7 @@ export class ConfigStore {
     // From now on changes of them are heard of, also those while they are read.
     for (const name of distinct) this.#use(name);
     try {
-      await Promise.all(distinct.map((name) => this.#load(name)));
+      await someAtOnce(distinct, (name) => this.#load(name));
     } catch (error) {
       for (const name of distinct) this.#letGo(name);
       throw error;
@@ -171,6 +175,15 @@ export class ConfigStore {
       }
     }
   }
+}
+
+/** Does it for each of the names, a few at a time: whoever names many shall not keep the store from everybody else. */
+async function someAtOnce(names: Iterable<string>, work: (name: string) => Promise<void>): Promise<void> {
+  const left = names[Symbol.iterator]();
+  const reader = async (): Promise<void> => {
+    for (let next = left.next(); next.done !== true; next = left.next()) await work(next.value);
+  };
+  await Promise.all(Array.from({ length: READS_AT_ONCE }, reader));
 }
 
 function missing(name: string): TrellisError {

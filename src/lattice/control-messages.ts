@@ -1,4 +1,5 @@
 import { type LatticeLink, type LinkKey, readLink, readLinkKey } from './links.ts';
+import { tooMuch } from './request-size.ts';
 import type { ScaleRequest, UpdateRequest } from './workloads.ts';
 
 /**
@@ -91,6 +92,8 @@ export function readScale(payload: Uint8Array): Parsed<ScaleRequest> {
   ) {
     return malformed('component scale command');
   }
+  const excess = tooMuch({ texts: [componentId, componentRef, hostId], maps: [annotations, limits], configs: config });
+  if (excess !== undefined) return { error: excess };
   return {
     value: {
       componentId,
@@ -121,6 +124,8 @@ export function readUpdate(payload: Uint8Array): Parsed<UpdateRequest> {
   ) {
     return malformed('component update command');
   }
+  const excess = tooMuch({ texts: [componentId, newComponentRef, hostId], maps: [annotations] });
+  if (excess !== undefined) return { error: excess };
   return { value: { componentId, newComponentRef, ...(annotations === null ? {} : { annotations }) } };
 }
 
@@ -180,7 +185,13 @@ export function readDeleteLabel(payload: Uint8Array): Parsed<{ readonly key: str
 /** Reads the body of `link.put`. */
 export function readPutLink(payload: Uint8Array): Parsed<LatticeLink> {
   const link = readLink(objectOf(payload));
-  return link === undefined || !isWellFormed(link) ? malformed('wrpc link definition') : { value: link };
+  if (link === undefined || !isWellFormed(link)) return malformed('wrpc link definition');
+  const { source_id, target, name, wit_namespace, wit_package, interfaces, source_config, target_config } = link;
+  const excess = tooMuch({
+    texts: [source_id, target, name, wit_namespace, wit_package, ...interfaces],
+    configs: [...source_config, ...target_config],
+  });
+  return excess === undefined ? { value: link } : { error: excess };
 }
 
 /** Reads the body of `link.del`. */

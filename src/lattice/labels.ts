@@ -3,6 +3,7 @@ const RESERVED = /^hostcore\./i;
 /** Bounds of what a host takes from the lattice: its labels travel with every heartbeat. */
 const MAX_LABELS = 256;
 const MAX_LABEL_CHARS = 1_024;
+const MAX_ALL_CHARS = 64 * 1024;
 
 // Names as Rust has them, by which schedulers of 1.x lattices ask.
 const ARCH: Readonly<Record<string, string>> = {
@@ -58,6 +59,10 @@ export class HostLabels {
       return `a label takes at most ${MAX_LABEL_CHARS} characters for its key and for its value`;
     }
     if (this.#get(key) === undefined && this.#count() >= MAX_LABELS) return `a host takes at most ${MAX_LABELS} labels`;
+    const others = Object.entries(this.all()).filter(([each]) => each !== key);
+    if ([key, value, ...others.flat()].join('').length > MAX_ALL_CHARS) {
+      return `the labels of a host take at most ${MAX_ALL_CHARS} characters together`;
+    }
     this.#deleted.delete(key);
     this.#put.set(key, value);
     return undefined;

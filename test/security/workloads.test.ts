@@ -244,4 +244,31 @@ describe('what a host runs for the lattice', { timeout: 120_000 }, () => {
     expect(bids.filter((bid) => bid.includes(host.id))).toEqual([]);
     await host.stop();
   });
+
+  it('WRK-08 keeps nothing that is larger than anybody needs, and looks up no more configurations than that', async () => {
+    const host = await lattice.host();
+    const config = Array.from({ length: 90_000 }, (_, at) => `n${at}`);
+    const large = 'x'.repeat(70_000);
+    for (const asked of [
+      { config },
+      { annotations: { a: large } },
+      { component_limits: { a: large } },
+      { component_ref: large },
+    ]) {
+      const { success, message } = await host.scale('wrk-large', { component_ref: ref, count: 1, ...asked });
+      expect([success, message]).toEqual([false, expect.stringMatching(/this host takes (?:256|65536)$/)]);
+    }
+    expect(await host.update('wrk-large', large)).toMatchObject({ success: false });
+    const link = { source_id: 'a', target: 'b', wit_namespace: 'x', wit_package: 'y', interfaces: ['z'] };
+    for (const more of [{ source_config: config }, { target_config: config }, { interfaces: [large] }]) {
+      const answer = await lattice.client.ask('link.put', { ...link, ...more });
+      expect(answer).toMatchObject({ success: false });
+    }
+    // As many as that are answered, each once, in the words of 1.x.
+    const few = config.slice(0, 256);
+    const { message } = await lattice.client.ask('link.put', { ...link, source_config: few });
+    expect(message.match(/not found in config store/g)).toHaveLength(256);
+    expect(host.host.status().components).toEqual([]);
+    await host.stop();
+  });
 });

@@ -40,6 +40,8 @@ export interface RegistriesOptions {
 
 const MAX_ENTRIES = 1_000;
 const MAX_TEXT_CHARS = 16_384;
+/** A host name and a port are shorter. */
+const MAX_NAME_CHARS = 262;
 
 /** The rules by which a host pulls. */
 export interface PullRules {
@@ -126,6 +128,10 @@ export class Registries {
     const warnings: string[] = [];
     for (const [name, entry] of Object.entries(entries)) {
       const registry = name.toLowerCase();
+      if (registry.length > MAX_NAME_CHARS) {
+        warnings.push(`the registry ${quote(registry)} is no name of one; it was left out`);
+        continue;
+      }
       if (!this.#put.has(registry) && this.#put.size >= MAX_ENTRIES) {
         warnings.push(`more than ${MAX_ENTRIES} registries; the others were left out`);
         break;

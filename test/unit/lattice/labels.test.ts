@@ -14,6 +14,16 @@ describe('the labels of the machine', () => {
 });
 
 describe('the labels of a host', () => {
+  it('are never more than a heartbeat has room for', () => {
+    const many = labels();
+    const answers = Array.from({ length: 200 }, (_, at) => many.put(`k${at}`, 'x'.repeat(1_024)));
+    expect(answers[0]).toBeUndefined();
+    expect(answers.at(-1)).toBe('the labels of a host take at most 65536 characters together');
+    expect(JSON.stringify(many.all()).length).toBeLessThan(70_000);
+    // One that is there can still become shorter.
+    expect(many.put('k0', '')).toBeUndefined();
+  });
+
   const labels = () => new HostLabels({ 'hostcore.os': 'linux' }, { zone: 'a', 'hostcore.arch': 'mine' });
 
   it('are those of the machine and of the configuration, sorted', () => {

@@ -47,6 +47,8 @@ describe('registries', () => {
     const many = Object.fromEntries(Array.from({ length: 2_000 }, (_, i) => [`r${i}.example`, { token: 't' }]));
     expect(registries.put(many).join()).toContain('1000');
     expect((await registries.credentialFor('r1500.example')).kind).toBe('anonymous');
+    const long = `${'x'.repeat(300)}.example`;
+    expect(new Registries().put({ [long]: { token: 'secret-token' } })).toEqual([expect.stringContaining('is no name of one')]);
     expect(registries.put(JSON.parse('{"__proto__": {"token": "t"}}'))).toEqual(expect.any(Array));
     expect(({} as Record<string, unknown>)['token']).toBeUndefined();
   });
