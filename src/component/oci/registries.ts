@@ -68,6 +68,7 @@ export class Registries {
   readonly #options: RegistriesOptions;
   readonly #put = new Map<string, RegistryCredential>();
   readonly #closing = new AbortController();
+  readonly #warned = new Set<string>();
 
   constructor(options: RegistriesOptions = {}) {
     this.#options = options;
@@ -154,6 +155,13 @@ export class Registries {
     this.client.close();
   }
 
+  /** For what is so at every pull, until somebody changes it. */
+  #warnOnce(text: string): void {
+    if (this.#warned.has(text) || this.#warned.size >= MAX_ENTRIES) return;
+    this.#warned.add(text);
+    this.warn(text);
+  }
+
   /** True if the registry is spoken to over plain HTTP. */
   isInsecure(registry: string): boolean {
     return this.#insecure.has(registry);
@@ -179,7 +187,7 @@ export class Registries {
     if (named !== undefined) return namedCredential(named);
     const { dockerConfigFile: file, credentialHelpers: runHelpers = false } = this.#options;
     if (file === undefined) return ANONYMOUS;
-    return (await dockerCredential(registry, { file, runHelpers, warn: this.warn })) ?? ANONYMOUS;
+    return (await dockerCredential(registry, { file, runHelpers, warn: (text) => this.#warnOnce(text) })) ?? ANONYMOUS;
   }
 }
 
