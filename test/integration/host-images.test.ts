@@ -71,6 +71,19 @@ it('inspects an image with its claims, and prints the reference that means just 
   expect(await inspect(`${registry.authority}/acme/none:1`)).toMatchObject({ code: 3 });
 });
 
+it('runs what was pulled and translated beforehand, where there is no registry', async () => {
+  await using own = await startRegistry();
+  const digest = await own.push('acme/tiny', '1', componentImage(fixture('../components/echo/tiny.wasm')));
+  const config = join(dir, 'beforehand.yaml');
+  const cacheDir = join(dir, 'beforehand');
+  const components = [{ id: 'tiny', image: `${own.authority}/acme/tiny:1@${digest}` }];
+  writeFileSync(config, JSON.stringify({ artifacts: { tlsCaFiles: [own.certificates.caFile] }, components }));
+  expect(await runProgram('cli', ['translate', '--config', config, '--cache-dir', cacheDir])).toMatchObject({ code: 0 });
+  await own.stop();
+  await using lattice = await startTestLattice({ cacheDir, components, links: [] });
+  expect(await lattice.call('tiny', 'echo-bytes', [[7]])).toMatchObject({ json: { hex: '07' } });
+});
+
 it('runs what the lattice names with credentials that the lattice puts, and brings it back while the registry is away', async () => {
   await using own = await startRegistry({ login: 'basic' });
   await own.push('acme/tiny', '1.2.3', componentImage(fixture('fixtures/claims/signed.wasm')));

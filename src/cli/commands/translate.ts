@@ -45,7 +45,8 @@ export function register(program: Command): void {
       const cacheDir = options.cacheDir ?? config.cacheDir;
       const maxBytes = config.limits.maxComponentSizeBytes;
       const translated: { id: string; digest: string; maxMemoryBytes: number; dir: string; cached: boolean }[] = [];
-      const registries = Registries.of(config, (warning) => output.progress(`  ${warning}`));
+      // Images are kept beside their translations, so that a host needs its registry for neither.
+      const registries = Registries.of({ ...config, cacheDir }, (warning) => output.progress(`  ${warning}`));
       for (const settings of config.components) {
         const { id, maxMemoryBytes = config.limits.maxLinearMemoryBytes } = settings;
         output.progress(`  translating ${id}`);
