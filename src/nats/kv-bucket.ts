@@ -73,6 +73,8 @@ const MIN_RANGE = 32;
 /** Entries asked for at once, and how many bytes of them at most; the client holds them all. */
 const BATCH = 1_000;
 const BATCH_BYTES = 4 * 1024 * 1024;
+/** What the headers of a write may take of a message. */
+const HEADERS_BYTES = 256;
 /** JetStream: a stream of this name exists, with other settings. */
 const NAME_IN_USE = 10_058;
 /** JetStream: not on this server; not for this account. */
@@ -129,9 +131,15 @@ export class KvBucket {
   /**
    * Writes a key: whatever it holds, or only if that is what is expected; a text of `undefined` deletes, leaving a marker and nothing of what
    * was there before. Resolves to the revision, or `undefined` if the key holds something else. Where the bucket was deleted, nobody
-   * answers: who may be the first to notice looks for it before. @throws the kind's code
+   * answers: who may be the first to notice looks for it before. @throws the kind's code, TRELLIS_NATS_PAYLOAD_TOO_LARGE
    */
   async write(key: string, text: string | undefined, expected?: Expected): Promise<number | undefined> {
+    const bytes = text === undefined ? 0 : Buffer.byteLength(text, this.#kind.encoding);
+    const most = this.#connection.maxPayloadBytes - HEADERS_BYTES;
+    if (bytes > most) {
+      const message = `${this.#kind.label} cannot hold ${bytes} bytes at ${key}: the server takes ${most} (max_payload)`;
+      throw new TrellisError('TRELLIS_NATS_PAYLOAD_TOO_LARGE', { message });
+    }
     try {
       return await this.#write(key, text, expected);
     } catch (error) {

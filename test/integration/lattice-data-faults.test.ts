@@ -103,6 +103,28 @@ describe('the buckets', () => {
     await until(() => targets(host).length === 1);
   });
 
+  it('take no source with more links than a message can hold, and say so', async () => {
+    await using server = await startServer({ jetstream: true, configText: 'max_payload: 16KB' });
+    await using host = await startDataHost(server.url);
+    const put = async (): Promise<unknown> => {
+      for (let at = 0; ; at++) {
+        const outcome = await host.data.putLink(linkOf('a', 'x', { name: `n${at}` })).catch((error: unknown) => error);
+        if (outcome !== 'set') return outcome;
+      }
+    };
+    expect(await put()).toMatchObject({
+      code: 'TRELLIS_NATS_PAYLOAD_TOO_LARGE',
+      message: expect.stringContaining('COMPONENT_a'),
+    });
+    const { length } = host.data.links();
+    expect(length).toBeGreaterThan(50);
+    expect(await host.data.deleteLink({ ...KEY, source_id: 'a', name: 'n0' })).toMatchObject({ deleted: { name: 'n0' } });
+    await expect(host.data.putConfig('one', { a: 'x'.repeat(20_000) })).rejects.toMatchObject({
+      code: 'TRELLIS_NATS_PAYLOAD_TOO_LARGE',
+    });
+    expect([host.ctl.stats.reconnects, host.data.state]).toEqual([0, 'current']);
+  });
+
   it('count, and not what merely passes by on their subjects', async () => {
     await using server = await startServer({ jetstream: true });
     await using host = await startDataHost(server.url);
