@@ -89,7 +89,7 @@ function partition(name: 'ctl' | 'rpc', purpose: string) {
     credsFile: setting(
       path().exactOptional(),
       `Credentials file (user JWT and seed) of the ${purpose} connection; the connection moves to what replaces it.`,
-      { env: [`WASMCLOUD_${upper}_CREDS`, 'WASMCLOUD_NATS_CREDS'], flags: [`--${name}-creds`] },
+      { env: [`WASMCLOUD_${upper}_CREDS`, `WASMCLOUD_${upper}_CREDSFILE`, 'WASMCLOUD_NATS_CREDS'], flags: [`--${name}-creds`] },
     ),
     jwtFile: setting(path().exactOptional(), 'File with the user JWT alone; needs `seedFile`, excludes `credsFile`.', {
       env: [`WASMCLOUD_${upper}_JWT_FILE`, 'WASMCLOUD_NATS_JWT_FILE'],

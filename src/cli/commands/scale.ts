@@ -24,7 +24,7 @@ export function register(program: Command): void {
     .argument('<host-id>', 'id of the host, the beginning of it, or a part of its friendly name')
     .argument('<component-ref>', 'image, or a file on the host')
     .argument('<component-id>', 'id of the component');
-  addScaleFlags(component, '4294967295');
+  addScaleFlags(component, '4294967295', '-c');
   addConnectionFlags(component)
     .addHelpText(
       'after',

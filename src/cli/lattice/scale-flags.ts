@@ -18,11 +18,11 @@ export interface ScaleFlags extends WaitFlags {
   readonly allowUpdate?: true;
 }
 
-/** Adds them. @param maxInstances The default. */
-export function addScaleFlags(command: Command, maxInstances: string): Command {
+/** Adds them. @param maxInstances The default. @param short A letter for it, as with wash. */
+export function addScaleFlags(command: Command, maxInstances: string, short?: '-c'): Command {
   const about = 'calls that it may run at once; 4294967295 is without a limit';
   command
-    .option('--max-instances <number>', about, maxInstances)
+    .option(`${short === undefined ? '' : `${short}, `}--max-instances <number>`, about, maxInstances)
     .addOption(repeated('-a, --annotations <name=value>', 'annotation to keep with it (repeat for more)'))
     .addOption(
       repeated(

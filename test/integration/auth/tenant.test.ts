@@ -88,9 +88,20 @@ describe('an update of a tenant', () => {
     await lattice.addMember('host', 'till', { components: ['till'], calls: [] });
     await lattice.addMember('host', 'pod', { leaf: 'and-host' });
     await lattice.addMember('caller', 'ada', { calls: ['till'] });
+    await lattice.addMember('operator', 'oncall', { calls: ['till'], spies: true });
+    await lattice.addMember('caller', 'ear', { spies: true });
     await lattice.addMember('provider', 'http', { calls: ['web'], xkey: CURVE_KEY });
     await lattice.addMember('wadm', 'wadm');
     await store.change(() => grantComponent(store, { tenant: 'acme', component: 'safe', to: 'till' }));
+    // Who may overhear calls may do no more than that besides, and nobody else of the kind may.
+    const hears = (role: string): boolean => scopesIn(store).get(role)!.template.sub!.allow!.includes('lab.*.wrpc.>');
+    expect(['caller-rpc@oncall', 'caller-rpc@ear', 'caller-rpc@ada', 'caller-rpc'].map(hears)).toEqual([
+      true,
+      true,
+      false,
+      false,
+    ]);
+    expect(scopesIn(store).get('caller-rpc@oncall')!.template.pub!.allow).toContain('lab.till.wrpc.>');
     const before = [store.accountJwt('acme-ctl'), store.accountJwt('acme-rpc')];
     const { changed } = await store.change(() => updateTenant(store, { name: 'acme' }));
     expect(changed).toEqual([]);
