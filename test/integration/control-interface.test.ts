@@ -297,6 +297,19 @@ describe('one host', () => {
     expect(answers.filter((answer) => !answer.includes('"success":true'))).toEqual([]);
   });
 
+  it('takes no more than it could keep or read', async () => {
+    const names = Array.from({ length: 257 }, (_, at) => `n${at}`);
+    const annotations = { a: 'x'.repeat(64 * 1024) };
+    const tooMany = { success: false, message: expect.stringMatching(/^a (?:link|component) takes at most 256 configurations$/) };
+    expect(
+      await client.ask('link.put', { ...LINK, source_config: names.slice(1), target_config: names.slice(0, 1) }),
+    ).toMatchObject(tooMany);
+    expect(await client.ask(`component.scale.${host.id}`, { component_id: 'x', config: names })).toMatchObject(tooMany);
+    const tooLarge = { success: false, message: 'annotations take at most 65536 bytes' };
+    expect(await client.ask(`component.scale.${host.id}`, { component_id: 'x', annotations })).toEqual(tooLarge);
+    expect(await client.ask(`component.update.${host.id}`, { component_id: 'x', annotations })).toEqual(tooLarge);
+  });
+
   it('refuses a request that is too large', async () => {
     await using big = await startServer({ jetstream: true, configText: 'max_payload: 4MB' });
     await using there = await startControlHost(big.url);
