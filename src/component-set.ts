@@ -110,7 +110,10 @@ export class ComponentSet {
     this.#current.set(id, entry);
     if (before?.config !== entry.config) before?.config?.close();
     entry.config?.follow((values) => component.setConfig(values));
-    if (before === undefined || before.served === entry.served) return undefined;
+    if (before?.served === entry.served) return undefined;
+    // They may have changed while it was started.
+    if (entry.config !== undefined && entry.config.names.length > 0) component.setConfig(entry.config.values());
+    if (before === undefined) return undefined;
     this.#leaving.add(before.served);
     return before.served;
   }

@@ -56,7 +56,8 @@ export async function reloadHost({ before, next, serving, components, delegated 
   await Promise.allSettled([member.rpc.flush(), member.ctl.flush()]);
   await change.finish([...before.links, ...links.among(ending)], config.drainTimeoutMs);
   links.replace(newLinks);
-  await delegated.drop(change.removed);
+  // One that the lattice had started before may still finish what it began; it leaves by itself.
+  await delegated.drop(change.removed.filter((id) => !components.served.some((served) => served.id === id)));
   return { ...plan, added: change.added, changed: change.changed, removed: change.removed };
 }
 

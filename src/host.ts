@@ -206,6 +206,9 @@ export class Host implements AsyncDisposable {
       alarms: this.alarms,
       stopHost: (timeoutMs) => this.#stopForLattice(timeoutMs),
     }));
+    // What was stopped meanwhile knew nothing of it.
+    if (this.#draining !== undefined) await lattice.close();
+    this.#refuseStopped();
     await this.#components.start(serving).catch((error: unknown) => {
       // A pull that was given up because of a stop is no reason to start with.
       this.#refuseStopped();

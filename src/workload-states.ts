@@ -47,7 +47,6 @@ export class WorkloadStates {
 
   /** From nothing to a component that serves. @throws why it does not; then nothing is left of it */
   async start(request: ScaleRequest): Promise<Entry> {
-    const { components, scope } = this.#options;
     try {
       return await this.#pulls.run(async () => {
         this.#refuseWhenFull();
@@ -59,8 +58,7 @@ export class WorkloadStates {
         }
       });
     } catch (error) {
-      // One that still finishes what it began goes by itself.
-      if (!components.served.some(({ id }) => id === request.componentId)) await scope.drop([request.componentId]);
+      await this.#forget(request.componentId);
       throw error;
     }
   }
@@ -205,15 +203,20 @@ export class WorkloadStates {
     return entry;
   }
 
+  /** Leaves a component out of the delegation, unless some revision of it still takes calls or answers those that it took. */
+  async #forget(id: string): Promise<void> {
+    const { components, scope, serving } = this.#options;
+    if (serving().stopping() || components.served.some((each) => each.id === id)) return;
+    await scope.drop([id]);
+  }
+
   /** Finishes what a revision has begun, and ends it; with the last of a component goes its place in the delegation. */
   #leave(served: ServedComponent): void {
-    const { components, scope, alone } = this.#options;
+    const { components, alone } = this.#options;
     const { config, log } = this.#options.serving();
     void (async () => {
       await components.retire([served], this.#options.serving(), [], config.drainTimeoutMs);
-      await alone(served.id, async () => {
-        if (components.get(served.id) === undefined && !this.#options.serving().stopping()) await scope.drop([served.id]);
-      });
+      await alone(served.id, () => this.#forget(served.id));
     })().catch((err: unknown) =>
       log.error({ code: 'TRELLIS_INTERNAL', err, component: served.id }, 'a component did not end in order'),
     );

@@ -152,7 +152,11 @@ export class HostWorkloads implements Workloads {
     };
     if (this.#waiting.has(id) || this.has(id)) return true;
     this.#options.desired.set(workload);
-    return this.#lanes.run(id, () => this.#scale(request));
+    return this.#lanes.run(id, async () => {
+      const isDone = await this.#scale(request);
+      if (isDone && !this.#waiting.has(id)) this.#settle(id);
+      return isDone;
+    });
   }
 
   /** Resolves when no request is being carried out any more and what is wanted is on disk. */
@@ -180,12 +184,16 @@ export class HostWorkloads implements Workloads {
       const left = this.#waiting.get(id)! - 1;
       if (left > 0) this.#waiting.set(id, left);
       else this.#waiting.delete(id);
-      // What runs is what is wanted, unless somebody wants something else already. A host that ends keeps what it was told.
-      if (left > 0 || this.#options.serving().stopping()) return;
-      const running = this.#options.components.get(id);
-      if (running?.owner === 'lattice') this.#options.desired.set(this.#desiredOf(running));
-      else this.#options.desired.delete(id);
+      if (left === 0) this.#settle(id);
     });
+  }
+
+  /** What runs is what is wanted, where nobody wants something else already. A host that ends keeps what it was told. */
+  #settle(id: string): void {
+    if (this.#options.serving().stopping()) return;
+    const running = this.#options.components.get(id);
+    if (running?.owner === 'lattice') this.#options.desired.set(this.#desiredOf(running));
+    else this.#options.desired.delete(id);
   }
 
   #desiredOf({ workload, config }: Entry): DesiredWorkload {

@@ -6,6 +6,7 @@ import { sampleFile } from '../../src/development.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import { greeterChainComponent, helloComponent, switchboardComponent } from '../support/components.ts';
 import { callEcho, startLoad } from '../support/daemon-lattice.ts';
+import { openCall, STREAMS } from '../support/open-call.ts';
 import { signComponent } from '../support/signed-component.ts';
 import { TINY, until } from '../support/trust-lattice.ts';
 import { type HeardEvent, startWorkloadLattice, type WorkloadHost, type WorkloadLattice } from '../support/workload-lattice.ts';
@@ -330,22 +331,33 @@ describe('calls while the lattice scales', { timeout: 180_000 }, () => {
     await host.scaled(id, { count: 0 });
   });
 
-  it('end in peace when their component stops', async () => {
-    const id = 'ending';
-    await host.scaled(id, { component_ref: refs.first, count: 2 });
-    await callEcho(lattice.caller, id, 5_000);
-    const calls = Array.from({ length: 60 }, () =>
-      callEcho(lattice.caller, id, 20_000).then(
-        () => 'ok',
-        (error: unknown) => String(error),
-      ),
-    );
-    const stopped = host.scaled(id, { count: 0 });
-    const outcomes = await Promise.all(calls);
-    await stopped;
-    // Sent before it stopped: answered. Sent too late: nobody is there, which is told at once.
-    expect(outcomes.filter((each) => each !== 'ok' && !each.includes('Nobody'))).toEqual([]);
-    expect(outcomes).toContain('ok');
+  it('end in peace when their component stops or another revision takes its place', async () => {
+    const { id, file } = STREAMS;
+    const streams = join(lattice.server.dir, 'streams.wasm');
+    copyFileSync(String(file), streams);
+    const [ref, next] = [pathToFileURL(String(file)).href, pathToFileURL(streams).href];
+    await host.scaled(id, { component_ref: ref, count: 2 });
+    const inFlight = (): number => host.host.status().inFlight;
+    const begin = async (): Promise<ReturnType<typeof openCall>> => {
+      const before = inFlight();
+      const call = openCall(lattice.caller);
+      await until(() => inFlight() > before);
+      return call;
+    };
+    const first = await begin();
+    await host.update(id, next);
+    await until(() => lattice.of(id).at(-1)?.data['image_ref'] === next);
+    const second = await begin();
+    await host.scaled(id, { count: 0 });
+    // Nobody is there for what comes now, and what had begun goes on: each on the revision that it began on.
+    expect(await openCall(lattice.caller, 5_000).result).toBe('TRELLIS_INVOKE_NO_RESPONDERS');
+    for (const call of [first, second]) {
+      call.feed();
+      call.feed();
+      call.finish();
+      expect(await call.result).toBe(6);
+    }
+    await until(() => host.host.status().components.every((each) => each.id !== id));
   });
 });
 
