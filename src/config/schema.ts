@@ -540,7 +540,7 @@ const artifactsSchema = z.strictObject({
   ),
   tokenHosts: setting(
     z.array(registryName()).default([]),
-    'Hosts that may be told credentials of a registry when it asks for a token from there. Its own host, its parent domains, and `auth.docker.io` for Docker Hub always may.',
+    'Hosts that may be told credentials of a registry when it asks for a token from there. Itself, the usual port of its host, its parent domains, and `auth.docker.io` for Docker Hub always may.',
   ),
   tlsCaFiles: setting(
     z.array(path()).default([]),

@@ -27,16 +27,17 @@ function judge(url: URL, isInsecure: (authority: string) => boolean): Direction 
 }
 
 /**
- * True if whoever gives tokens at `host` may be told the credentials of a registry: the registry itself, a domain that it is a part of
- * (whoever owns that owns the registry's name), Docker Hub's own, or one that the operator names.
+ * True if whoever gives tokens at `url` may be told the credentials of a registry: the registry itself, its host's usual port, a domain
+ * that it is a part of (whoever owns that owns the registry's name), Docker Hub's own, or one that the operator names.
  */
 export function mayKnowCredentials(registry: string, url: URL, tokenHosts: readonly string[]): boolean {
   if (tokenHosts.includes(url.host)) return true;
   const name = nameOf(registry);
   if (registry === 'docker.io') return url.host === 'auth.docker.io';
   if (url.host === registry) return true;
-  // Another port of the same machine may be another program.
+  // Another port of the same machine may be another user's program; its usual one is its owner's, and GitLab gives tokens there.
   if (url.port !== '') return false;
+  if (url.hostname === name) return true;
   const isDomain = url.hostname.includes('.') && !/^[0-9.]+$/.test(url.hostname);
   return isDomain && name.endsWith(`.${url.hostname}`);
 }
