@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 import { TrellisError } from '../errors.ts';
-import { visible } from '../telemetry/scrub.ts';
+import { visible, visibleJson } from '../telemetry/scrub.ts';
 
 /** How results are printed: for people, or one JSON document for programs. */
 export type OutputFormat = 'text' | 'json';
@@ -28,13 +28,18 @@ export function createOutput(
   return {
     format,
     result(data, text) {
-      if (format === 'json') streams.out.write(`${JSON.stringify(data, jsonValue, 2)}\n`);
+      if (format === 'json') streams.out.write(`${jsonText(data, 2)}\n`);
       else text((line) => streams.out.write(`${line}\n`));
     },
     progress(line) {
       streams.err.write(`${line}\n`);
     },
   };
+}
+
+/** A value as JSON for programs, which people look at on terminals as well. */
+export function jsonText(value: unknown, indent?: number): string {
+  return visibleJson(JSON.stringify(value, jsonValue, indent));
 }
 
 /** Values JSON does not know, as the documents of Trellis write them. */
@@ -86,7 +91,7 @@ export function reportError(
   const fault = known ?? new TrellisError('TRELLIS_INTERNAL', { cause: error });
   if (format === 'json') {
     const { code, message, remedy } = fault;
-    streams.out.write(`${JSON.stringify({ error: { code, message, hint: remedy } }, undefined, 2)}\n`);
+    streams.out.write(`${jsonText({ error: { code, message, hint: remedy } }, 2)}\n`);
     return fault.exitCode;
   }
   const lines = [`error: ${visible(fault.message)}`];

@@ -56,12 +56,17 @@ export class Scrubber {
 
   /** Returns a line of JSON, scrubbed, with invisible characters escaped: one line stays one line on every terminal. */
   scrubJson(line: string): string {
-    return this.scrub(line).replace(INVISIBLE, escapeUnit);
+    return visibleJson(this.scrub(line));
   }
 }
 
 function isSeedInBase64(text: string): boolean {
   return Buffer.from(text, 'base64').toString('latin1').replace(SEED, '') === '';
+}
+
+/** Returns JSON that says the same in characters that a terminal shows and does not obey: JSON itself leaves some of them alone. */
+export function visibleJson(json: string): string {
+  return json.replace(INVISIBLE, escapeUnit);
 }
 
 /** Returns `text` on one line of visible characters: controls (ANSI, CR, LF) come back spelled out, as `\n` or `\u001b`. */

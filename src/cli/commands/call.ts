@@ -23,7 +23,7 @@ import { callTyped } from '../call-typed.ts';
 import { callerConfig } from '../caller-config.ts';
 import { findOperation } from '../find-operation.ts';
 import { addPlaceFlags, type PlaceFlags, settingsOf } from '../lattice/connection-flags.ts';
-import type { Output } from '../output.ts';
+import { jsonText, type Output } from '../output.ts';
 import { examples, outputOf } from '../program.ts';
 
 interface CallFlags extends HttpFlags, PlaceFlags {
@@ -89,14 +89,14 @@ export function register(program: Command): void {
       const answer = isRequest ? answerIn(result) : undefined;
       if (answer !== undefined) printAnswer(answer, flags, output);
       else if (flags.raw === true && result.raw !== undefined) process.stdout.write(result.raw);
-      else output.result({ result: result.json }, (print) => print(JSON.stringify(result.json)));
+      else output.result({ result: result.json }, (print) => print(jsonText(result.json)));
     });
 }
 
 function printAnswer(answer: HttpAnswer, flags: CallFlags, output: Output): void {
   if (flags.httpResponseExtractJson === true) {
     const value = jsonBody(answer);
-    output.result(value, (print) => print(JSON.stringify(value)));
+    output.result(value, (print) => print(jsonText(value)));
   } else if (flags.raw === true) {
     process.stdout.write(answer.body);
   } else {

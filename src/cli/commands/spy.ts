@@ -7,7 +7,7 @@ import { addConnectionFlags, type ConnectionFlags, wholeNumber } from '../lattic
 import { openLattice } from '../lattice/open-lattice.ts';
 import { concernsAny, payloadLines, type SpiedCall, spiedCall } from '../lattice/spied-call.ts';
 import { untilStopped } from '../lattice/stop-signal.ts';
-import { paint } from '../output.ts';
+import { jsonText, paint } from '../output.ts';
 import { examples, outputOf } from '../program.ts';
 
 interface SpyFlags extends ConnectionFlags {
@@ -54,7 +54,7 @@ export function register(program: Command): void {
         const payload = flags.showPayload === true ? message.payload : undefined;
         if (output.format === 'json') {
           const bytes = payload === undefined ? {} : { payload: Buffer.from(payload).toString('base64') };
-          process.stdout.write(`${JSON.stringify({ ...call, ...bytes })}\n`);
+          process.stdout.write(`${jsonText({ ...call, ...bytes })}\n`);
         } else {
           const lines = [callLine(call), ...(payload === undefined ? [] : payloadLines(payload))];
           process.stdout.write(`${lines.join('\n')}\n`);

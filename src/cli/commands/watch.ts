@@ -6,6 +6,7 @@ import { eventLine, eventMatches } from '../lattice/event-lines.ts';
 import { findHost } from '../lattice/find-host.ts';
 import { openLattice } from '../lattice/open-lattice.ts';
 import { untilStopped } from '../lattice/stop-signal.ts';
+import { jsonText } from '../output.ts';
 import { examples, outputOf } from '../program.ts';
 
 interface WatchFlags extends ConnectionFlags {
@@ -68,7 +69,7 @@ export function register(program: Command): void {
         onEvent: (event) => {
           if (left <= 0 || !eventMatches(event, filter)) return;
           left -= 1;
-          process.stdout.write(`${output.format === 'json' ? JSON.stringify(event) : eventLine(event)}\n`);
+          process.stdout.write(`${output.format === 'json' ? jsonText(event) : eventLine(event)}\n`);
           if (left <= 0) resolve();
         },
       });

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { visible } from '../../telemetry/scrub.ts';
-import type { Output } from '../output.ts';
+import { jsonText, type Output } from '../output.ts';
 import type { OpenLattice } from './open-lattice.ts';
 import { inventories } from './running.ts';
 import { untilStopped } from './stop-signal.ts';
@@ -18,7 +18,7 @@ export async function followInventories(
   while (!stop.aborted) {
     const { found, notes } = await inventories(client, host);
     if (output.format === 'json') {
-      process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), inventories: found })}\n`);
+      process.stdout.write(`${jsonText({ time: new Date().toISOString(), inventories: found })}\n`);
     } else {
       const lines = found.length === 0 ? [`No host of lattice ${lattice} answers.`] : inventoryLines(found);
       const text = [new Date().toISOString(), ...lines, ...notes.map((note) => `note: ${visible(note)}`), ''].join('\n');
