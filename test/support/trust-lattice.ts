@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connectCaller, type Caller } from '../../src/caller.ts';
@@ -25,6 +25,9 @@ export interface TrustHost extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
+// Not that of the machine: what a lattice of the same name once had there would count.
+const stateDir = mkdtempSync(join(tmpdir(), 'trellis-state-'));
+
 /** The settings that all members of a test's lattice share, over `more`. */
 export function memberConfig(url: string, more: HostConfigInput = {}): HostConfig {
   const cacheDir = join(tmpdir(), `trellis-test-cache-${process.getuid?.() ?? 0}`);
@@ -33,6 +36,7 @@ export function memberConfig(url: string, more: HostConfigInput = {}): HostConfi
     ctl: { servers: [url] },
     rpc: { servers: [url] },
     cacheDir,
+    stateDir,
     admin: { listen: false },
     ...more,
   });
