@@ -1,13 +1,7 @@
 import { isToken, quote } from '../../ids.ts';
 import { readComponentAuction, readScale, readUpdate } from '../../lattice/control-messages.ts';
-import type { ScaleRequest } from '../../lattice/workloads.ts';
 import type { ControlOptions } from './options.ts';
 import { answered, failed, type Outcome } from './outcome.ts';
-
-/** Each is read from a bucket. */
-export const MAX_CONFIGS = 256;
-/** They travel with every heartbeat. */
-const MAX_ANNOTATION_BYTES = 64 * 1024;
 
 /** Bids for a component, or `undefined`: a host that does not want it keeps silent. */
 export function auctionComponent(options: ControlOptions, payload: Uint8Array): Outcome | undefined {
@@ -27,8 +21,6 @@ export function scaleComponent({ workloads }: ControlOptions, payload: Uint8Arra
   const about = `${quote(componentId)} to ${count} of ${quote(componentRef)}`;
   // It becomes part of subjects and of the keys of buckets.
   if (!isToken(componentId)) return failed(`component id ${quote(componentId)} is not allowed`, about);
-  const wrong = tooMuch(parsed.value);
-  if (wrong !== undefined) return failed(wrong, about);
   return { ...workloads.scale(parsed.value), about };
 }
 
@@ -39,15 +31,6 @@ export function updateComponent({ workloads }: ControlOptions, payload: Uint8Arr
   const { componentId, newComponentRef } = parsed.value;
   const about = `${quote(componentId)} to ${quote(newComponentRef)}`;
   // What cannot be a name runs nowhere.
-  const wrong = tooMuch(parsed.value);
-  if (wrong !== undefined) return failed(wrong, about);
   if (!isToken(componentId)) return failed(`component ${componentId.slice(0, 256)} not found`, about);
   return { ...workloads.update(parsed.value), about };
-}
-
-/** What of a request this host would have to keep or to read beyond measure, if anything. */
-function tooMuch({ annotations = {}, config = [], limits = {} }: Partial<ScaleRequest>): string | undefined {
-  if (config.length > MAX_CONFIGS) return `a component takes at most ${MAX_CONFIGS} configurations`;
-  const bytes = Buffer.byteLength(JSON.stringify([annotations, limits]));
-  return bytes > MAX_ANNOTATION_BYTES ? `annotations take at most ${MAX_ANNOTATION_BYTES} bytes` : undefined;
 }

@@ -3,7 +3,6 @@ import { isSecretName } from '../../lattice/config-values.ts';
 import { readDeleteLink, readPutLink } from '../../lattice/control-messages.ts';
 import { errorChain, linkdefDeleted, linkdefSet, linkdefSetFailed } from '../../lattice/events.ts';
 import type { LatticeLink, LinkKey } from '../../lattice/links.ts';
-import { MAX_CONFIGS } from './components.ts';
 import { noData } from './configs.ts';
 import type { ControlOptions } from './options.ts';
 import { answered, done, encodeOutcome, failed, type Outcome } from './outcome.ts';
@@ -69,9 +68,8 @@ export async function deleteLink(
   return done('successfully deleted link', about);
 }
 
-/** What of a link could not become part of a subject, or would take too many questions to a bucket, if anything. */
-function wrongName({ source_id, target, name, source_config, target_config }: LatticeLink): string | undefined {
-  if (source_config.length + target_config.length > MAX_CONFIGS) return `a link takes at most ${MAX_CONFIGS} configurations`;
+/** What of a link could not become part of a subject, if anything. */
+function wrongName({ source_id, target, name }: LatticeLink): string | undefined {
   if (!isToken(source_id)) return `source_id ${quote(source_id)} is not allowed`;
   if (!isToken(target)) return `target ${quote(target)} is not allowed`;
   return isToken(name, 64) ? undefined : `link name ${quote(name)} is not allowed`;
