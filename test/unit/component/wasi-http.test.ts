@@ -170,7 +170,8 @@ describe('what a request says', () => {
         expect(url.username).toBe('');
       }),
     );
-  });
+    // Making such addresses takes fast-check seconds on a busy machine.
+  }, 60_000);
 
   it('rounds times up to milliseconds, and to what a timer can wait for', () => {
     const options = new RequestOptions();
