@@ -93,7 +93,7 @@ export class ControlClient {
   }
 
   /**
-   * The hosts that answer, by friendly name. Waits until nobody has said anything new for a third of the time, or for all of it.
+   * The hosts that answer, by friendly name. Waits until nobody has said anything new for half of the time, or for all of it.
    */
   async ping(): Promise<HostReply[]> {
     const hosts = await this.#gather('host.ping', undefined, readHost);
@@ -253,7 +253,7 @@ export class ControlClient {
       payload,
       inbox: this.#inbox(),
       timeoutMs: this.timeoutMs,
-      quietMs: this.timeoutMs / 3,
+      quietMs: this.timeoutMs / 2,
       onReply: (answer) => {
         const value = readReply(answer, read);
         if (value?.success === true && value.response !== undefined) found.push(value.response);
