@@ -143,10 +143,10 @@ function checkUnsigned({ config }: CheckContext, problems: ProblemList): void {
     } else if (!config.links.some((link) => link.source === source && link.target === target && names(link, wit))) {
       problems.add('START-14', setting, {
         warning: true,
-        summary: 'No link names a pair that may stay unsigned.',
+        summary: 'No link of this configuration names a pair that may stay unsigned.',
         value: `${source} → ${target} ${wit}`,
-        why: 'Without a link it is refused all the same.',
-        fix: 'Add the link, or remove the entry.',
+        why: 'Without a link, here or on the lattice, it is refused all the same.',
+        fix: 'Add the link here or on the lattice (trellis link put), or remove the entry.',
       });
     }
   }

@@ -5,8 +5,8 @@ import { PeerProcess } from './peer-process.ts';
 import type { Wash } from './wash.ts';
 
 /** Starts the real wadm beside a server. It hears of a lattice with the first event or heartbeat. */
-export function startWadm(port: number, env: Readonly<Record<string, string>> = {}): PeerProcess {
-  return new PeerProcess(WADM, ['--nats-server', `127.0.0.1:${port}`], { RUST_LOG: 'info', ...env });
+export function startWadm(port: number, ...args: readonly string[]): PeerProcess {
+  return new PeerProcess(WADM, ['--nats-server', `127.0.0.1:${port}`, ...args], { RUST_LOG: 'info' });
 }
 
 /** Resolves with the application's status when it is `wanted` and stays so for a second look. */

@@ -343,6 +343,7 @@ export const ROWS: Readonly<Record<string, PermissionRow>> = {
     },
     extensions: {
       spy: { may: { subscribe: ['lab.echo.wrpc.>', 'lab.*.wrpc.>'] } },
+      'default-inbox': { may: { subscribe: ['_INBOX.abc.*', '_INBOX.*.>'] } },
       'rust-peers': RUST_PEERS,
       wasmbus: { may: { publish: ['wasmbus.rpc.lab.MKEY'] } },
     },
@@ -473,4 +474,5 @@ export const EXCEPTIONS: Readonly<Record<string, readonly string[]>> = {
   wadm: ['subscribe _INBOX.*.>'],
   // And so has wash.
   'operator-ctl+default-inbox': ['subscribe _INBOX.*.>'],
+  'caller-rpc+default-inbox': ['subscribe _INBOX.*.>'],
 };
