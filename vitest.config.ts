@@ -7,7 +7,7 @@ const suite = (name: string, testTimeoutMs: number) => ({
 
 export default defineConfig({
   test: {
-    projects: [suite('unit', 10_000), suite('integration', 60_000), suite('security', 120_000)],
+    projects: [suite('unit', 10_000), suite('integration', 60_000), suite('security', 120_000), suite('interop', 120_000)],
     maxWorkers: 2,
     reporters: ['default'],
   },

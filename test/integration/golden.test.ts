@@ -99,6 +99,11 @@ const WASH: readonly KnownDifference[] = [
     why: 'wasmCloud 1.9.2 took the reference of a scale for that of what runs',
   },
   {
+    step: /./,
+    path: /\.annotations\.team$/,
+    why: 'wash sends a map without annotations with every scale: that leaves them as they are, as they are how wadm knows its own',
+  },
+  {
     step: /--allow-update/,
     path: /^events\.component_scaled\[0\]\.claims\.(?:revision|version)$/,
     why: 'wasmCloud 1.9.2 says the claims of the image that does not run yet',

@@ -98,7 +98,7 @@ const MOMENTARY: ReadonlyMap<string, RegExp> = new Map([
 export function momentary(value: Json): Json {
   if (isList(value)) {
     const list = value.map(momentary);
-    return list.every(isObject) ? list.toSorted((a, b) => (canonical(a) < canonical(b) ? -1 : 1)) : list;
+    return ordered(list);
   }
   if (!isObject(value)) return value;
   return Object.fromEntries(
@@ -140,4 +140,10 @@ export function canonical(value: Json | undefined): string {
   if (!isObject(value)) return JSON.stringify(value) ?? 'nothing';
   const fields = Object.keys(value).toSorted();
   return `{${fields.map((name) => `${JSON.stringify(name)}:${canonical(value[name])}`).join()}}`;
+}
+
+/** Lists of components, hosts, links in an order that is always the same: what has an id goes by it. */
+export function ordered(list: readonly Json[]): readonly Json[] {
+  const key = (value: Json): string => (isObject(value) ? canonical(value['id'] ?? value) : '');
+  return list.every(isObject) ? list.toSorted((a, b) => (key(a) < key(b) ? -1 : 1)) : list;
 }

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connect } from 'nats';
+import { connect, type ConnectionOptions } from 'nats';
 import type { HostConfigInput } from '../../src/config/schema.ts';
 import { startDaemon, writeConfig, type RunningDaemon } from './daemon-lattice.ts';
 
@@ -13,10 +13,14 @@ export interface LatticeHost extends AsyncDisposable {
   readonly version: string;
 }
 
-/** Starts one on the server at `url`, and resolves when it has said so to its lattice. */
-export async function startLatticeHost(url: string, settings: HostConfigInput = {}): Promise<LatticeHost> {
+/** Starts one on the server at `url`, and resolves when it has said so to its lattice, which is heard with the login of `listener`. */
+export async function startLatticeHost(
+  url: string,
+  settings: HostConfigInput = {},
+  listener: ConnectionOptions = {},
+): Promise<LatticeHost> {
   const dir = mkdtempSync(join(tmpdir(), 'trellis-test-'));
-  const nc = await connect({ servers: url });
+  const nc = await connect({ servers: url, ...listener });
   const lattice = settings.lattice ?? 'default';
   const started = nc.subscribe(`wasmbus.evt.${lattice}.host_started`, { max: 1 });
   await nc.flush();
