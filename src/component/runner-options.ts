@@ -1,4 +1,5 @@
 import { realpathSync } from 'node:fs';
+import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { ComponentPorts, ComponentSpec } from './component.ts';
 import type { SupervisorOptions } from './supervisor.ts';
@@ -10,6 +11,15 @@ const RUNNER_OVERHEAD_BYTES = 192 * MIB;
 const FRAME_OVERHEAD_BYTES = 4_096;
 const START_TIMEOUT_MS = 10_000;
 const CALLS_PER_INSTANCE = 100_000;
+
+/** Part of the machine's memory that one runner may use. */
+const SHARE = 0.8;
+
+/** Memory of the machine, or of the container where that has less. */
+function memoryBytes(): number {
+  const total = totalmem();
+  return Math.min(total, process.constrainedMemory() || total);
+}
 
 /** Largest root parameters of a call or an import, bytes. */
 export function maxParamsBytes(spec: ComponentSpec): number {
@@ -63,7 +73,8 @@ export function supervisorOptions(
     }),
     maxFrameBytes: maxBytes + FRAME_OVERHEAD_BYTES,
     startTimeoutMs: spec.startTimeoutMs ?? START_TIMEOUT_MS,
-    maxRssBytes: () => RUNNER_OVERHEAD_BYTES + 4 * maxBytes + instances() * maxMemoryBytes,
+    // However many instances there may be: one component must not take the machine from the others.
+    maxRssBytes: () => Math.min(RUNNER_OVERHEAD_BYTES + 4 * maxBytes + instances() * maxMemoryBytes, SHARE * memoryBytes()),
     clock: ports.clock,
     log: ports.log,
   };

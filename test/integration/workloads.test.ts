@@ -282,7 +282,7 @@ describe('a component that the lattice scales', { timeout: 120_000 }, () => {
   });
 
   it('answers, and lives, while many start', async () => {
-    const ids = Array.from({ length: 12 }, (_, at) => `many-${at}`);
+    const ids = Array.from({ length: 8 }, (_, at) => `many-${at}`);
     const answers = Promise.all(ids.map((id) => host.scale(id, { component_ref: refs.first, count: 1 })));
     const asks: number[] = [];
     expect((await answers).every(({ success }) => success)).toBe(true);
@@ -329,6 +329,24 @@ describe('calls while the lattice scales', { timeout: 180_000 }, () => {
     expect(pidsOf(id)).toEqual([pid]);
     process.stdout.write(`${load.ok} of ${load.sent} calls answered, the slowest in ${Math.round(load.worstMs)} ms\n`);
     await host.scaled(id, { count: 0 });
+  });
+
+  it('of one component are not touched by others that start and stop, each of which changes the delegation', async () => {
+    await host.scaled('calm', { component_ref: refs.first, count: 8 });
+    const load = startLoad(lattice.caller, 200, { target: 'calm' });
+    await until(() => load.ok > 50, 60_000);
+    for (let at = 0; at < 3; at++) {
+      const ids = [`noise-${at}-a`, `noise-${at}-b`];
+      await Promise.all(ids.map((id) => host.scaled(id, { component_ref: refs.first, count: 1 })));
+      await Promise.all(ids.map((id) => callEcho(lattice.caller, id, 10_000)));
+      await Promise.all(ids.map((id) => host.scaled(id, { count: 0 })));
+    }
+    await until(() => host.host.member?.delegation.held.claims.tgt === 'calm');
+    const from = load.ok;
+    await until(() => load.ok > from + 100, 60_000);
+    await load.stop();
+    expect([...load.failures]).toEqual([]);
+    await host.scaled('calm', { count: 0 });
   });
 
   it('end in peace when their component stops or another revision takes its place', async () => {
