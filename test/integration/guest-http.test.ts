@@ -178,6 +178,8 @@ describe('wasi:http with 1.x peers', () => {
         };
         const encoded = outgoing.encodeResult({ tag: 'ok', val: response });
         service.results([encoded.ok ? encoded.bytes : '', '']);
+        // Hosts of 1.x also end the path between the result and its streams.
+        service.results([''], '.0');
         service.results(['0474686572', '026521', '00', ''], '.0.0');
         service.results([NO_TRAILERS, ''], '.0.1');
       });
@@ -193,8 +195,18 @@ describe('wasi:http with 1.x peers', () => {
     const decoded = incoming.decodeResult(made.on().data);
     expect(decoded.ok && decoded.values[0]).toMatchObject({ tag: 'ok', val: { status: 202 } });
     expect(asked).toMatchObject([
-      { method: { tag: 'put' }, scheme: { tag: 'HTTPS' }, authority: 'shop.example:8443', pathWithQuery: '/goods?id=1' },
+      {
+        method: { tag: 'put' },
+        scheme: { tag: 'HTTPS' },
+        authority: 'shop.example:8443',
+        pathWithQuery: '/goods?id=1',
+      },
       undefined,
+    ]);
+    const [{ headers }] = asked as [{ headers: [string, Uint8Array[]][] }];
+    expect(headers.map(([name, values]) => [name, ...values.map((value) => Buffer.from(value).toString())])).toEqual([
+      ['host', 'shop.example:8443'],
+      ['x-forwarded', 'yes'],
     ]);
   });
 

@@ -294,13 +294,16 @@ export class HttpTwin {
 
   #send(request: OutgoingRequest, options: RequestOptions | undefined): FutureIncomingResponse {
     const body = OutgoingRequest.bodyOf(request) ?? emptyBody();
+    const authority = request.authority();
+    // As hosts of 1.x do; what sends it on may make a message of the fields alone.
+    const host: WireFields = authority === undefined ? [] : [['host', [Buffer.from(authority)]]];
     const answer = this.#wire(HTTP_OUTGOING.name, 'handle', [
       {
         method: request.method(),
         pathWithQuery: request.pathWithQuery(),
         scheme: request.scheme(),
-        authority: request.authority(),
-        headers: Fields.toWire(request.headers()),
+        authority,
+        headers: [...host, ...Fields.toWire(request.headers())],
         ...toWire(body, this.#lifetime),
       },
       options && {
