@@ -1,0 +1,111 @@
+import { entry, EXIT, type CatalogueEntry } from './entry.ts';
+
+/** What a person at the command line is told. */
+export const COMMAND_ERRORS = {
+  TRELLIS_CONTROL_NO_HOST: entry(
+    'peer',
+    EXIT.notFound,
+    true,
+    'No host of the lattice answers to that.',
+    'List the hosts with trellis get hosts, and check lattice and servers (--lattice, --context, --ctl-servers).',
+  ),
+  TRELLIS_CONTROL_TIMEOUT: entry(
+    'peer',
+    EXIT.timeout,
+    true,
+    'A host took the command and said no more in time.',
+    'Look at the log of the host and at trellis get inventory; give it longer with --timeout-ms.',
+  ),
+  TRELLIS_CONTROL_REFUSED: entry(
+    'peer',
+    EXIT.denied,
+    false,
+    'The host did not do what it was asked to do.',
+    'Its answer stands in the message; its log says more.',
+  ),
+  TRELLIS_SCALE_FAILED: entry(
+    'peer',
+    EXIT.componentFailed,
+    false,
+    'The host could not start, scale or replace the component.',
+    'Its reason stands in the message; check the reference, and the configurations that were named.',
+  ),
+  TRELLIS_HOST_UNKNOWN: entry(
+    'user',
+    EXIT.notFound,
+    false,
+    'No host of the lattice has that id or name.',
+    'List the hosts with trellis get hosts.',
+  ),
+  TRELLIS_HOST_AMBIGUOUS: entry(
+    'user',
+    EXIT.usage,
+    false,
+    'That fits several hosts.',
+    'Give more of the id or of the friendly name.',
+  ),
+  TRELLIS_COMPONENT_NOT_RUNNING: entry(
+    'user',
+    EXIT.notFound,
+    false,
+    'No host of the lattice runs that component.',
+    'List what runs with trellis get inventory.',
+  ),
+  TRELLIS_NO_OFFER: entry(
+    'peer',
+    EXIT.notFound,
+    true,
+    'No host of the lattice offers to run the component.',
+    'Look at labels and components with trellis get inventory, or name a host with --host-id.',
+  ),
+  TRELLIS_CONFIG_UNKNOWN: entry(
+    'user',
+    EXIT.notFound,
+    false,
+    'The lattice has no configuration of that name.',
+    'Make it with trellis config put NAME KEY=VALUE.',
+  ),
+  TRELLIS_PROVIDERS_UNSUPPORTED: entry(
+    'user',
+    EXIT.usage,
+    false,
+    'Trellis hosts run no providers yet, and its command line has no commands for them.',
+    'Providers on wasmCloud hosts of the same lattice are started and stopped with wash.',
+  ),
+  // --- cli
+  TRELLIS_CONTEXT_UNKNOWN: entry(
+    'user',
+    EXIT.notFound,
+    false,
+    'There is no context of that name.',
+    'List them with trellis ctx list, make one with trellis ctx new.',
+  ),
+  TRELLIS_CONTEXT_INVALID: entry(
+    'user',
+    EXIT.config,
+    false,
+    'A context cannot be used as it is.',
+    'Correct it with trellis ctx edit, or make it anew.',
+  ),
+  TRELLIS_CLI_FILE: entry(
+    'user',
+    EXIT.notFound,
+    false,
+    'A file named on the command line cannot be used.',
+    'Check the path and its permissions.',
+  ),
+  TRELLIS_CALL_KEY: entry(
+    'user',
+    EXIT.config,
+    false,
+    'There is no key to sign the call with: no cluster seed is configured, and no development lattice of this folder runs.',
+    'Start one with trellis up, or name a configuration with --config or WASMCLOUD_CLUSTER_SEED_FILE.',
+  ),
+  TRELLIS_OPERATION_UNKNOWN: entry(
+    'user',
+    EXIT.notFound,
+    false,
+    'The component exports no such function, or the name fits several.',
+    'Name it as interface.function; trellis inspect FILE lists them.',
+  ),
+} as const satisfies Record<string, CatalogueEntry>;

@@ -1,0 +1,118 @@
+import { entry, EXIT, type CatalogueEntry } from './entry.ts';
+
+/** What a lattice keeps and agrees on: its trust, its data, rotations and delegations; its 0.82 peers. */
+export const LATTICE_ERRORS = {
+  TRELLIS_TRUST_STORE: entry(
+    'peer',
+    EXIT.unreachable,
+    true,
+    'The trust bucket of the lattice cannot be read or written.',
+    'Check that JetStream is on for the ctl account and that the ctl user has the rights of config/permissions/host-ctl.yaml, or set trust.store to off.',
+  ),
+  TRELLIS_TRUST_FILE: entry(
+    'system',
+    EXIT.config,
+    false,
+    'The file in stateDir that keeps issuer epochs and revocations cannot be used.',
+    'Put trust.clusterIssuers in order (trellis keys issuers shows the current set); remove the file only if you know that no issuer or host was revoked.',
+  ),
+  TRELLIS_TRUST_ROLLBACK: entry(
+    'peer',
+    EXIT.denied,
+    false,
+    'The trust bucket went back to an earlier state, or holds a text that nobody who may sign has signed.',
+    'Find out who writes to it: only hosts, trellis issuer and operators should have ctl credentials. Hosts keep the later state.',
+  ),
+  TRELLIS_LATTICE_DATA: entry(
+    'peer',
+    EXIT.unreachable,
+    true,
+    'The links, claims or configurations of the lattice cannot be read or written.',
+    'Check that JetStream is on for the ctl account and that the ctl user has the rights of config/permissions/host-ctl.yaml.',
+  ),
+  TRELLIS_LATTICE_ENTRY: entry(
+    'peer',
+    EXIT.notFound,
+    false,
+    'An entry of the lattice data is not what its key promises. It is left as it is.',
+    'Look at the key with nats kv get, find out who wrote it, and delete it there.',
+  ),
+  TRELLIS_CONFIG_MISSING: entry(
+    'user',
+    EXIT.notFound,
+    false,
+    'A named configuration does not exist on the lattice.',
+    'Put it there with trellis config put (or wash config put), or correct its name.',
+  ),
+  TRELLIS_ROTATION_WAITING: entry(
+    'peer',
+    EXIT.timeout,
+    true,
+    'Some hosts are not ready for the next step of the rotation; nothing is lost by waiting.',
+    'See to the hosts that are named, then run the same command again: it goes on where it stopped. --skip-host leaves one behind.',
+  ),
+  TRELLIS_ROTATION_STATE: entry(
+    'user',
+    EXIT.usage,
+    false,
+    'The issuers of this lattice do not allow what was asked.',
+    'See them with: trellis keys issuers',
+  ),
+  TRELLIS_DELEGATION_REFUSED: entry(
+    'denied',
+    EXIT.denied,
+    false,
+    'The issuer service does not sign a delegation for this host or operator.',
+    'Add the public key of the host, of its NATS ctl user or of the operator to the allow-list of trellis issuer; its log has the reason.',
+  ),
+  TRELLIS_DELEGATION_SCOPE: entry(
+    'denied',
+    EXIT.denied,
+    false,
+    'The delegation of this host does not name a component that the host was told to run, so nobody would believe what it answers.',
+    'Name the component in the delegation: in the allow-list of trellis issuer, or with trellis keys delegate --targets for trust.delegationFile. A host with a cluster seed names it by itself.',
+  ),
+  TRELLIS_DELEGATION_UNAVAILABLE: entry(
+    'peer',
+    EXIT.unreachable,
+    true,
+    'No issuer service answered on the ctl connection.',
+    'Start trellis issuer for this lattice, and let its user subscribe to wasmbus.ctl.v1.{lattice}.trust.delegate. An operator may name a delegation instead: --sign-delegation-file.',
+  ),
+  // --- wasmCloud 0.82
+  TRELLIS_WASMBUS_STORE: entry(
+    'system',
+    EXIT.unexpected,
+    true,
+    'A payload over 900 KiB could not go through the JetStream object store, as peers of wasmCloud 0.82 expect.',
+    'Give the account of the rpc connection JetStream and the rights to OBJ_<lattice>, or keep payloads below 900 KiB.',
+  ),
+  TRELLIS_WASMBUS_OPERATIONS: entry(
+    'user',
+    EXIT.config,
+    false,
+    'A component with a wasmbus key has no function that peers of wasmCloud 0.82 could call, or two under one name.',
+    'Export a func(list<u8>) -> result<list<u8>, string>, set wasmbus.contract to one package, or remove wasmbus.',
+  ),
+  TRELLIS_WASMBUS_IDENTITY: entry(
+    'user',
+    EXIT.config,
+    false,
+    'A wasmCloud 0.82 identity is not complete: an actor is an M key alone, a provider a V key with a contract.',
+    'Set wasmbus.key of the component to its M key, or to a V key and wasmbus.contract with it.',
+  ),
+  TRELLIS_WASMBUS_FUNCTION: entry(
+    'user',
+    EXIT.usage,
+    false,
+    'A link leads to a peer of wasmCloud 0.82, but the imported function takes or gives something else than bytes.',
+    'Import a func(list<u8>) -> result<list<u8>, string> there, or link the interface to a component.',
+  ),
+  TRELLIS_WASMBUS_UNSIGNED: entry(
+    'user',
+    EXIT.config,
+    false,
+    'A link leads to a peer of wasmCloud 0.82, but there is no key to sign for it.',
+    'Set trust.wasmbus.seedFile to a cluster seed whose public key is on the list of those peers.',
+  ),
+} as const satisfies Record<string, CatalogueEntry>;
