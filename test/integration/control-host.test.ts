@@ -91,7 +91,7 @@ describe('a host', () => {
       [`host.get.${other.host.id}`, ''],
       [`label.put.${host.host.id}`, { key: 'k', value: 'v' }],
     ] as const) {
-      counts[tail.split('.').slice(0, 2).join('.')] = (await client.gather(tail, body, 400)).length;
+      counts[tail.split('.').slice(0, 2).join('.')] = (await client.answers(tail, body, 400)).length;
     }
     expect(counts).toEqual({
       'host.ping': 2,
@@ -214,7 +214,7 @@ describe('a host behind a leaf node', () => {
         ['claims.get', ''],
       ] as const) {
         for (let again = 0; again < 2; again++) {
-          const answers = await client.gather(tail, body, 200);
+          const answers = await client.answers(tail, body, 200);
           // Once, whichever of the two took it.
           expect([tail, answers.length, answers.filter((text) => text.includes('"success":true')).length]).toEqual([tail, 1, 1]);
         }

@@ -373,7 +373,7 @@ describe('two hosts', () => {
       ['host.ping', ''],
       ['component.auction', { component_id: 'x', constraints: {} }],
     ] as const) {
-      counts[tail] = (await asking.gather(tail, body, 300)).length;
+      counts[tail] = (await asking.answers(tail, body, 300)).length;
     }
     expect(counts).toEqual({
       'link.get': 1,
@@ -386,8 +386,8 @@ describe('two hosts', () => {
       'component.auction': 2,
     });
     await until(() => one.data.links().length === 1 && two.data.links().length === 1);
-    expect(await asking.gather(`host.get.${two.id}`, '', 200)).toHaveLength(1);
-    expect(await asking.gather('registry.put', { r: { token: 't' } }, 300)).toHaveLength(2);
+    expect(await asking.answers(`host.get.${two.id}`, '', 200)).toHaveLength(1);
+    expect(await asking.answers('registry.put', { r: { token: 't' } }, 300)).toHaveLength(2);
     expect([one.credentials.length, two.credentials.length]).toEqual([1, 1]);
   });
 

@@ -166,8 +166,17 @@ export class RawControlClient implements AsyncDisposable {
     return (await this.message(tail, body)).json();
   }
 
+  /** All answers to one request: the first one whenever it comes, and what else comes in this time after it. */
+  async answers(tail: string, body: unknown, forMs: number): Promise<string[]> {
+    return this.#gather(tail, body, forMs, 20_000);
+  }
+
   /** All answers to one request that come in this time. */
   async gather(tail: string, body: unknown, forMs: number): Promise<string[]> {
+    return this.#gather(tail, body, forMs, 0);
+  }
+
+  async #gather(tail: string, body: unknown, forMs: number, firstMs: number): Promise<string[]> {
     // Users may listen below their own key only.
     const { inboxPrefix } = (this.nc as unknown as { readonly options: { readonly inboxPrefix?: string } }).options;
     const inbox = createInbox(inboxPrefix);
@@ -175,6 +184,8 @@ export class RawControlClient implements AsyncDisposable {
     const subscription = this.nc.subscribe(inbox, { callback: (_, message) => void answers.push(message.string()) });
     this.nc.publish(`${this.#root}.${tail}`, typeof body === 'string' ? body : JSON.stringify(body), { reply: inbox });
     await this.nc.flush();
+    const end = performance.now() + firstMs;
+    while (answers.length === 0 && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 5));
     await new Promise((resolve) => setTimeout(resolve, forMs));
     subscription.unsubscribe();
     return answers;
