@@ -26,8 +26,10 @@ export class DesiredState {
       for (const workload of kept ?? []) this.#workloads.set(workload.id, workload);
       return kept ?? [];
     }
+    // The next change writes a new file, and whoever looks into it needs the old one.
+    const aside = this.#file?.setAside();
     this.#log.error(
-      { code: 'TRELLIS_RESTORE_DAMAGED', file: this.#file?.path },
+      { code: 'TRELLIS_RESTORE_DAMAGED', file: this.#file?.path, ...(aside === undefined ? {} : { keptAs: aside }) },
       'what this host ran before cannot be read; it starts without',
     );
     return [];

@@ -1,10 +1,13 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openTrustFile, type TrustFile } from './control/trust-file.ts';
 import { TrellisError } from './errors.ts';
 import { type DesiredWorkload, desiredStateText, readDesiredState } from './lattice/desired-state.ts';
 import { replaceFile, replaceFileLater } from './replace-file.ts';
 import type { AheadStore } from './trust/restart-fence.ts';
+
+/** As many as anybody's desired state has; a larger file is not one. */
+const MAX_STATE_BYTES = 64 * 1024 * 1024;
 
 /** Makes the folder of what must survive a crash, mode 0700, if it is not there. @throws TRELLIS_STATE_DIR */
 function makeStateDir(dir: string): void {
@@ -93,11 +96,25 @@ export function openTrustFileIn(stateDir: string, lattice: string): TrustFile {
   return openTrustFile(join(stateDir, `trust-${lattice}.json`), replaceFile);
 }
 
+/** Text of a file that is one: a pipe in its place would keep the host from starting, and a very large one takes its memory. */
+function readPlainFile(path: string): string {
+  const handle = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+  try {
+    const found = fstatSync(handle);
+    if (!found.isFile() || found.size > MAX_STATE_BYTES) throw new RangeError('no file of ours');
+    return readFileSync(handle, 'utf8');
+  } finally {
+    closeSync(handle);
+  }
+}
+
 /** Where a host keeps what the lattice had it start. */
 export interface DesiredStateFile {
   readonly path: string;
   /** What is kept, `undefined` where nothing was, `damaged` where it cannot be read as what this wrote. Never throws. */
   load(): readonly DesiredWorkload[] | 'damaged' | undefined;
+  /** Keeps what cannot be read for whoever looks into it, under the name that comes back; `undefined` if that failed. Never throws. */
+  setAside(): string | undefined;
   /** Keeps it in place of what was kept. @throws what writing a file throws */
   save(workloads: readonly DesiredWorkload[]): Promise<void>;
 }
@@ -114,9 +131,17 @@ export function openDesiredStateFile(stateDir: string, lattice: string, identity
     path,
     load() {
       try {
-        return readDesiredState(readFileSync(path, 'utf8')) ?? 'damaged';
+        return readDesiredState(readPlainFile(path)) ?? 'damaged';
       } catch (error) {
         return (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : 'damaged';
+      }
+    },
+    setAside() {
+      try {
+        renameSync(path, `${path}.damaged`);
+        return `${path}.damaged`;
+      } catch {
+        return undefined;
       }
     },
     save: (workloads) => replaceFileLater(path, desiredStateText(workloads)),

@@ -112,7 +112,7 @@ export const COMPONENT_ERRORS = {
     EXIT.unexpected,
     false,
     'The file of what a host ran before it was ended cannot be read.',
-    'Start the components again; the file (workloads-<lattice>.json in stateDir) is written anew.',
+    'Start the components again. The file (workloads-<lattice>.json in stateDir) is written anew; what it was is kept beside it as .damaged.',
   ),
   TRELLIS_HOST_FULL: entry(
     'system',

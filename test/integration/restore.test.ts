@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, copyFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { appendFileSync, copyFileSync, existsSync, readFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Caller } from '../../src/caller.ts';
 import type { HostConfigInput } from '../../src/config/schema.ts';
 import { sampleFile } from '../../src/development.ts';
+import { openDesiredStateFile } from '../../src/state-dir.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import { switchboardComponent } from '../support/components.ts';
 import { RawControlClient } from '../support/control-host.ts';
@@ -192,10 +193,29 @@ describe.runIf(process.platform === 'linux')('a host that is killed', { timeout:
     await kill(both);
     const file = join(server.dir, 'state-plain', `workloads-default-${idOf(both)}.json`);
     expect(readFileSync(file, 'utf8')).toContain('plain-a');
-    writeFileSync(file, readFileSync(file, 'utf8').slice(0, -20));
+    const cut = readFileSync(file, 'utf8').slice(0, -20);
+    writeFileSync(file, cut);
     await using damaged = await start('plain', { components: own });
     expect((await inventory(damaged)).map(({ id }) => id)).toEqual(['plain-own']);
-    await damaged.program.logLine(({ code }) => code === 'TRELLIS_RESTORE_DAMAGED');
+    const line = await damaged.program.logLine(({ code }) => code === 'TRELLIS_RESTORE_DAMAGED');
+    expect(line['keptAs']).toBe(`${file}.damaged`);
+    // What is kept from now on does not take the place of what somebody wants to look into.
+    await scaled(damaged, 'plain-a', { component_ref: refs.first, count: 1 });
+    expect(readFileSync(file, 'utf8')).toContain('plain-a');
+    expect(readFileSync(`${file}.damaged`, 'utf8')).toBe(cut);
+  });
+
+  it('reads nothing but a file of such a size that it can have written it', () => {
+    const dir = join(server.dir, 'state-odd');
+    const file = openDesiredStateFile(dir, 'default', undefined);
+    expect(file.load()).toBeUndefined();
+    // Somebody would have to write to it first.
+    execFileSync('mkfifo', [file.path]);
+    expect(file.load()).toBe('damaged');
+    expect(file.setAside()).toBe(`${file.path}.damaged`);
+    writeFileSync(file.path, '');
+    truncateSync(file.path, 65 * 1024 * 1024);
+    expect(file.load()).toBe('damaged');
   });
 
   it('tries what cannot be started now until it runs', async () => {

@@ -22,6 +22,9 @@ for (const [net, bits] of [
 ] as const) {
   never.addSubnet(net, bits, 'ipv6');
 }
+// Where clouds answer with credentials outside of the link-local ranges: Alibaba, Oracle, Azure; AWS over IPv6.
+for (const address of ['100.100.100.200', '192.0.0.192', '168.63.129.16']) never.addAddress(address, 'ipv4');
+never.addAddress('fd00:ec2::254', 'ipv6');
 loopback.addSubnet('127.0.0.0', 8, 'ipv4');
 loopback.addAddress('::1', 'ipv6');
 for (const [net, bits] of [
