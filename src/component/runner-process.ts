@@ -55,6 +55,7 @@ const code = [
   fileURLToPath(new URL('./runner/', import.meta.url)),
   fileURLToPath(new URL('../wit/', import.meta.url)),
   fileURLToPath(new URL(`../errors${own}`, import.meta.url)),
+  fileURLToPath(new URL('../errors/', import.meta.url)),
   fileURLToPath(new URL(`../ids${own}`, import.meta.url)),
   fileURLToPath(new URL(`../clock${own}`, import.meta.url)),
   fileURLToPath(new URL('../../package.json', import.meta.url)),

@@ -143,7 +143,11 @@ function program(jco: string): { main: string; readable: string[] } {
   const extension = here.slice(here.lastIndexOf('.'));
   const folder = dirname(here);
   const own = ['transpile-worker', 'patches', 'core-module'].map((name) => join(folder, name + extension));
-  const shared = [join(folder, '..', `errors${extension}`), join(folder, '..', '..', 'package.json')];
+  const shared = [
+    join(folder, '..', `errors${extension}`),
+    join(folder, '..', 'errors'),
+    join(folder, '..', '..', 'package.json'),
+  ];
   return { main: own[0]!, readable: [...own, ...shared, jco] };
 }
 
