@@ -22,6 +22,7 @@ export class Wash implements Disposable {
     this.home = mkdtempSync(join(tmpdir(), 'trellis-wash-'));
     this.#env = {
       HOME: this.home,
+      WASH_DOWNLOADS_DIR: join(this.home, 'downloads'),
       WASMCLOUD_CTL_HOST: '127.0.0.1',
       WASMCLOUD_CTL_PORT: String(port),
       WASMCLOUD_RPC_HOST: '127.0.0.1',
