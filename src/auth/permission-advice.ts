@@ -1,5 +1,5 @@
+import type { SubjectRights } from '../nats/subject-match.ts';
 import { fillTemplate, loadPermissionTemplates } from './permission-templates.ts';
-import type { SubjectRights } from './subject-match.ts';
 
 /** The tag of a tenant's account that names its lattice. */
 const LATTICE_TAG = 'trellis-lattice:';

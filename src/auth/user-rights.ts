@@ -1,7 +1,7 @@
+import type { SubjectRights, SubjectRules } from '../nats/subject-match.ts';
 import type { AccountClaims, OperatorClaims, UserClaims, UserTemplate } from './claims-shape.ts';
 import { scopedKeysOf } from './roles.ts';
 import { signersOf } from './store.ts';
-import type { SubjectRights, SubjectRules } from './subject-match.ts';
 
 /** What {@link examineUser} looks at. Signatures have been checked; whether the signers may sign is said here. */
 export interface ExaminedUser {

@@ -1,5 +1,6 @@
 import { verify } from 'node:crypto';
 import { TrellisError } from '../errors.ts';
+import { isJsonObject, type JsonObject, parseJsonObject } from '../json-object.ts';
 import { parsePublicKey, publicKeyKind } from '../trust/nkey.ts';
 import { readSignedSections } from './signed-sections.ts';
 
@@ -33,8 +34,6 @@ const MAX_TAGS = 1_000;
 const MAX_SECONDS = 8_640_000_000_000;
 const HASH = /^[0-9A-F]{64}$/;
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
-type Json = Readonly<Record<string, unknown>>;
 
 /**
  * Reads and verifies the claims inside a component: form, times, the account's signature, and that they speak of these very bytes.
@@ -97,7 +96,7 @@ export function readJwt(jwt: string, hash: string, nowMs: number): ClaimsReading
   if (header?.['typ'] !== 'jwt' || header['alg'] !== 'Ed25519') return bad('the header of the JWT is not that of wascap');
   const claims = toObject(body);
   const wascap = claims?.['wascap'];
-  if (claims === undefined || !isObject(wascap)) return bad('the JWT holds no claims of a component');
+  if (claims === undefined || !isJsonObject(wascap)) return bad('the JWT holds no claims of a component');
   const { iss, sub } = claims;
   const key = typeof iss === 'string' ? parsePublicKey(iss) : undefined;
   if (typeof iss !== 'string' || key?.ok !== true || key.kind !== 'account') return bad('their issuer is no account key');
@@ -149,16 +148,13 @@ function fromBase64url(text: string): Buffer | undefined {
   return bytes.toString('base64url') === text ? bytes : undefined;
 }
 
-function toObject(bytes: Uint8Array): Json | undefined {
+function toObject(bytes: Uint8Array): JsonObject | undefined {
   try {
-    const value: unknown = JSON.parse(utf8.decode(bytes));
-    return isObject(value) ? value : undefined;
+    return parseJsonObject(utf8.decode(bytes));
   } catch {
     return undefined;
   }
 }
-
-const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 function secondsOf(value: unknown): number | undefined | 'malformed' {
   if (value === undefined || value === null) return undefined;

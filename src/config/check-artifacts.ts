@@ -1,6 +1,7 @@
-import { isLoopback, ProblemList } from './check-context.ts';
+import { ProblemList } from './check-context.ts';
 import type { CheckContext } from './check-context.ts';
 import { certificate, secretFile } from './check-files.ts';
+import { isLoopback } from './loopback.ts';
 import type { Problem } from './problems.ts';
 import { isExposedMode, readSecretFile } from './secret-files.ts';
 import { defaultDockerConfig } from './schema.ts';

@@ -1,5 +1,6 @@
-import { isLoopback, ProblemList, readServer } from './check-context.ts';
+import { ProblemList, readServer } from './check-context.ts';
 import type { CheckContext } from './check-context.ts';
+import { isLoopback } from './loopback.ts';
 import type { Problem } from './problems.ts';
 import { readCreds, readSecretFile } from './secret-files.ts';
 

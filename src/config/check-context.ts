@@ -1,4 +1,5 @@
 import { type AllowanceName, allowancesOf } from './allowances.ts';
+import { isLoopback } from './loopback.ts';
 import type { Problem, StartCode } from './problems.ts';
 import { showValue } from './problems.ts';
 import type { HostConfig } from './schema.ts';
@@ -62,12 +63,6 @@ export class ProblemList {
       fix: o.fix,
     });
   }
-}
-
-/** True if a host name or address is this computer: `localhost`, `127.0.0.0/8`, `::1`. Names are not looked up. */
-export function isLoopback(host: string): boolean {
-  const bare = host.replace(/^\[|\]$/g, '').toLowerCase();
-  return bare === 'localhost' || bare === '::1' || /^127(?:\.\d{1,3}){3}$/.test(bare);
 }
 
 /** Scheme, host and user part of a server address (`nats://`, `tls://` or bare), or `undefined` if it is none. */

@@ -2,13 +2,14 @@ import { checkArtifacts } from './check-artifacts.ts';
 import { checkComponents } from './check-components.ts';
 import { checkConnections } from './check-connections.ts';
 import { isPeerKey } from '../ids.ts';
-import { isLoopback, ProblemList } from './check-context.ts';
+import { ProblemList } from './check-context.ts';
 import type { CheckContext } from './check-context.ts';
 import { checkFiles } from './check-files.ts';
 import { checkAllowances, withAllowances } from './check-allowances.ts';
 import { checkSharing } from './check-sharing.ts';
 import { checkTrust } from './check-trust.ts';
 import { checkWasmbus } from './check-wasmbus.ts';
+import { isLoopback } from './loopback.ts';
 import type { Problem } from './problems.ts';
 
 /**

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { isLoopback } from '../config/check-context.ts';
+import { isLoopback } from '../config/loopback.ts';
 import { TrellisError } from '../errors.ts';
 import type { Alarm } from '../telemetry/alarms.ts';
 import type { Metrics } from '../telemetry/metrics.ts';

@@ -1,4 +1,4 @@
-import { parseObject } from './specs.ts';
+import { parseJsonObject } from '../json-object.ts';
 
 /** The start of the keys that hold claims. */
 export const CLAIMS_PREFIX = 'CLAIMS_';
@@ -46,7 +46,7 @@ export function writeClaims(entry: ClaimsEntry): string {
 
 /** Reads claims with all the spellings that there are; only the subject must be there. `undefined` for anything else. Never throws. */
 export function readClaims(text: string): ClaimsEntry | undefined {
-  const value = parseObject(text);
+  const value = parseJsonObject(text);
   const subject = value?.['subject'] ?? value?.['sub'];
   if (value === undefined || typeof subject !== 'string' || subject === '') return undefined;
   const common: CommonClaims = {

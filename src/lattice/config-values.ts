@@ -1,4 +1,4 @@
-import { parseObject } from './specs.ts';
+import { parseJsonObject } from '../json-object.ts';
 
 /** A named configuration. */
 export type ConfigValues = Readonly<Record<string, string>>;
@@ -17,7 +17,7 @@ export function isSecretName(name: string): boolean {
 
 /** Reads a map of strings, or `undefined` if it is none. Never throws. */
 export function readConfigValues(text: string): ConfigValues | undefined {
-  const value = parseObject(text);
+  const value = parseJsonObject(text);
   if (value === undefined) return undefined;
   return Object.values(value).every((each) => typeof each === 'string') ? (value as Record<string, string>) : undefined;
 }

@@ -1,17 +1,17 @@
+import { isJsonObject, type JsonObject } from '../json-object.ts';
 import { type LatticeLink, type LinkKey, readLink, readLinkKey } from './links.ts';
 import { tooMuch } from './request-size.ts';
 import type { ScaleRequest, UpdateRequest } from './workloads.ts';
 
 /**
  * The bodies of control requests. Each parser takes what came from the wire and never throws: it gives the request, or the text that a
- * wasmCloud 1.9 host answers. Fields that are not known are passed over.
+ * wasmCloud 1.9 host answers. JsonObject that are not known are passed over.
  */
 
 /** A request, or why it is none, in the words of the answer. */
 export type Parsed<T> = { readonly value: T } | { readonly error: string };
 
 type Strings = Readonly<Record<string, string>>;
-type Fields = Readonly<Record<string, unknown>>;
 
 /** What `component.auction` and `provider.auction` ask for. */
 export interface AuctionRequest {
@@ -230,7 +230,7 @@ function readAuction(payload: Uint8Array, kind: 'component' | 'provider'): Parse
 }
 
 function readCredentials(value: unknown): RegistryCredentials | undefined {
-  if (!isObject(value)) return undefined;
+  if (!isJsonObject(value)) return undefined;
   const username = optional(value['username'], text);
   const password = optional(value['password'], text);
   const token = optional(value['token'], text);
@@ -249,11 +249,11 @@ const malformed = (what: string): { readonly error: string } => ({ error: `faile
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** The object that a body is, or `undefined`. */
-function objectOf(payload: Uint8Array): Fields | undefined {
+function objectOf(payload: Uint8Array): JsonObject | undefined {
   if (isTooDeep(payload)) return undefined;
   try {
     const value: unknown = JSON.parse(utf8.decode(payload));
-    return isObject(value) ? value : undefined;
+    return isJsonObject(value) ? value : undefined;
   } catch {
     return undefined;
   }
@@ -279,10 +279,6 @@ function isTooDeep(bytes: Uint8Array): boolean {
   return false;
 }
 
-function isObject(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 /** A text, or `absent` where there is none. Half a surrogate pair is none: peers cannot read what would be written of it. */
 function text(value: unknown, absent?: string): string | undefined {
   if (value === undefined) return absent;
@@ -295,7 +291,7 @@ function texts(value: unknown, absent: readonly string[]): readonly string[] | u
 }
 
 function strings(value: unknown): Strings | undefined {
-  if (!isObject(value)) return undefined;
+  if (!isJsonObject(value)) return undefined;
   const entries = Object.entries(value);
   return entries.every(([key, each]) => text(key) !== undefined && text(each) !== undefined) ? (value as Strings) : undefined;
 }

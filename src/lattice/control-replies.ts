@@ -2,6 +2,7 @@
  * What hosts answer on the control interface, read by whoever asks. A lattice may hold hosts of other programs and versions: what is
  * missing gets a harmless default, what is odd makes a reply unreadable, and nothing here throws.
  */
+import { isJsonObject, type JsonObject, parseJsonObject } from '../json-object.ts';
 import type { ComponentDescription, HostInventory, ProviderDescription } from './inventory.ts';
 
 /** A reply of the control interface. */
@@ -40,12 +41,10 @@ export interface AuctionReply {
   readonly host_id: string;
 }
 
-type Fields = Readonly<Record<string, unknown>>;
-
 /** The reply in a message, with its `response` read by `read`; `undefined` for anything that is no reply. */
 export function readReply<T>(payload: Uint8Array, read: (value: unknown) => T | undefined): ControlReply<T> | undefined {
-  const value = parseJson(payload);
-  if (!isFields(value) || typeof value['success'] !== 'boolean') return undefined;
+  const value = parseJsonObject(Buffer.from(payload).toString('utf8'));
+  if (typeof value?.['success'] !== 'boolean') return undefined;
   const message = text(value['message']) ?? '';
   if (value['response'] === undefined || value['response'] === null) return { success: value['success'], message };
   const response = read(value['response']);
@@ -55,7 +54,7 @@ export function readReply<T>(payload: Uint8Array, read: (value: unknown) => T | 
 
 /** A host out of the answer to a ping. */
 export function readHost(value: unknown): HostReply | undefined {
-  if (!isFields(value)) return undefined;
+  if (!isJsonObject(value)) return undefined;
   const id = text(value['id']);
   if (id === undefined || !isHostKey(id)) return undefined;
   return {
@@ -70,7 +69,7 @@ export function readHost(value: unknown): HostReply | undefined {
 
 /** An inventory; entries without an id are left out. */
 export function readInventory(value: unknown): InventoryReply | undefined {
-  if (!isFields(value)) return undefined;
+  if (!isJsonObject(value)) return undefined;
   const host_id = text(value['host_id']);
   if (host_id === undefined || !isHostKey(host_id)) return undefined;
   // Hosts before 1.0 said `actors`.
@@ -88,7 +87,7 @@ export function readInventory(value: unknown): InventoryReply | undefined {
 
 /** An offer; the one that runs the auction needs its host alone. */
 export function readAuction(value: unknown): AuctionReply | undefined {
-  const host_id = isFields(value) ? text(value['host_id']) : undefined;
+  const host_id = isJsonObject(value) ? text(value['host_id']) : undefined;
   return host_id !== undefined && isHostKey(host_id) ? { host_id } : undefined;
 }
 
@@ -99,7 +98,7 @@ export function listOf<T>(read: (value: unknown) => T | undefined): (value: unkn
 
 /** Names with texts; other values are left out. `undefined` for what is no object. */
 export function readTexts(value: unknown): Readonly<Record<string, string>> | undefined {
-  if (!isFields(value)) return undefined;
+  if (!isJsonObject(value)) return undefined;
   const entries = Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === 'string');
   return Object.fromEntries(entries);
 }
@@ -110,8 +109,8 @@ export function isHostKey(value: string): boolean {
 }
 
 function readComponent(value: unknown): ComponentDescription | undefined {
-  const id = isFields(value) ? text(value['id']) : undefined;
-  if (!isFields(value) || id === undefined) return undefined;
+  const id = isJsonObject(value) ? text(value['id']) : undefined;
+  if (!isJsonObject(value) || id === undefined) return undefined;
   return {
     id,
     image_ref: text(value['image_ref']) ?? '',
@@ -124,8 +123,8 @@ function readComponent(value: unknown): ComponentDescription | undefined {
 }
 
 function readProvider(value: unknown): ProviderDescription | undefined {
-  const id = isFields(value) ? text(value['id']) : undefined;
-  if (!isFields(value) || id === undefined) return undefined;
+  const id = isJsonObject(value) ? text(value['id']) : undefined;
+  if (!isJsonObject(value) || id === undefined) return undefined;
   return {
     id,
     ...texts(value, ['image_ref', 'name']),
@@ -138,22 +137,10 @@ function readList<T>(value: unknown, read: (entry: unknown) => T | undefined): r
   return Array.isArray(value) ? value.map((entry) => read(entry)).filter((entry) => entry !== undefined) : [];
 }
 
-function parseJson(payload: Uint8Array): unknown {
-  try {
-    return JSON.parse(Buffer.from(payload).toString('utf8')) as unknown;
-  } catch {
-    return undefined;
-  }
-}
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
 const count = (value: unknown): number => (typeof value === 'number' && Number.isFinite(value) ? value : 0);
 
-function texts<Name extends string>(from: Fields, names: readonly Name[]): Partial<Record<Name, string>> {
+function texts<Name extends string>(from: JsonObject, names: readonly Name[]): Partial<Record<Name, string>> {
   const found = names.map((name) => [name, from[name]] as const).filter(([, value]) => typeof value === 'string');
   return Object.fromEntries(found) as Partial<Record<Name, string>>;
 }

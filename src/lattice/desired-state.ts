@@ -1,3 +1,5 @@
+import { isJsonObject, parseJsonObject } from '../json-object.ts';
+
 /** A component that the lattice had a host start, as the host keeps it for its next start. */
 export interface DesiredWorkload {
   readonly id: string;
@@ -25,13 +27,8 @@ export function desiredStateText(workloads: readonly DesiredWorkload[]): string 
 /** What such a text says, or `undefined` if it is damaged. Never throws. */
 export function readDesiredState(text: string): readonly DesiredWorkload[] | undefined {
   if (text.length > MAX_TEXT_CHARS) return undefined;
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (!isRecord(value) || value['v'] !== 1) return undefined;
+  const value = parseJsonObject(text);
+  if (value?.['v'] !== 1) return undefined;
   const { workloads } = value;
   if (!Array.isArray(workloads)) return undefined;
   const read = workloads.map(readWorkload);
@@ -42,7 +39,7 @@ export function readDesiredState(text: string): readonly DesiredWorkload[] | und
 }
 
 function readWorkload(value: unknown): DesiredWorkload | undefined {
-  if (!isRecord(value)) return undefined;
+  if (!isJsonObject(value)) return undefined;
   const { id, imageRef, maxInstances, annotations, limits, config, known } = value;
   if (typeof id !== 'string' || !ID.test(id) || typeof imageRef !== 'string' || !isCount(maxInstances)) return undefined;
   if (!isTexts(annotations) || !(limits === null || isTexts(limits))) return undefined;
@@ -51,12 +48,8 @@ function readWorkload(value: unknown): DesiredWorkload | undefined {
   return { id, imageRef, maxInstances, annotations, limits, config, known };
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 function isTexts(value: unknown): value is Record<string, string> {
-  return isRecord(value) && Object.values(value).every((each) => typeof each === 'string');
+  return isJsonObject(value) && Object.values(value).every((each) => typeof each === 'string');
 }
 
 function isCount(value: unknown): value is number {

@@ -1,3 +1,4 @@
+import type { LatticeLink, LinkKey } from './links.ts';
 import { randomBytes } from 'node:crypto';
 import type { HostInventory } from './inventory.ts';
 
@@ -35,18 +36,6 @@ export interface EventClaims {
   /** Seconds since the Unix epoch. */
   readonly notBefore?: number | undefined;
   readonly expires?: number | undefined;
-}
-
-/** A link as its events say it. */
-export interface EventLink {
-  readonly source_id: string;
-  readonly target: string;
-  readonly name: string;
-  readonly wit_namespace: string;
-  readonly wit_package: string;
-  readonly interfaces: readonly string[];
-  readonly source_config: readonly string[];
-  readonly target_config: readonly string[];
 }
 
 /** A component as the events of its scaling say it. */
@@ -104,20 +93,17 @@ export function componentScaleFailed(component: ScaledComponent, error: string):
 }
 
 /** A link was set. */
-export function linkdefSet(link: EventLink): LatticeEvent {
+export function linkdefSet(link: LatticeLink): LatticeEvent {
   return { name: 'linkdef_set', data: linkData(link) };
 }
 
 /** A link could not be set. */
-export function linkdefSetFailed(link: EventLink, error: string): LatticeEvent {
+export function linkdefSetFailed(link: LatticeLink, error: string): LatticeEvent {
   return { name: 'linkdef_set_failed', data: { ...linkData(link), error: cut(error) } };
 }
 
 /** A link is gone; without target and interfaces if there was none. */
-export function linkdefDeleted(
-  key: Pick<EventLink, 'source_id' | 'name' | 'wit_namespace' | 'wit_package'>,
-  deleted?: Pick<EventLink, 'target' | 'interfaces'>,
-): LatticeEvent {
+export function linkdefDeleted(key: LinkKey, deleted?: Pick<LatticeLink, 'target' | 'interfaces'>): LatticeEvent {
   const { source_id, name, wit_namespace, wit_package } = key;
   const data = { source_id, name, wit_namespace, wit_package };
   if (deleted === undefined) return { name: 'linkdef_deleted', data };
@@ -244,7 +230,7 @@ function componentClaims(claims: EventClaims): object {
 
 const secondsOrNever = (seconds: number | undefined): string => (seconds === undefined ? 'never' : String(seconds));
 
-function linkData(link: EventLink): object {
+function linkData(link: LatticeLink): object {
   const { source_id, target, name, wit_namespace, wit_package, interfaces, source_config, target_config } = link;
   return { source_id, target, name, wit_namespace, wit_package, interfaces, source_config, target_config };
 }

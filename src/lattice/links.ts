@@ -1,3 +1,5 @@
+import { isJsonObject } from '../json-object.ts';
+
 /**
  * A link as it stands in the lattice's data and in control messages: a binding of a source's imports to a target. All its parts are
  * strings that others chose; what becomes part of a subject is validated in `src/ids.ts` where that happens.
@@ -30,10 +32,9 @@ export const DEFAULT_LINK_NAME = 'default';
  * for anything else. Never throws.
  */
 export function readLink(value: unknown): LatticeLink | undefined {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
-  const given = value as Readonly<Record<string, unknown>>;
-  const { source_id, target, name = DEFAULT_LINK_NAME, wit_namespace, wit_package, interfaces } = given;
-  const { source_config = [], target_config = [] } = given;
+  if (!isJsonObject(value)) return undefined;
+  const { source_id, target, name = DEFAULT_LINK_NAME, wit_namespace, wit_package, interfaces } = value;
+  const { source_config = [], target_config = [] } = value;
   if (typeof source_id !== 'string' || typeof target !== 'string' || typeof name !== 'string') return undefined;
   if (typeof wit_namespace !== 'string' || typeof wit_package !== 'string') return undefined;
   if (!isTexts(interfaces) || !isTexts(source_config) || !isTexts(target_config)) return undefined;
@@ -42,8 +43,8 @@ export function readLink(value: unknown): LatticeLink | undefined {
 
 /** Reads what names a link to delete; `name` may be left out. `undefined` for anything else. Never throws. */
 export function readLinkKey(value: unknown): LinkKey | undefined {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
-  const { source_id, name = DEFAULT_LINK_NAME, wit_namespace, wit_package } = value as Readonly<Record<string, unknown>>;
+  if (!isJsonObject(value)) return undefined;
+  const { source_id, name = DEFAULT_LINK_NAME, wit_namespace, wit_package } = value;
   if (typeof source_id !== 'string' || typeof name !== 'string') return undefined;
   if (typeof wit_namespace !== 'string' || typeof wit_package !== 'string') return undefined;
   return { source_id, name, wit_namespace, wit_package };

@@ -1,3 +1,5 @@
+import { isJsonObject, parseJsonObject } from '../json-object.ts';
+
 /** An event of the lattice as a listener reads it. Whoever may publish events wrote it: it is a claim, not a fact. */
 export interface HeardEvent {
   /** Last part of the subject: `component_scaled`. */
@@ -17,23 +19,14 @@ export function eventSubject(lattice: string, name: string): string {
 
 /** Reads an event in the structured JSON form of CloudEvents 1.0. `undefined` for anything else. Never throws. */
 export function readEvent(subject: string, payload: Uint8Array): HeardEvent | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(Buffer.from(payload).toString('utf8'));
-  } catch {
-    return undefined;
-  }
-  if (!isFields(value) || typeof value['source'] !== 'string') return undefined;
+  const value = parseJsonObject(Buffer.from(payload).toString('utf8'));
+  if (typeof value?.['source'] !== 'string') return undefined;
   const { source, id, time, data } = value;
   return {
     name: subject.slice(subject.lastIndexOf('.') + 1),
     source,
     ...(typeof id === 'string' ? { id } : {}),
     ...(typeof time === 'string' ? { time } : {}),
-    data: isFields(data) ? data : {},
+    data: isJsonObject(data) ? data : {},
   };
-}
-
-function isFields(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,3 +1,4 @@
+import { parseJsonObject } from '../json-object.ts';
 import { conflicts, hasSameKey, type LatticeLink, type LinkKey, readLink } from './links.ts';
 
 /** The start of the keys that hold specs. */
@@ -22,7 +23,7 @@ export function specKey(id: string): string {
 
 /** Reads a spec, or `undefined` if it is none: then no host can tell which of its links count. Never throws. */
 export function readSpec(text: string): LatticeSpec | undefined {
-  const value = parseObject(text);
+  const value = parseJsonObject(text);
   if (value === undefined) return undefined;
   const { url, links: given = [], ...rest } = value;
   if (typeof url !== 'string' || !Array.isArray(given)) return undefined;
@@ -52,14 +53,4 @@ export function withoutLink(spec: LatticeSpec, key: LinkKey): { readonly spec: L
   const at = spec.links.findIndex((each) => hasSameKey(each, key));
   if (at < 0) return { spec };
   return { spec: { ...spec, links: spec.links.toSpliced(at, 1) }, deleted: spec.links[at]! };
-}
-
-/** The object that `text` is the JSON of, or `undefined`. Never throws. */
-export function parseObject(text: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;
-  } catch {
-    return undefined;
-  }
 }

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { accessSync, constants } from 'node:fs';
+import { isLoopback } from '../config/loopback.ts';
 import { TrellisError } from '../errors.ts';
 import { quote } from '../ids.ts';
 
@@ -86,11 +87,6 @@ function parseAddress(text: string): Address {
   const host = url.hostname.replace(/^\[|\]$/g, '');
   if (isIP(host) === 0 && !/^[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?\.?$/.test(host)) throw refuse('has no host name');
   return { host, port: url.port === '' ? 4222 : Number(url.port), tls: url.protocol === 'tls:' };
-}
-
-/** True if `host` cannot be another machine: 127.0.0.0/8, ::1 or `localhost`. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
 function tlsOptions(tls: TlsSettings, addresses: readonly Address[]): TlsOptions {

@@ -2,13 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TrellisError } from '../errors.ts';
 import type { LatticeConnection } from './connection.ts';
-
-/** Subjects a user may use one way. */
-export interface SubjectRights {
-  /** Patterns; `undefined` allows everything that is not denied. */
-  readonly allow: readonly string[] | undefined;
-  readonly deny: readonly string[];
-}
+import { entryMatches, type SubjectRules } from './subject-match.ts';
 
 /** What a server says of the user behind a connection. */
 export interface HubRights {
@@ -18,8 +12,8 @@ export interface HubRights {
   readonly domain: string | undefined;
   /** Public key or name of the user. */
   readonly user: string;
-  readonly publish: SubjectRights;
-  readonly subscribe: SubjectRights;
+  readonly publish: SubjectRules;
+  readonly subscribe: SubjectRules;
 }
 
 const WHO_AM_I = '$SYS.REQ.USER.INFO';
@@ -85,23 +79,15 @@ export async function askOwnRights(connection: LatticeConnection, timeoutMs: num
 }
 
 /** True if the rights cover a subject without wildcards. */
-export function covers({ allow, deny }: SubjectRights, subject: string): boolean {
+export function covers({ allow, deny }: SubjectRules, subject: string): boolean {
   return (
-    (allow === undefined || allow.some((pattern) => matches(pattern, subject))) &&
-    !deny.some((pattern) => matches(pattern, subject))
+    (allow === undefined || allow.some((entry) => entryMatches(subjectOf(entry), subject))) &&
+    !deny?.some((entry) => entryMatches(subjectOf(entry), subject))
   );
 }
 
-function matches(pattern: string, subject: string): boolean {
-  // An entry for subscriptions may name a queue group behind a space.
-  const wanted = pattern.split(' ', 1)[0]!.split('.');
-  const tokens = subject.split('.');
-  for (const [i, token] of wanted.entries()) {
-    if (token === '>') return tokens.length > i;
-    if (i >= tokens.length || (token !== '*' && token !== tokens[i])) return false;
-  }
-  return wanted.length === tokens.length;
-}
+/** An entry for subscriptions may name a queue group behind a space. */
+const subjectOf = (entry: string): string => entry.split(' ', 1)[0]!;
 
 /** @param own - Id of the server whose answer is not meant; left out where the only server is meant, and the user is no leaf node. */
 function readAnswer(payload: Uint8Array, own?: string): HubRights | undefined {
@@ -124,7 +110,7 @@ function readAnswer(payload: Uint8Array, own?: string): HubRights | undefined {
   return { server: name, domain: typeof domain === 'string' ? domain : undefined, user: data['user'], publish, subscribe };
 }
 
-function readSide(side: unknown): SubjectRights | undefined {
+function readSide(side: unknown): SubjectRules | undefined {
   if (side === undefined || side === null) return { allow: undefined, deny: [] };
   const { allow, deny } = side as { allow?: unknown; deny?: unknown };
   if (!isPatterns(allow ?? []) || !isPatterns(deny ?? [])) return undefined;

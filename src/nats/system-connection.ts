@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, createInbox, errors, type Msg, type NatsConnection } from 'nats';
 import { TrellisError } from '../errors.ts';
+import { parseJsonObject } from '../json-object.ts';
 import { connectFailure, printable, requestFailure } from './connect-error.ts';
 import { resolveEndpoints, type TlsSettings } from './endpoint.ts';
 
@@ -153,7 +154,7 @@ export class SystemConnection implements AsyncDisposable {
       callback: (error, reply) => {
         if (error !== null) return;
         noResponders.told = reply.headers?.code === 503;
-        const answer = noResponders.told ? undefined : parsed(reply.string());
+        const answer = noResponders.told ? undefined : parseJsonObject(reply.string());
         if (answer !== undefined && answers.push(answer) < MAX_ANSWERS) lastMs = performance.now() + LINGER_MS;
       },
     });
@@ -245,15 +246,6 @@ interface ServerAnswer {
   readonly server?: unknown;
   readonly data?: unknown;
   readonly error?: unknown;
-}
-
-function parsed(text: string): ServerAnswer | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 const textOf = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { judgePublish, judgeSubscribe } from '../../src/auth/subject-match.ts';
+import { judgePublish, judgeSubscribe } from '../../src/nats/subject-match.ts';
 import { type JwtTestServer, startJwtServer } from '../support/nats-server.ts';
 import { PermittedUser } from '../support/permitted-users.ts';
 

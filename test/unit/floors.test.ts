@@ -25,7 +25,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['config', 'telemetry'],
   ['wit'],
   ['ids', 'replace-file'],
-  ['errors', 'clock', 'within', 'lanes'],
+  ['errors', 'clock', 'within', 'lanes', 'json-object'],
 ];
 const RUNNER = 'component/runner';
 // What both ends of the pipe between host and runner must agree on; data and types, no guest code.

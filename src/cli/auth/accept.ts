@@ -1,12 +1,12 @@
-import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { stringify } from 'yaml';
 import { readShare } from '../../auth/share-file.ts';
 import { linkSettings } from '../../auth/share-settings.ts';
 import { acceptShare } from '../../auth/sharing.ts';
-import { EXIT, TrellisError } from '../../errors.ts';
+import { EXIT } from '../../errors.ts';
 import { fieldLines } from '../output.ts';
 import { examples, outputOf } from '../program.ts';
+import { readTextFile } from '../text-file.ts';
 import { allWell, changedLines, pushChanged } from './push.ts';
 import { type ServerFlags, systemLogin, withServer } from './server-option.ts';
 import { openStore, type StoreFlags, withStore } from './store-option.ts';
@@ -27,7 +27,7 @@ export function registerAccept(auth: Command): void {
     .action(async (file: string, flags: AcceptFlags, command: Command) => {
       const store = openStore(flags);
       systemLogin(flags, store);
-      const read = readShare(readText(file), Date.now());
+      const read = readShare(readTextFile(file), Date.now());
       const { share } = read;
       const accepted = await store.change(() => acceptShare(store, { ...read, tenant: flags.tenant, as: flags.as }));
       const { account, as, localSubjects, changed } = accepted;
@@ -67,15 +67,4 @@ export function registerAccept(auth: Command): void {
       });
       if (pushed !== undefined && !allWell(pushed)) process.exitCode = EXIT.denied;
     });
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (cause) {
-    throw new TrellisError('TRELLIS_CLI_FILE', {
-      message: `${file} cannot be read (${String((cause as NodeJS.ErrnoException).code)})`,
-      cause,
-    });
-  }
 }

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import type { AccountClaims, OperatorClaims, UserClaims } from '../../auth/claims-shape.ts';
@@ -6,11 +5,12 @@ import { readCredsFile } from '../../auth/creds-file.ts';
 import { readNatsJwt } from '../../auth/nats-jwt.ts';
 import { extensionsThatAllow } from '../../auth/permission-advice.ts';
 import type { AuthStore } from '../../auth/store.ts';
-import { judgePublish, judgeSubscribe, type SubjectRights, type SubjectVerdict } from '../../auth/subject-match.ts';
 import { examineUser, type UserExamination } from '../../auth/user-rights.ts';
 import { EXIT, TrellisError } from '../../errors.ts';
+import { judgePublish, judgeSubscribe, type SubjectRights, type SubjectVerdict } from '../../nats/subject-match.ts';
 import { fieldLines } from '../output.ts';
 import { examples, outputOf } from '../program.ts';
+import { readTextFile } from '../text-file.ts';
 import { openStore, type StoreFlags, storeDir, withStore } from './store-option.ts';
 
 interface CheckFlags extends StoreFlags {
@@ -91,7 +91,7 @@ function accountOf(
 ): { readonly account?: AccountClaims | undefined; readonly operator?: OperatorClaims } {
   const key = user.nats.issuer_account ?? user.iss;
   if (flags.accountJwt !== undefined) {
-    const read = readNatsJwt(readText(flags.accountJwt), 'account');
+    const read = readNatsJwt(readTextFile(flags.accountJwt).trim(), 'account');
     if (!read.ok) throw new TrellisError('TRELLIS_CLI_FILE', { message: `The JWT in ${flags.accountJwt} ${read.reason}` });
     if (read.claims.sub === key) return { account: read.claims };
     throw new TrellisError('TRELLIS_CLI_FILE', {
@@ -118,15 +118,6 @@ function storeIfAny(flags: CheckFlags): AuthStore | undefined {
       return undefined;
     }
     throw error;
-  }
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8').trim();
-  } catch (cause) {
-    const code = String((cause as NodeJS.ErrnoException).code);
-    throw new TrellisError('TRELLIS_CLI_FILE', { message: `${file} cannot be read (${code})`, cause });
   }
 }
 

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { EXIT, TrellisError } from '../../errors.ts';
 import { compileFunction } from '../../wit/codec.ts';
@@ -8,6 +7,7 @@ import { parseWitType, printWitType } from '../../wit/type-text.ts';
 import type { WitType } from '../../wit/types.ts';
 import { checkVectors } from '../../wit/wire-check.ts';
 import { examples, outputOf } from '../program.ts';
+import { readTextFile } from '../text-file.ts';
 
 const JSON_FORMS = `
 Values in JSON:
@@ -78,7 +78,7 @@ export function register(program: Command): void {
     .argument('<file>', 'JSON file with {"vectors": [{"id", "type", "value", "hex"}, …]}')
     .addHelpText('after', examples('trellis wire check vectors.json'))
     .action((file: string, _options: unknown, command: Command) => {
-      const { rows, passed, failed } = checkVectors(parseJson(readText(file)));
+      const { rows, passed, failed } = checkVectors(parseJson(readTextFile(file)));
       const misses = rows.filter((row) => !row.ok);
       if (failed > 0) process.exitCode = EXIT.unexpected;
       outputOf(command).result({ passed, failed, misses }, (print) => {
@@ -109,14 +109,4 @@ function parseHex(text: string): Buffer {
     message: 'The bytes must be pairs of hex digits',
     remedy: `Write them as '0568656c6c6f'.`,
   });
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new TrellisError('TRELLIS_CLI_FILE', {
-      message: `${file} cannot be read (${String((error as NodeJS.ErrnoException).code)})`,
-    });
-  }
 }

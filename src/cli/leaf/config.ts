@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { TrellisError } from '../../errors.ts';
@@ -8,6 +8,7 @@ import { addressText } from '../../leaf/sidecar-spec.ts';
 import { replaceFile } from '../../replace-file.ts';
 import { fieldLines } from '../output.ts';
 import { outputOf } from '../program.ts';
+import { readTextFile } from '../text-file.ts';
 import { checkWithServer } from './check-with-server.ts';
 import { addLeafConfig, type ConfigFlags } from './flags.ts';
 import { gatherLeafParts, type LeafParts } from './gather.ts';
@@ -71,17 +72,7 @@ function hostConfigOf(flags: ConfigFlags, { there, users, local }: LeafParts): s
     users: { ctl: users.ctl.publicKey, rpc: users.rpc.publicKey },
     ...(local === undefined ? { credsFiles: own } : { ctlSeedFile: path(local.file) }),
   };
-  return hostConfigText(there, behind, flags.hostBase === undefined ? '' : readBase(flags.hostBase));
-}
-
-function readBase(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new TrellisError('TRELLIS_CLI_FILE', {
-      message: `${file} cannot be read (${String((error as NodeJS.ErrnoException).code)})`,
-    });
-  }
+  return hostConfigText(there, behind, flags.hostBase === undefined ? '' : readTextFile(flags.hostBase));
 }
 
 function refuseExisting(files: readonly string[]): void {

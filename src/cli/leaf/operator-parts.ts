@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { TrellisError } from '../../errors.ts';
 import { type LeafUser, mayLogIn, readJwtSubject, readSystemAccount } from '../../leaf/leaf-user.ts';
 import type { OperatorParts, SidecarAccount } from '../../leaf/sidecar-spec.ts';
 import { openStore } from '../auth/store-option.ts';
+import { readTextFile } from '../text-file.ts';
 import type { ConfigFlags } from './flags.ts';
 
 /**
@@ -49,25 +49,15 @@ function fromStore(flags: ConfigFlags): Jwts {
 }
 
 function fromFiles(operatorFile: string, accountFiles: readonly string[]): Jwts {
-  const jwt = readText(operatorFile);
+  const jwt = readTextFile(operatorFile).trim();
   if (readJwtSubject(jwt)?.startsWith('O') !== true) throw refuse(`${operatorFile} holds no operator JWT`);
   const accounts = accountFiles.map((file): [string, SidecarAccount] => {
-    const text = readText(file);
+    const text = readTextFile(file).trim();
     const publicKey = readJwtSubject(text);
     if (publicKey?.startsWith('A') !== true) throw refuse(`${file} holds no account JWT`);
     return [publicKey, { publicKey, jwt: text }];
   });
   return { jwt, accounts: new Map(accounts) };
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8').trim();
-  } catch (error) {
-    throw new TrellisError('TRELLIS_CLI_FILE', {
-      message: `${file} cannot be read (${String((error as NodeJS.ErrnoException).code)})`,
-    });
-  }
 }
 
 function refuse(message: string): TrellisError {

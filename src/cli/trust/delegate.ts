@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { TrellisError } from '../../errors.ts';
 import { componentId, latticeName } from '../../ids.ts';
@@ -7,6 +7,7 @@ import { type KeyKind, publicKeyKind } from '../../trust/nkey.ts';
 import { scopeIds, scopeOf } from '../../trust/scope.ts';
 import { fieldLines } from '../output.ts';
 import { examples, outputOf } from '../program.ts';
+import { readTextFile } from '../text-file.ts';
 import { wholeNumber } from './whole-number.ts';
 
 interface DelegateFlags {
@@ -63,7 +64,7 @@ export function registerDelegate(keys: Command): void {
       }
       const { readSeedFile } = await import('./view.ts');
       const key = readSeedFile(flags.seedFile, isProvider ? 'server' : 'cluster');
-      const parent = flags.parent === undefined ? undefined : readText(flags.parent);
+      const parent = flags.parent === undefined ? undefined : readTextFile(flags.parent).trim();
       const above = parent === undefined ? undefined : openDelegation(parent);
       if (parent !== undefined && above?.sub !== key.publicKey) {
         throw new TrellisError('TRELLIS_USAGE', { message: `${flags.parent} is no delegation of the key in ${flags.seedFile}` });
@@ -132,15 +133,6 @@ function lifetimeIn(text: string): number {
   const lifetimeMs = match === null ? 0 : Number(match[1]) * UNIT_MS[match[2]!]!;
   if (lifetimeMs > 0 && lifetimeMs <= MAX_DELEGATION_LIFETIME_MS) return lifetimeMs;
   throw new TrellisError('TRELLIS_USAGE', { message: '--lifetime must be a number and s, m or h, at most 24h: for example 30m' });
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8').trim();
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new TrellisError('TRELLIS_CLI_FILE', { message: `${file} cannot be read (${String(code)})` });
-  }
 }
 
 function writeNew(file: string, text: string): void {

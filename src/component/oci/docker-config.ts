@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { isExposedMode, readSecretFile } from '../../config/secret-files.ts';
 import { TrellisError } from '../../errors.ts';
 import { quotePath } from '../../ids.ts';
+import { isJsonObject, parseJsonObject } from '../../json-object.ts';
 import type { RegistryCredential } from './credentials.ts';
 
 /** What Docker's configuration says about one registry: credentials, or the program that has them. */
@@ -28,20 +29,13 @@ const MAX_OUTPUT_BYTES = 64 * 1024;
 /** Docker's mark for a name that goes with an identity token. */
 const TOKEN_USER = '<token>';
 
-type Json = Readonly<Record<string, unknown>>;
-
 /**
  * Looks a registry up in the text of a `config.json`. A program for this one registry comes first, then what the file itself holds, then the
  * program for all. Never throws; `undefined` if the text is no such configuration.
  */
 export function readDockerConfig(text: string, registry: string): DockerEntry | undefined {
-  let config: unknown;
-  try {
-    config = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (!isObject(config)) return undefined;
+  const config = parseJsonObject(text);
+  if (config === undefined) return undefined;
   const { auths, credHelpers, credsStore } = config;
   const server = registry === HUB ? HUB_SERVER : registry;
   const own = lookUp(credHelpers, registry);
@@ -80,7 +74,7 @@ export async function dockerCredential(registry: string, options: DockerConfigOp
 
 /** The entry of a registry; Docker writes some with scheme and path. */
 function lookUp(map: unknown, registry: string): unknown {
-  if (!isObject(map)) return undefined;
+  if (!isJsonObject(map)) return undefined;
   const names = Object.keys(map);
   const exact = names.find((name) => name === registry);
   const found = exact ?? names.find((name) => authorityOf(name) === registry);
@@ -96,7 +90,7 @@ function authorityOf(name: string): string {
 }
 
 function readAuth(value: unknown): RegistryCredential | undefined {
-  if (!isObject(value)) return undefined;
+  if (!isJsonObject(value)) return undefined;
   const { auth, username, password, identitytoken, registrytoken } = value;
   if (isText(identitytoken)) return { kind: 'identity', token: identitytoken };
   // It becomes the value of a header.
@@ -149,12 +143,11 @@ async function runHelper(helper: string, server: string, registry: string): Prom
   } catch {
     throw failed('its answer is not JSON');
   }
-  const { Username: username, Secret: secret } = isObject(answer) ? answer : {};
+  const { Username: username, Secret: secret } = isJsonObject(answer) ? answer : {};
   if (typeof username !== 'string' || !isText(secret)) throw failed('its answer holds no secret');
   return username === TOKEN_USER || username === ''
     ? { kind: 'identity', token: secret }
     : { kind: 'basic', username, password: secret };
 }
 
-const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value);
 const isText = (value: unknown): value is string => typeof value === 'string' && value !== '' && value.length <= 65_536;

@@ -1,3 +1,5 @@
+import { isJsonObject } from '../../json-object.ts';
+
 /** Reads what registries say about images. Strict about what is used, indifferent to the rest. */
 
 /** A part of an image. */
@@ -49,7 +51,7 @@ export function readManifest(bytes: Uint8Array, contentType: string | undefined)
   } catch {
     return invalid('is not JSON');
   }
-  if (!isObject(value)) return invalid('is no JSON object');
+  if (!isJsonObject(value)) return invalid('is no JSON object');
   const { schemaVersion, mediaType, layers, manifests } = value;
   if (schemaVersion !== 2) return invalid('is not of version 2');
   if (mediaType !== undefined && typeof mediaType !== 'string') return invalid('has a malformed media type');
@@ -98,8 +100,6 @@ export function chooseManifest(
 }
 
 const invalid = (reason: string): Manifest => ({ kind: 'invalid', reason });
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 function readList<T>(value: unknown, read: (item: unknown) => T | undefined): T[] | undefined {
   if (!Array.isArray(value) || value.length > MAX_ENTRIES) return undefined;
@@ -108,7 +108,7 @@ function readList<T>(value: unknown, read: (item: unknown) => T | undefined): T[
 }
 
 function readDescriptor(value: unknown): Descriptor | undefined {
-  if (!isObject(value)) return undefined;
+  if (!isJsonObject(value)) return undefined;
   const { mediaType, digest, size } = value;
   if (typeof mediaType !== 'string' || mediaType.length > 255) return undefined;
   if (typeof digest !== 'string' || !DIGEST.test(digest)) return undefined;
@@ -122,7 +122,7 @@ function readPlatform(value: unknown): PlatformDescriptor | undefined {
   if (descriptor === undefined) return undefined;
   const { platform } = value as { platform?: unknown };
   const text = (name: string): string | undefined => {
-    const found = isObject(platform) ? platform[name] : undefined;
+    const found = isJsonObject(platform) ? platform[name] : undefined;
     return typeof found === 'string' ? found : undefined;
   };
   return { ...descriptor, os: text('os'), architecture: text('architecture') };

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { HostConfig } from '../../config/schema.ts';
 import { TrellisError } from '../../errors.ts';
 import { quote } from '../../ids.ts';
+import { isJsonObject } from '../../json-object.ts';
 import { BlobCache } from './blob-cache.ts';
 import { ANONYMOUS, namedCredential, type NamedCredential, type RegistryCredential } from './credentials.ts';
 import { dockerCredential } from './docker-config.ts';
@@ -125,7 +126,7 @@ export class Registries {
    * @returns a sentence for each entry that was not taken as it came; none holds a secret.
    */
   put(entries: unknown): readonly string[] {
-    if (typeof entries !== 'object' || entries === null || Array.isArray(entries)) return ['the registries are no map'];
+    if (!isJsonObject(entries)) return ['the registries are no map'];
     const warnings: string[] = [];
     for (const [name, entry] of Object.entries(entries)) {
       const registry = name.toLowerCase();
@@ -193,8 +194,8 @@ export class Registries {
 
 function readEntry(entry: unknown): { readonly credential: RegistryCredential; readonly warning?: string } {
   const anonymous = (warning: string) => ({ credential: ANONYMOUS, warning });
-  if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) return anonymous('has no usable entry: anonymous');
-  const { username, password, token, registryType } = entry as Readonly<Record<string, unknown>>;
+  if (!isJsonObject(entry)) return anonymous('has no usable entry: anonymous');
+  const { username, password, token, registryType } = entry;
   const texts = [username, password, token].map((value) => (value === null ? undefined : value));
   if (texts.some((text) => text !== undefined && (typeof text !== 'string' || text.length > MAX_TEXT_CHARS))) {
     return anonymous('has credentials of another kind than texts: anonymous');

@@ -7,7 +7,7 @@ import { credsText } from '../../../src/auth/creds-text.ts';
 import type { AddedMember, MemberKind, NewMember } from '../../../src/auth/members.ts';
 import { signNatsJwt } from '../../../src/auth/nats-jwt.ts';
 import { scopedKeyOf } from '../../../src/auth/roles.ts';
-import { judgePublish, judgeSubscribe } from '../../../src/auth/subject-match.ts';
+import { judgePublish, judgeSubscribe } from '../../../src/nats/subject-match.ts';
 import { examineUser } from '../../../src/auth/user-rights.ts';
 import { SigningKey } from '../../../src/trust/nkey.ts';
 import { runAuth } from '../../support/auth-command.ts';

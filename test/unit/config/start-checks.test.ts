@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { CheckContext } from '../../../src/config/check-context.ts';
-import { isLoopback } from '../../../src/config/check-context.ts';
+import { isLoopback } from '../../../src/config/loopback.ts';
 import { formatProblems } from '../../../src/config/problems.ts';
 import { parseConfig } from '../../../src/config/schema.ts';
 import type { HostConfigInput } from '../../../src/config/schema.ts';
@@ -53,6 +53,9 @@ describe('checkStart', () => {
       '128.0.0.1',
       '',
       '127.1.1.1.1',
+      '127.1',
+      '127.999.0.1',
+      '::2',
       '::ffff:10.0.0.1',
     ]) {
       expect(isLoopback(host)).toBe(false);

@@ -1,8 +1,7 @@
 import { HTTP_OUTGOING } from '../../../wit/wire/http.ts';
 import { ImportFailed } from '../import-failed.ts';
-import { errorDetail } from '../wasi/io.ts';
 import { FutureTrailers, IncomingBody, OutgoingBody, SentBody } from '../wasi/network/http-bodies.ts';
-import type { HttpErrorCode } from '../wasi/network/http-errors.ts';
+import { type HttpErrorCode, streamErrorCode } from '../wasi/network/http-errors.ts';
 import { Fields, type WireFields } from '../wasi/network/http-fields.ts';
 import { declaredLength, OutgoingRequest, RequestOptions, type Method, type Scheme } from '../wasi/network/http-messages.ts';
 import { Pollable, type Lifetime } from '../wasi/poll.ts';
@@ -236,11 +235,7 @@ export class HttpTwin {
         OutgoingResponse,
         RequestOptions,
         ResponseOutparam,
-        httpErrorCode: (error: object) => {
-          const detail = errorDetail(error);
-          // A stream of another interface has words of its own.
-          return typeof detail === 'object' ? (detail as HttpErrorCode) : undefined;
-        },
+        httpErrorCode: streamErrorCode,
       },
       'wasi:http/outgoing-handler': {
         handle: (request: OutgoingRequest, options: RequestOptions | undefined) => this.#send(request, options),

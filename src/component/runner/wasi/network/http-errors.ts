@@ -1,5 +1,7 @@
 /** Failures of Node's HTTP client in the words of `wasi:http` `error-code`. */
 
+import { errorDetail } from '../io.ts';
+
 /** An `error-code`, as generated code takes it. */
 export interface HttpErrorCode {
   readonly tag: string;
@@ -36,4 +38,10 @@ export function httpErrorCode(error: unknown): HttpErrorCode {
   if (code.startsWith('ERR_SSL') || code.startsWith('ERR_TLS')) return { tag: 'TLS-protocol-error' };
   // No text: what Node says of this machine is none of a guest's business.
   return { tag: 'internal-error' };
+}
+
+/** `wasi:http/types` `http-error-code`: what an error of a stream says, if it is of HTTP; a stream of another interface has words of its own. */
+export function streamErrorCode(error: object): HttpErrorCode | undefined {
+  const detail = errorDetail(error);
+  return typeof detail === 'object' ? (detail as HttpErrorCode) : undefined;
 }

@@ -1,8 +1,7 @@
-import { errorDetail } from '../io.ts';
 import type { Connections } from './connections.ts';
 import type { NetworkGrants } from './grants.ts';
 import { FutureTrailers, IncomingBody, OutgoingBody } from './http-bodies.ts';
-import type { HttpErrorCode } from './http-errors.ts';
+import { streamErrorCode } from './http-errors.ts';
 import { FutureIncomingResponse, IncomingResponse, send } from './http-exchange.ts';
 import { Fields } from './http-fields.ts';
 import { OutgoingRequest, RequestOptions } from './http-messages.ts';
@@ -19,11 +18,7 @@ export function createHttp(grants: NetworkGrants, connections: Connections): Rec
       OutgoingBody,
       OutgoingRequest,
       RequestOptions,
-      httpErrorCode: (error: object) => {
-        const detail = errorDetail(error);
-        // A stream of another interface has words of its own.
-        return typeof detail === 'object' ? (detail as HttpErrorCode) : undefined;
-      },
+      httpErrorCode: streamErrorCode,
     },
     'wasi:http/outgoing-handler': {
       handle: (request: OutgoingRequest, options: RequestOptions | undefined) => send(request, options, grants, connections),

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { entryMatches, isSubject, judgePublish, judgeSubscribe, patternsMeet } from '../../../src/auth/subject-match.ts';
+import { entryMatches, isSubject, judgePublish, judgeSubscribe, patternsMeet } from '../../../src/nats/subject-match.ts';
 
 const literal = fc.array(fc.constantFrom('a', 'b', 'c'), { minLength: 1, maxLength: 4 }).map((tokens) => tokens.join('.'));
 const pattern = fc
