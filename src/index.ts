@@ -10,7 +10,7 @@ export type { ComponentDescription } from './control/describe.ts';
 export { startDevelopmentLattice, type DevelopmentLattice, type DevelopmentOptions } from './development.ts';
 export { CATALOGUE, EXIT, TrellisError, type ErrorCategory, type ErrorCode } from './errors.ts';
 export { startHost, type Host, type HostOptions } from './host.ts';
-export type { ComponentStatus, HostState, HostStatus } from './host-status.ts';
+export type { ComponentStatus, HostState, HostStatus } from './host/status.ts';
 export { createLogger, silentLogger, type Logger, type LoggerOptions } from './telemetry/log.ts';
 export { createMetrics, type Metrics } from './telemetry/metrics.ts';
 export { SigningKey, type KeyKind } from './trust/nkey.ts';

@@ -1,7 +1,7 @@
 import { Kvm } from '@nats-io/kv';
 import { expect, it } from 'vitest';
 import { LinkTable } from '../../src/invocation/link-table.ts';
-import { followLatticeLinks } from '../../src/lattice-links.ts';
+import { followLatticeLinks } from '../../src/host/lattice-links.ts';
 import { specKey, writeSpec } from '../../src/lattice/specs.ts';
 import { silentLogger } from '../../src/telemetry/log.ts';
 import { linkOf, openCtl, startDataHost } from '../support/lattice-data.ts';

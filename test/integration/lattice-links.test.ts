@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sampleComponents } from '../../src/development.ts';
 import { latticeDataPlace, trustBucketPlace } from '../../src/config/bucket-places.ts';
 import { LinkTable } from '../../src/invocation/link-table.ts';
-import { followLatticeLinks } from '../../src/lattice-links.ts';
+import { followLatticeLinks } from '../../src/host/lattice-links.ts';
 import { startTestLattice } from '../support/lattice.ts';
 import { linkOf, startDataHost } from '../support/lattice-data.ts';
 import { link } from '../support/links.ts';

@@ -12,16 +12,10 @@ const FLOORS: readonly (readonly string[])[] = [
   ['daemon', 'demo', 'bench'],
   ['development'],
   ['host', 'caller', 'development-security'],
-  ['host-lattice', 'host-reload', 'host-status', 'host-trust', 'host-warnings'],
-  ['restore'],
   ['workloads'],
-  ['workload-states'],
-  ['component-set', 'desired-state', 'lattice-memory'],
-  ['served-component', 'workload-config', 'delegated-scope'],
-  ['workload-program'],
-  ['member', 'state-dir', 'audit-trail', 'lattice-links'],
+  ['member', 'state-dir'],
   ['invocation', 'control', 'identity', 'startup', 'auth'],
-  ['trust', 'nats', 'wrpc', 'wasmbus', 'component', 'provider', 'lattice', 'leaf'],
+  ['trust', 'nats', 'wrpc', 'wasmbus', 'component', 'lattice', 'leaf'],
   ['config', 'telemetry'],
   ['wit'],
   ['ids', 'replace-file'],
@@ -70,6 +64,18 @@ const show = ({ file, target }: Import): string => `${file} imports ${target}`;
 describe('floors', () => {
   it('knows the floor of every file', () => {
     expect(files.filter((file) => floorOf(unitOf(file)) === -1)).toEqual([]);
+  });
+
+  it('are those of the documentation, with the folders that there are', () => {
+    const page = readFileSync(join(SRC, '..', 'docs', 'architecture.md'), 'utf8');
+    const block = /^## Floors\n[\s\S]*?```text\n([\s\S]*?)```/m.exec(page)?.[1] ?? '';
+    const written = block
+      .trim()
+      .split('\n')
+      .map((line) => line.split(/\s+/).map(unitOf).sort());
+    expect(written).toEqual(FLOORS.map((units) => [...units].sort()));
+    const known = new Set(files.map(unitOf));
+    expect(FLOORS.flat().filter((unit) => !known.has(unit))).toEqual([]);
   });
 
   it('has no import that points up or sideways', () => {

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import type { Command } from 'commander';
-import { joinAudit, openAudit } from '../../audit-trail.ts';
+import { joinAudit, openAudit } from '../../host/audit-trail.ts';
 import { systemClock } from '../../clock.ts';
 import { serveDelegations } from '../../control/delegate.ts';
 import { TrellisError } from '../../errors.ts';

@@ -1,13 +1,13 @@
 import { pathToFileURL } from 'node:url';
 import { resolve } from 'node:path';
-import { artifactOptions, configuredArtifact } from './component/artifact.ts';
-import type { EmbeddedClaims } from './component/claims.ts';
-import type { ComponentConfig, HostConfig } from './config/schema.ts';
-import { TrellisError } from './errors.ts';
-import { Deadline, drainInOrder, type Draining } from './invocation/drain.ts';
-import type { CallPair } from './invocation/link-table.ts';
-import type { RunningWorkload } from './lattice/workloads.ts';
-import { Permits } from './lanes.ts';
+import { artifactOptions, configuredArtifact } from '../component/artifact.ts';
+import type { EmbeddedClaims } from '../component/claims.ts';
+import type { ComponentConfig, HostConfig } from '../config/schema.ts';
+import { TrellisError } from '../errors.ts';
+import { Deadline, drainInOrder, type Draining } from '../invocation/drain.ts';
+import type { CallPair } from '../invocation/link-table.ts';
+import type { RunningWorkload } from '../lattice/workloads.ts';
+import { Permits } from '../lanes.ts';
 import {
   type ComponentProgram,
   prepareComponent,
@@ -15,7 +15,7 @@ import {
   type ServedComponent,
   type ServeOptions,
 } from './served-component.ts';
-import type { WorkloadConfig } from './workload-config.ts';
+import type { WorkloadConfig } from './config.ts';
 
 /** Two at a time: transpiling is CPU, and a host that starts must still answer its connections. */
 const AT_ONCE = 2;

@@ -1,6 +1,6 @@
-import type { DesiredWorkload } from './lattice/desired-state.ts';
-import type { DesiredStateFile } from './state-dir.ts';
-import type { Logger } from './telemetry/log.ts';
+import type { DesiredWorkload } from '../lattice/desired-state.ts';
+import type { DesiredStateFile } from '../state-dir.ts';
+import type { Logger } from '../telemetry/log.ts';
 
 /**
  * What the lattice wants this host to run, kept in a file as it changes: changes that come while one is being written go into the next

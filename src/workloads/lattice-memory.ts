@@ -1,7 +1,7 @@
-import type { EmbeddedClaims } from './component/claims.ts';
-import { TrellisError } from './errors.ts';
-import type { Logger } from './telemetry/log.ts';
-import { claimsEntry } from './workload-program.ts';
+import type { EmbeddedClaims } from '../component/claims.ts';
+import { TrellisError } from '../errors.ts';
+import type { Logger } from '../telemetry/log.ts';
+import { claimsEntry } from './program.ts';
 
 /** The lattice's data, as far as it remembers what runs. */
 export interface MemoryData {

@@ -1,14 +1,14 @@
 import { type ComponentSet, type Entry, namesOf, referenceOf } from './component-set.ts';
-import type { HostConfig } from './config/schema.ts';
+import type { HostConfig } from '../config/schema.ts';
 import type { DelegatedScope } from './delegated-scope.ts';
-import { TrellisError } from './errors.ts';
-import { Permits } from './lanes.ts';
+import { TrellisError } from '../errors.ts';
+import { Permits } from '../lanes.ts';
 import type { LatticeMemory } from './lattice-memory.ts';
-import { annotationsAfter, type RunningWorkload, type ScaleRequest } from './lattice/workloads.ts';
+import { annotationsAfter, type RunningWorkload, type ScaleRequest } from '../lattice/workloads.ts';
 import type { PreparedComponent, ServedComponent, ServeOptions } from './served-component.ts';
-import { within } from './within.ts';
-import { type OpenConfig, WorkloadConfig } from './workload-config.ts';
-import { type FetchedProgram, instancesOf, settingsOf } from './workload-program.ts';
+import { within } from '../within.ts';
+import { type OpenConfig, WorkloadConfig } from './config.ts';
+import { type FetchedProgram, instancesOf, settingsOf } from './program.ts';
 
 /** What {@link WorkloadStates} is made of. */
 export interface WorkloadStatesOptions {

@@ -1,13 +1,13 @@
 import type { ComponentSet, Entry } from './component-set.ts';
-import type { LatticeEvents } from './control/lattice-events.ts';
+import type { LatticeEvents } from '../control/lattice-events.ts';
 import type { DelegatedScope } from './delegated-scope.ts';
 import type { DesiredState } from './desired-state.ts';
-import { type ErrorCode, TrellisError } from './errors.ts';
-import { isToken, quote } from './ids.ts';
-import { Lanes } from './lanes.ts';
+import { type ErrorCode, TrellisError } from '../errors.ts';
+import { isToken, quote } from '../ids.ts';
+import { Lanes } from '../lanes.ts';
 import { LatticeMemory, type MemoryData } from './lattice-memory.ts';
-import type { DesiredWorkload } from './lattice/desired-state.ts';
-import { componentScaled, componentScaleFailed, errorChain } from './lattice/events.ts';
+import type { DesiredWorkload } from '../lattice/desired-state.ts';
+import { componentScaled, componentScaleFailed, errorChain } from '../lattice/events.ts';
 import {
   annotationsAfter,
   type RunningWorkload,
@@ -15,12 +15,12 @@ import {
   type UpdateRequest,
   type WorkloadReply,
   type Workloads,
-} from './lattice/workloads.ts';
+} from '../lattice/workloads.ts';
 import type { ServeOptions } from './served-component.ts';
-import { within } from './within.ts';
-import type { OpenConfig } from './workload-config.ts';
-import { eventClaims, type FetchedProgram } from './workload-program.ts';
-import { WorkloadStates } from './workload-states.ts';
+import { within } from '../within.ts';
+import type { OpenConfig } from './config.ts';
+import { eventClaims, type FetchedProgram } from './program.ts';
+import { WorkloadStates } from './states.ts';
 
 /** What {@link HostWorkloads} is made of. */
 export interface HostWorkloadsOptions {

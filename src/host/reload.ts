@@ -1,11 +1,11 @@
-import type { ComponentChange, ComponentSet } from './component-set.ts';
-import { planReload, type ReloadPlan } from './config/reload-plan.ts';
-import type { HostConfig } from './config/schema.ts';
-import type { DelegatedScope } from './delegated-scope.ts';
-import { TrellisError } from './errors.ts';
-import { LinkTable, type Link } from './invocation/link-table.ts';
-import type { ServeOptions } from './served-component.ts';
-import type { Logger } from './telemetry/log.ts';
+import type { ComponentChange, ComponentSet } from '../workloads/component-set.ts';
+import { planReload, type ReloadPlan } from '../config/reload-plan.ts';
+import type { HostConfig } from '../config/schema.ts';
+import type { DelegatedScope } from '../workloads/delegated-scope.ts';
+import { TrellisError } from '../errors.ts';
+import { LinkTable, type Link } from '../invocation/link-table.ts';
+import type { ServeOptions } from '../workloads/served-component.ts';
+import type { Logger } from '../telemetry/log.ts';
 
 /** What came of a reload: what changed, or every error, and then nothing did. */
 export type ReloadOutcome = (ReloadPlan & ComponentChange) | { readonly errors: readonly TrellisError[] };

@@ -1,13 +1,13 @@
-import type { Artifact } from './component/artifact.ts';
-import type { EmbeddedClaims } from './component/claims.ts';
-import { readReference } from './component/reference.ts';
-import { allowed } from './config/allowances.ts';
-import { replaceablePlace } from './config/check-components.ts';
-import type { ComponentConfig, HostConfig } from './config/schema.ts';
-import { TrellisError } from './errors.ts';
-import { quotePath } from './ids.ts';
-import { componentLimits } from './lattice/component-limits.ts';
-import type { EventClaims } from './lattice/events.ts';
+import type { Artifact } from '../component/artifact.ts';
+import type { EmbeddedClaims } from '../component/claims.ts';
+import { readReference } from '../component/reference.ts';
+import { allowed } from '../config/allowances.ts';
+import { replaceablePlace } from '../config/check-components.ts';
+import type { ComponentConfig, HostConfig } from '../config/schema.ts';
+import { TrellisError } from '../errors.ts';
+import { quotePath } from '../ids.ts';
+import { componentLimits } from '../lattice/component-limits.ts';
+import type { EventClaims } from '../lattice/events.ts';
 
 /** A component as its reference led to it. */
 export interface FetchedProgram extends Pick<Artifact, 'bytes' | 'digest'> {

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LatticeData } from './control/lattice-data.ts';
+import type { LatticeData } from '../control/lattice-data.ts';
 import type { DesiredState } from './desired-state.ts';
-import type { DesiredWorkload } from './lattice/desired-state.ts';
-import type { Logger } from './telemetry/log.ts';
-import type { HostWorkloads } from './workloads.ts';
+import type { DesiredWorkload } from '../lattice/desired-state.ts';
+import type { Logger } from '../telemetry/log.ts';
+import type { HostWorkloads } from './host-workloads.ts';
 
 /** What {@link restoreWorkloads} takes. */
 export interface RestoreOptions {

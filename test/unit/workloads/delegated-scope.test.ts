@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { DelegatedScope } from '../../src/delegated-scope.ts';
-import type { WantedScope } from '../../src/identity/delegation-source.ts';
-import { scopeOf } from '../../src/trust/scope.ts';
+import { DelegatedScope } from '../../../src/workloads/delegated-scope.ts';
+import type { WantedScope } from '../../../src/identity/delegation-source.ts';
+import { scopeOf } from '../../../src/trust/scope.ts';
 
 /** A member whose issuer allows what `allows` says; renewals take until `release` where `slow`. */
 function memberOf(allows: (id: string) => boolean, first: readonly string[]) {

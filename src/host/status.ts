@@ -1,4 +1,4 @@
-import type { Alarm } from './telemetry/alarms.ts';
+import type { Alarm } from '../telemetry/alarms.ts';
 
 /** One component as the host reports it. */
 export interface ComponentStatus {

@@ -1,11 +1,11 @@
-import { allowed } from './config/allowances.ts';
-import type { HostConfig } from './config/schema.ts';
-import { readVersions } from './config/version.ts';
-import { serveTrust } from './control/trust-report.ts';
-import type { OwnTrust } from './control/trust-summary.ts';
-import type { Member } from './member.ts';
-import type { Audit } from './telemetry/audit.ts';
-import type { Logger } from './telemetry/log.ts';
+import { allowed } from '../config/allowances.ts';
+import type { HostConfig } from '../config/schema.ts';
+import { readVersions } from '../config/version.ts';
+import { serveTrust } from '../control/trust-report.ts';
+import type { OwnTrust } from '../control/trust-summary.ts';
+import type { Member } from '../member.ts';
+import type { Audit } from '../telemetry/audit.ts';
+import type { Logger } from '../telemetry/log.ts';
 
 /** What {@link tellOfTrust} takes. */
 export interface TellOptions {

@@ -1,8 +1,8 @@
-import type { Clock } from './clock.ts';
-import { TrellisError } from './errors.ts';
-import type { DelegationKeeper } from './identity/delegation-keeper.ts';
-import type { WantedScope } from './identity/delegation-source.ts';
-import { scopeTest } from './trust/scope.ts';
+import type { Clock } from '../clock.ts';
+import { TrellisError } from '../errors.ts';
+import type { DelegationKeeper } from '../identity/delegation-keeper.ts';
+import type { WantedScope } from '../identity/delegation-source.ts';
+import { scopeTest } from '../trust/scope.ts';
 
 /** What a {@link DelegatedScope} asks a member of the lattice for. */
 export interface ScopedMember {

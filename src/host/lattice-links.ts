@@ -1,7 +1,7 @@
-import type { LatticeData } from './control/lattice-data.ts';
-import type { LinkTable } from './invocation/link-table.ts';
-import type { LatticeLink } from './lattice/links.ts';
-import type { Logger } from './telemetry/log.ts';
+import type { LatticeData } from '../control/lattice-data.ts';
+import type { LinkTable } from '../invocation/link-table.ts';
+import type { LatticeLink } from '../lattice/links.ts';
+import type { Logger } from '../telemetry/log.ts';
 
 /** Bounds what links that cannot be followed cost in memory and log lines; beyond it they are still not followed. */
 const MAX_SAID = 1_000;

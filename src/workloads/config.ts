@@ -1,5 +1,5 @@
-import type { ConfigBundle } from './control/lattice-data.ts';
-import { TrellisError } from './errors.ts';
+import type { ConfigBundle } from '../control/lattice-data.ts';
+import { TrellisError } from '../errors.ts';
 
 type Values = Readonly<Record<string, string>>;
 

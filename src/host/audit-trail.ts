@@ -1,13 +1,13 @@
-import { systemClock, type Clock } from './clock.ts';
-import type { HostConfig } from './config/schema.ts';
-import { auditEvents } from './control/audit-events.ts';
-import { serveExplanations } from './control/explain.ts';
-import { latticeName } from './ids.ts';
-import type { LatticeConnection } from './nats/connection.ts';
-import { Audit } from './telemetry/audit.ts';
-import { openAuditFile } from './telemetry/audit-file.ts';
-import type { Logger } from './telemetry/log.ts';
-import type { Metrics } from './telemetry/metrics.ts';
+import { systemClock, type Clock } from '../clock.ts';
+import type { HostConfig } from '../config/schema.ts';
+import { auditEvents } from '../control/audit-events.ts';
+import { serveExplanations } from '../control/explain.ts';
+import { latticeName } from '../ids.ts';
+import type { LatticeConnection } from '../nats/connection.ts';
+import { Audit } from '../telemetry/audit.ts';
+import { openAuditFile } from '../telemetry/audit-file.ts';
+import type { Logger } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 
 /** What the audit of a host needs. */
 export interface AuditTrailOptions {

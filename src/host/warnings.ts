@@ -1,7 +1,7 @@
-import type { HostConfig } from './config/schema.ts';
-import type { Member } from './member.ts';
-import type { Logger } from './telemetry/log.ts';
-import { scopeTest } from './trust/scope.ts';
+import type { HostConfig } from '../config/schema.ts';
+import type { Member } from '../member.ts';
+import type { Logger } from '../telemetry/log.ts';
+import { scopeTest } from '../trust/scope.ts';
 
 /** Says at the start, each time, what of this host is less than a lattice can have. */
 export function sayWhatIsUnusual(config: HostConfig, member: Member, log: Logger): void {
