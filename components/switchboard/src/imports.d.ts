@@ -9,7 +9,7 @@ declare module 'wasi:config/store@0.2.0-draft' {
 declare module 'wasi:logging/logging@0.1.0-draft' {
   export function log(level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'critical', context: string, message: string): void;
 }
-declare module 'wasmcloud:bus/lattice@2.0.1' {
+declare module 'wasmcloud:bus/lattice@2.0.0' {
   export interface CallTargetInterface {
     readonly resource: 'call-target-interface';
   }
