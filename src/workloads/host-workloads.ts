@@ -118,8 +118,12 @@ export class HostWorkloads implements Workloads {
       try {
         await this.#update(id, ref, annotations, this.#options.host);
       } catch (err) {
-        // No event says so in 1.x, and none of the others would be true.
         this.#log.error({ code: codeOf(err), component: id, ref, err }, 'a component was not updated, and runs on as it was');
+        // Hosts of 1.x say nothing, and whoever waits for the update then waits in vain.
+        const { workload } = this.#options.components.get(id) ?? running;
+        const hostId = this.#options.host;
+        const failed = { ...workload, componentId: id, hostId, imageRef: ref };
+        this.#options.events.publish(componentScaleFailed(failed, errorChain(err)));
       }
     });
     return { success: true, message: `component ${id} updating from ${imageRef} to ${ref}` };

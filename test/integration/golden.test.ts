@@ -51,7 +51,13 @@ async function play(
   }
 }
 
+const UPDATE_FAILED = {
+  path: /^events\.component_scale_failed$/,
+  why: 'wasmCloud 1.9.2 tells nobody that an update has failed',
+};
+
 const CONTROL: readonly KnownDifference[] = [
+  { step: /^update: a file that is none$/, ...UPDATE_FAILED },
   { step: /^scale: an id that is no token$/, path: /./, why: 'an id becomes part of a subject: only tokens are taken' },
   {
     step: /^inventory (?:with limits|after it)$/,
@@ -83,6 +89,7 @@ const CONTROL: readonly KnownDifference[] = [
 ];
 
 const WASH: readonly KnownDifference[] = [
+  { step: /^update component .*nobody/, ...UPDATE_FAILED },
   {
     step: /^start component .*(?:speaker|configured)/,
     path: /^exchanges\[0\]\.replies\[0\]\.response\.component_id$/,

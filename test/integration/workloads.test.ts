@@ -132,12 +132,14 @@ describe('a component that the lattice scales', { timeout: 120_000 }, () => {
     expect(events(id).at(-1)).toEqual(['component_scaled', refs.second, 5, WADM]);
     expect((await host.inventory())[0]).toMatchObject({ image_ref: refs.second, max_instances: 5, annotations: WADM });
 
-    // One that cannot be had changes nothing, and no event says that it did.
+    // One that cannot be had changes nothing, and an event says so.
     expect((await host.update(id, 'file:///nowhere.wasm')).success).toBe(true);
     await until(() => host.logged.some(({ msg, component }) => component === id && String(msg).includes('not updated')));
+    await until(() => events(id).length === 4);
+    expect(events(id).at(-1)).toEqual(['component_scale_failed', 'file:///nowhere.wasm', 5, WADM]);
     expect((await host.inventory())[0]).toMatchObject({ image_ref: refs.second, annotations: WADM });
     await host.update(id, refs.first, { only: 'these' });
-    await until(() => events(id).length === 4);
+    await until(() => events(id).length === 5);
     expect(events(id).at(-1)).toEqual(['component_scaled', refs.first, 5, { only: 'these' }]);
     await host.scaled(id, { count: 0 });
     // Revisions that were replaced are gone, each with its process.
