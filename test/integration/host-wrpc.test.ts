@@ -288,7 +288,7 @@ describe('a 1.x server', () => {
     await expect(test.call('unlinked', 'relayed.answer', [])).rejects.toMatchObject({ code: 'TRELLIS_INVOKE_TRAP' });
     expect(test.logged.find((line) => line['code'] === 'TRELLIS_LINK_MISSING')).toMatchObject({
       component: 'unlinked',
-      detail: expect.stringContaining('trellis-samples:echo/values@0.1.0'),
+      detail: expect.stringContaining('trellis-samples:echo/values'),
     });
   });
 
