@@ -48,10 +48,10 @@ export class Permits {
     this.#free = count;
   }
 
-  /** Runs `work` when its turn has come. */
-  async run<T>(work: () => Promise<T>): Promise<T> {
+  /** Runs `work` when its turn has come. Rejects with the reason of `signal` if that comes first. */
+  async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     if (this.#free > 0) this.#free -= 1;
-    else await new Promise<void>((resolve) => void this.#waiting.push(resolve));
+    else await this.#turn(signal);
     try {
       return await work();
     } finally {
@@ -61,4 +61,31 @@ export class Permits {
       else next();
     }
   }
+
+  #turn(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise<void>((resolve, reject) => {
+      const leave = (): void => {
+        this.#waiting.splice(this.#waiting.indexOf(next), 1);
+        reject(signal!.reason as Error);
+      };
+      const next = (): void => {
+        signal?.removeEventListener('abort', leave);
+        resolve();
+      };
+      this.#waiting.push(next);
+      if (signal?.aborted === true) leave();
+      else signal?.addEventListener('abort', leave, { once: true });
+    });
+  }
+}
+
+/** What `promise` comes to, or the reason of `signal` if that is first; what it stands for goes on. */
+export async function unless<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
+  let leave = (): void => {};
+  const gone = new Promise<never>((_, reject) => {
+    leave = () => reject(signal.reason as Error);
+    if (signal.aborted) leave();
+    else signal.addEventListener('abort', leave, { once: true });
+  });
+  return await Promise.race([promise, gone]).finally(() => signal.removeEventListener('abort', leave));
 }

@@ -57,6 +57,8 @@ export class HostWorkloads implements Workloads {
   readonly #memory: LatticeMemory;
   /** Requests that have been taken and not been carried out, by component. */
   readonly #waiting = new Map<string, number>();
+  /** What makes requests give way, by component. */
+  readonly #giveWay = new Map<string, AbortController>();
 
   constructor(options: HostWorkloadsOptions) {
     const { components, serving, scope, data, fetch, mayServe } = options;
@@ -68,6 +70,7 @@ export class HostWorkloads implements Workloads {
       scope,
       memory: this.#memory,
       fetch,
+      giveWay: (id) => this.#controllerOf(id).signal,
       mayServe,
       openConfig: (names) => data.openConfig(names),
       alone: (id, work) => this.#lanes.run(id, work),
@@ -136,9 +139,25 @@ export class HostWorkloads implements Workloads {
     return !stopping() && components.list().length < config.limits.maxComponents && mayServe(id) && scope.mayCover(id);
   }
 
-  /** Runs `work`, such as a reload, while no request for these components is carried out. */
+  /**
+   * Runs `work`, such as a reload, while no request for these components is carried out. Those that came before and wait for a registry are
+   * given up: whoever may ask for components could else keep a reload waiting for as long as he likes.
+   */
   hold<T>(ids: readonly string[], work: () => Promise<T>): Promise<T> {
-    return this.#lanes.hold(ids, work);
+    const busy = new TrellisError('TRELLIS_HOST_BUSY', {
+      message: 'the configuration of the host is read again, which comes first; ask again',
+    });
+    for (const id of ids) this.#controllerOf(id).abort(busy);
+    return this.#lanes.hold(ids, () => {
+      for (const id of ids) this.#giveWay.delete(id);
+      return work();
+    });
+  }
+
+  #controllerOf(id: string): AbortController {
+    const controller = this.#giveWay.get(id) ?? new AbortController();
+    this.#giveWay.set(id, controller);
+    return controller;
   }
 
   /** Starts what ran before. True if it runs, or something else was asked of it meanwhile. What fails stays wanted. */
@@ -187,7 +206,10 @@ export class HostWorkloads implements Workloads {
       await work();
       const left = this.#waiting.get(id)! - 1;
       if (left > 0) this.#waiting.set(id, left);
-      else this.#waiting.delete(id);
+      else {
+        this.#waiting.delete(id);
+        this.#giveWay.delete(id);
+      }
       if (left === 0) this.#settle(id);
     });
   }

@@ -2,7 +2,7 @@ import { type ComponentSet, type Entry, namesOf, referenceOf } from './component
 import type { HostConfig } from '../config/schema.ts';
 import type { DelegatedScope } from './delegated-scope.ts';
 import { TrellisError } from '../errors.ts';
-import { Permits } from '../lanes.ts';
+import { Permits, unless } from '../lanes.ts';
 import type { LatticeMemory } from './lattice-memory.ts';
 import { annotationsAfter, type RunningWorkload, type ScaleRequest } from '../lattice/workloads.ts';
 import type { PreparedComponent, ServedComponent, ServeOptions } from './served-component.ts';
@@ -20,6 +20,8 @@ export interface WorkloadStatesOptions {
   readonly memory: LatticeMemory;
   /** @throws TRELLIS_ARTIFACT_*, TRELLIS_COMPONENT_*, TRELLIS_CLAIMS_INVALID */
   readonly fetch: (ref: string) => Promise<FetchedProgram>;
+  /** Aborted when somebody waits for a component who shall not wait for registries. */
+  readonly giveWay: (id: string) => AbortSignal;
   /** False if the host's NATS user may not serve a component, as far as that is known. */
   readonly mayServe: (id: string) => boolean;
   /** Runs what must not meet a request for the same component. */
@@ -56,7 +58,7 @@ export class WorkloadStates {
         } finally {
           this.#starting -= 1;
         }
-      });
+      }, this.#options.giveWay(request.componentId));
     } catch (error) {
       await this.#forget(request.componentId);
       throw error;
@@ -71,7 +73,7 @@ export class WorkloadStates {
   }
 
   async #startNow({ componentId: id, componentRef: imageRef, ...request }: ScaleRequest): Promise<Entry> {
-    const { components, scope, fetch, memory, openConfig, mayServe } = this.#options;
+    const { components, scope, fetch, giveWay, memory, openConfig, mayServe } = this.#options;
     const serving = this.#options.serving();
     const { limits: host } = serving.config;
     const { count: maxInstances, annotations = {}, limits = null } = request;
@@ -83,7 +85,7 @@ export class WorkloadStates {
     // First whether it may run here at all, as far as nobody need be asked for that.
     if (!mayServe(id)) throw notServed(id);
     if (scope.isFixed) await scope.cover(id);
-    const program = own === undefined ? await fetch(imageRef) : undefined;
+    const program = own === undefined ? await unless(giveWay(id), fetch(imageRef)) : undefined;
     await scope.cover(id);
     const config = await WorkloadConfig.open(request.config, settings.config, openConfig);
     try {
@@ -159,10 +161,10 @@ export class WorkloadStates {
 
   /** First the next revision stands, then the old one leaves. */
   #replace(next: Pick<Entry, 'workload' | 'config'>, check?: (program: FetchedProgram) => void): Promise<Entry> {
-    const { components, fetch, memory } = this.#options;
+    const { components, fetch, giveWay, memory } = this.#options;
     const { id, imageRef } = next.workload;
     return this.#pulls.run(async () => {
-      const program = await fetch(imageRef);
+      const program = await unless(giveWay(id), fetch(imageRef));
       check?.(program);
       const serving = this.#options.serving();
       const settings = { ...settingsOf(next.workload, serving.config), config: next.config?.values() ?? {} };
@@ -172,7 +174,7 @@ export class WorkloadStates {
       // The entry of the lattice keeps the reference that it was made with, as in 1.x.
       await within(REMEMBER_MS, memory.remember({ id, claims: program.claims }));
       return entry;
-    });
+    }, giveWay(id));
   }
 
   /** Lets it take calls, and whatever it replaces leave once the server has confirmed that. @throws TRELLIS_NATS_PERMISSION */

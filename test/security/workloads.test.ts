@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { connect, credsAuthenticator } from 'nats';
@@ -270,5 +272,28 @@ describe('what a host runs for the lattice', { timeout: 120_000 }, () => {
     expect(message.match(/not found in config store/g)).toHaveLength(256);
     expect(host.host.status().components).toEqual([]);
     await host.stop();
+  });
+
+  it('WRK-09 keeps no reload waiting for a registry that says nothing, however often it is asked for', async () => {
+    const pit = createServer(() => {}).listen(0, '127.0.0.1');
+    await once(pit, 'listening');
+    const registry = `127.0.0.1:${(pit.address() as AddressInfo).port}`;
+    const artifacts = { allowFiles: true, insecureRegistries: [registry], pullTimeoutMs: 120_000 };
+    const settings = { artifacts, components: [{ ...TINY, id: 'wrk-conf' }] };
+    const host = await lattice.host(settings);
+    await host.scaled('wrk-conf', { component_ref: pathToFileURL(TINY.file!).href, count: 0 });
+    const asked = ['wrk-conf', 'wrk-conf', ...Array.from({ length: 7 }, (_, at) => `wrk-pit-${at}`), 'wrk-conf'];
+    for (const id of asked) expect((await host.scale(id, { component_ref: `${registry}/a/b:1`, count: 1 })).success).toBe(true);
+    const outcome = await host.host.reload(memberConfig(lattice.server.url, { ...settings, labels: { zone: 'new' } }));
+    expect(outcome).not.toHaveProperty('errors');
+    // Nobody has given up on the registry by then.
+    expect(lattice.of('wrk-pit-0')).toEqual([]);
+    await until(() => lattice.of('wrk-conf').filter(({ name }) => name === 'component_scale_failed').length === 3);
+    expect(errorOf(lattice.of('wrk-conf').at(-1)!)).toContain('ask again');
+    // Whoever asks again after it is served as ever.
+    const again = await host.scaled('wrk-conf', { component_ref: pathToFileURL(TINY.file!).href, count: 1 });
+    expect(again.name).toBe('component_scaled');
+    await host.stop();
+    pit.close();
   });
 });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Lanes, Permits } from '../../src/lanes.ts';
+import { Lanes, Permits, unless } from '../../src/lanes.ts';
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -76,5 +76,36 @@ describe('permits', () => {
     expect(most).toBe(2);
     expect(order).toEqual([0, 1, 2, 3, 4, 5]);
     expect(outcomes.filter(({ status }) => status === 'rejected')).toHaveLength(3);
+  });
+});
+
+describe('whoever gives way', () => {
+  it('leaves the queue for a permit with the reason, and nobody behind loses a place', async () => {
+    const permits = new Permits(1);
+    const gate = Promise.withResolvers<void>();
+    const said: string[] = [];
+    const first = permits.run(() => gate.promise);
+    const going = new AbortController();
+    const second = permits.run(() => Promise.resolve(void said.push('second')), going.signal);
+    const third = permits.run(() => Promise.resolve(void said.push('third')), new AbortController().signal);
+    going.abort(new Error('gave way'));
+    await expect(second).rejects.toThrow('gave way');
+    await expect(permits.run(() => Promise.resolve(), going.signal)).rejects.toThrow('gave way');
+    gate.resolve();
+    await Promise.all([first, third]);
+    expect(said).toEqual(['third']);
+    // One that is free is taken, whoever asks; and it comes back.
+    await permits.run(() => Promise.resolve(void said.push('free')), going.signal);
+    expect(said).toEqual(['third', 'free']);
+  });
+
+  it('does not wait for what may never come, and else has what came', async () => {
+    const going = new AbortController();
+    expect(await unless(going.signal, Promise.resolve(1))).toBe(1);
+    await expect(unless(going.signal, Promise.reject(new Error('own')))).rejects.toThrow('own');
+    const waiting = unless(going.signal, new Promise(() => {}));
+    going.abort(new Error('gave way'));
+    await expect(waiting).rejects.toThrow('gave way');
+    await expect(unless(going.signal, new Promise(() => {}))).rejects.toThrow('gave way');
   });
 });
