@@ -68,13 +68,18 @@ export async function askHubs(connection: LatticeConnection, timeoutMs: number):
  * @throws TRELLIS_NATS_DISCONNECTED, TRELLIS_NATS_CLOSED
  */
 export async function askOwnRights(connection: LatticeConnection, timeoutMs: number): Promise<HubRights | undefined> {
+  const unwatch = connection.watchRefusals(new Set([WHO_AM_I]), () => {});
   try {
     const { payload } = await connection.request(WHO_AM_I, new Uint8Array(0), { timeoutMs });
     return readAnswer(payload);
   } catch (error) {
     const code = error instanceof TrellisError ? error.code : undefined;
     if (code === 'TRELLIS_NATS_DISCONNECTED' || code === 'TRELLIS_NATS_CLOSED') throw error;
+    // A request fails before the refusal behind it has been reported.
+    await connection.flush();
     return undefined;
+  } finally {
+    unwatch();
   }
 }
 
