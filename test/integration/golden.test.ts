@@ -53,6 +53,7 @@ async function play(
 
 const UPDATE_FAILED = {
   path: /^events\.component_scale_failed$/,
+  event: 'component_scale_failed',
   why: 'wasmCloud 1.9.2 tells nobody that an update has failed',
 };
 
@@ -89,7 +90,7 @@ const CONTROL: readonly KnownDifference[] = [
 ];
 
 const WASH: readonly KnownDifference[] = [
-  { step: /^update component .*nobody/, ...UPDATE_FAILED },
+  { step: /^update component asker .*nobody/, ...UPDATE_FAILED },
   {
     step: /^start component .*(?:speaker|configured)/,
     path: /^exchanges\[0\]\.replies\[0\]\.response\.component_id$/,

@@ -16,6 +16,8 @@ export interface KnownDifference {
   readonly step: RegExp;
   /** Of the paths that {@link differences} gives. */
   readonly path: RegExp;
+  /** The event that there is instead, or beside: the step has not ended before it came. */
+  readonly event?: string;
   readonly why: string;
 }
 
@@ -71,7 +73,11 @@ export async function replay(
     }
     // Once something is wrong, the rest is played to say what else is, and nobody wants to wait for it.
     const patienceMs = unknown.length === 0 ? withinMs : Math.min(withinMs, 500);
-    const seen = await recorder.takeWhen(golden.name, (step) => unexplained(golden, step).length === 0, patienceMs);
+    const awaited = known.flatMap(({ step, event }) => (event !== undefined && step.test(golden.name) ? [event] : []));
+    const isOver = (step: GoldenStep): boolean =>
+      unexplained(golden, step).length === 0 &&
+      awaited.every((event) => step.events.some(({ subject }) => subject.endsWith(`.${event}`)));
+    const seen = await recorder.takeWhen(golden.name, isOver, patienceMs);
     unknown.push(...unexplained(golden, seen));
     Object.assign(held, seen.kv);
     before = seen.events;

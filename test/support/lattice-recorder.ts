@@ -53,6 +53,8 @@ export class LatticeRecorder implements AsyncDisposable {
 
   /** Waits until what came since the last step is `complete`, or for `withinMs`, and leaves it there. */
   async seenWhen(complete: (step: GoldenStep) => boolean, withinMs: number): Promise<void> {
+    // What the server has taken from others by now is here after this.
+    await this.#nc.flush();
     const endMs = performance.now() + withinMs;
     for (let before = -1; performance.now() < endMs; await sleep(20)) {
       if (before !== this.#seen.length && complete(stepOf('', this.#seen, this.placeholders, {}))) return;
