@@ -4,7 +4,7 @@ import { certificate, secretFile } from './check-files.ts';
 import { isLoopback } from './loopback.ts';
 import type { Problem } from './problems.ts';
 import { isExposedMode, readSecretFile } from './secret-files.ts';
-import { defaultDockerConfig } from './schema.ts';
+import { defaultDockerConfig } from './schema/artifacts.ts';
 
 const OF_A_REGISTRY = {
   missing: 'Without it nothing can be pulled from that registry.',

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { hostConfigSchema, settingExtras } from './schema.ts';
-import type { SettingExtra } from './schema.ts';
+import { hostConfigSchema } from './schema.ts';
+import { type SettingExtra, settingExtras } from './schema/values.ts';
 
 /** How a setting's text form (flag, environment) becomes a value. */
 export type SettingKind = 'text' | 'path' | 'integer' | 'boolean' | 'choice' | 'list' | 'map' | 'structure' | 'text-or-false';
