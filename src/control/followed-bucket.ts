@@ -1,14 +1,8 @@
 import type { Alarms } from '../telemetry/alarms.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { isNotFound, isRefused, isWithoutJetStream } from '../nats/bucket-errors.ts';
 import type { BucketEntry } from '../nats/bucket-watch.ts';
-import {
-  type BucketFollower,
-  type FollowOptions,
-  isNotFound,
-  isRefused,
-  isWithoutJetStream,
-  type KvBucket,
-} from '../nats/kv-bucket.ts';
+import { type BucketFollower, type FollowOptions, type KvBucket } from '../nats/kv-bucket.ts';
 import { BucketMemory } from './bucket-memory.ts';
 
 /** What following a bucket of the lattice takes. */

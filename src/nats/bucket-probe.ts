@@ -1,12 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { TrellisError } from '../errors.ts';
 import type { LatticeName } from '../ids.ts';
+import { NOT_ENABLED } from './bucket-errors.ts';
 import type { LatticeConnection } from './connection.ts';
 import type { ProbeFinding } from './probe-finding.ts';
 
 const REQUEST_MS = 1_000;
-/** JetStream is off in this account. */
-const NOT_ENABLED = new Set([10_039, 10_076]);
 
 /**
  * Asks JetStream on the rpc connection for the buckets of the lattice, and to make a stream out of an empty text, which it

@@ -1,8 +1,6 @@
 import {
   type DirectBatchOptions,
   jetstream,
-  JetStreamApiCodes,
-  JetStreamApiError,
   type JetStreamManager,
   jetstreamManager,
   type StoredMsg,
@@ -10,9 +8,10 @@ import {
   type StreamInfo,
 } from '@nats-io/jetstream';
 import { type KV, Kvm } from '@nats-io/kv';
-import { errors, type NatsConnection, RequestError } from 'nats';
+import type { NatsConnection } from 'nats';
 import { type ErrorCode, TrellisError } from '../errors.ts';
 import type { BusSubscription } from '../wrpc/bus.ts';
+import { isNameInUse, isNotFound, isWrongSequence } from './bucket-errors.ts';
 import { type BucketEntry, BucketWatch, type WatchListener } from './bucket-watch.ts';
 import type { LatticeConnection } from './connection.ts';
 
@@ -75,10 +74,6 @@ const BATCH = 1_000;
 const BATCH_BYTES = 4 * 1024 * 1024;
 /** What the headers of a write may take of a message. */
 const HEADERS_BYTES = 256;
-/** JetStream: a stream of this name exists, with other settings. */
-const NAME_IN_USE = 10_058;
-/** JetStream: not on this server; not for this account. */
-const NOT_ENABLED: ReadonlySet<number> = new Set([10_076, 10_039]);
 
 /** A JetStream key-value bucket on one connection, read without consumers. It opens itself again on each line of the connection. */
 export class KvBucket {
@@ -357,32 +352,4 @@ interface BucketView {
   readonly client: NatsConnection;
   readonly manager: JetStreamManager;
   readonly kv: KV;
-}
-
-/** True if JetStream says that there is no such bucket. */
-export function isNotFound(error: unknown): boolean {
-  return error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamNotFound;
-}
-
-/** True if there is no JetStream: nobody answers for it, or it is switched off for the account. */
-export function isWithoutJetStream(error: unknown): boolean {
-  if (error instanceof JetStreamApiError) return NOT_ENABLED.has(error.code);
-  return error instanceof Error && error.cause instanceof RequestError && error.cause.isNoResponders();
-}
-
-/** True if the server lets this user not even ask. */
-export function isRefused(error: unknown): boolean {
-  const { PermissionViolationError } = errors;
-  return error instanceof Error && (error instanceof PermissionViolationError || error.cause instanceof PermissionViolationError);
-}
-
-function isWrongSequence(error: unknown): boolean {
-  return (
-    error instanceof JetStreamApiError &&
-    (error.code === JetStreamApiCodes.StreamWrongLastSequence || error.code === JetStreamApiCodes.StreamWrongLastSequenceUnknown)
-  );
-}
-
-function isNameInUse(error: unknown): boolean {
-  return error instanceof JetStreamApiError && error.code === NAME_IN_USE;
 }

@@ -1,9 +1,10 @@
 import { DiscardPolicy, RetentionPolicy, StorageType } from '@nats-io/jetstream';
 import type { LatticeName } from '../ids.ts';
 import type { TrellisError } from '../errors.ts';
+import { isNotFound } from './bucket-errors.ts';
 import type { BucketEntry } from './bucket-watch.ts';
 import type { LatticeConnection } from './connection.ts';
-import { type BucketFollower, type BucketKind, type BucketPlace, isNotFound, KvBucket } from './kv-bucket.ts';
+import { type BucketFollower, type BucketKind, type BucketPlace, KvBucket } from './kv-bucket.ts';
 
 /** Who hears of the trust bucket. A text is signed or it is nothing: the bucket itself proves no claim. */
 export interface BucketListener {

@@ -1,20 +1,19 @@
 import { artifactOptions, configuredArtifact, type FetchedArtifact } from '../component/artifact.ts';
 import type { EmbeddedClaims } from '../component/claims.ts';
-import type { ComponentPorts, RunningComponent } from '../component/component.ts';
+import type { RunningComponent } from '../component/component.ts';
 import { startComponent } from '../component/component-host.ts';
 import type { Registries } from '../component/oci/registries.ts';
 import { preflight } from '../component/preflight.ts';
 import { transpileComponent } from '../component/transpile.ts';
 import type { ComponentConfig, HostConfig } from '../config/schema.ts';
 import { serveDescription } from '../control/describe.ts';
-import { TrellisError, type ErrorCode } from '../errors.ts';
-import { type ComponentId, componentId, functionName, instanceName, linkKey, linkName } from '../ids.ts';
+import { TrellisError } from '../errors.ts';
+import { type ComponentId, componentId } from '../ids.ts';
 import type { Admission } from '../invocation/admit.ts';
 import { createGate } from '../invocation/gate.ts';
 import type { LinkTable } from '../invocation/link-table.ts';
 import type { PathObserver } from '../invocation/observer.ts';
 import { createPath } from '../invocation/path.ts';
-import type { Invocation, InvocationEvents } from '../invocation/outbound.ts';
 import type { PathOptions } from '../invocation/path-options.ts';
 import { isEngineFunction, subscribeComponent } from '../invocation/subscribe.ts';
 import { entityOf, WasmbusImports } from '../invocation/wasmbus/imports.ts';
@@ -24,11 +23,11 @@ import type { Member } from '../member.ts';
 import type { Audit } from '../telemetry/audit.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { childTraceparent } from '../telemetry/trace.ts';
 import type { WasmbusEntity } from '../wasmbus/messages.ts';
 import type { ComponentTypes } from '../wit/types.ts';
 import { wireTypes } from '../wit/wire/wire-forms.ts';
 import type { BusSubscription } from '../wrpc/bus.ts';
+import { runnerPorts } from './runner-ports.ts';
 
 /** A component that a host runs, with the subscriptions by which the lattice reaches it. */
 export interface ServedComponent {
@@ -259,85 +258,4 @@ async function prepare(
     return { id, digest: artifact.digest, claims: artifact.claims, revision, component, subscriptions, settings, scale };
   };
   return { id, component, serve };
-}
-
-/** What a component's runner may ask of this host: outbound calls along links, and the log. */
-function runnerPorts(legacy: WasmbusImports, options: ServeOptions): ComponentPorts {
-  const { log, metrics, member, links } = options;
-  return {
-    log,
-    clock: member.clock,
-    onRunnerLost: (component) => metrics.runnerRestarted(component),
-    onGuestLog: (component, level, line, context) =>
-      log[level]({ component, ...(context === undefined ? {} : { context }), guest: line }, 'guest'),
-    hasLink: (component, name, iface) => links.resolve(component, name, iface) !== undefined,
-    invokeImport: (call, events) => {
-      const link = call.link ?? 'default';
-      const target = links.resolve(call.component, link, call.instance);
-      // The guest learns that its import failed, and what its language makes of that; the code is for the operator.
-      const failed = (code: ErrorCode, detail: string, correlation?: string): void => {
-        const operation = `${call.instance}/${call.func}`;
-        log.warn(
-          {
-            code,
-            detail,
-            component: call.component,
-            operation,
-            ...(target === undefined ? {} : { target }),
-            ...(correlation === undefined ? {} : { correlation }),
-          },
-          'import failed',
-        );
-        events.fail(`${code}: ${detail}`);
-      };
-      if (target === undefined) {
-        // In the words of 1.x hosts, which people search for.
-        const detail = links.hasName(call.component, link)
-          ? `failed to find a configured link with name \`${link}\` from component \`${call.component}\` for \`${linkKey(call.instance)}\``
-          : `link \`${link}\` not found for instance \`${linkKey(call.instance)}\``;
-        failed('TRELLIS_LINK_MISSING', detail);
-        return { sendPath() {}, cancel() {} };
-      }
-      const traceparent = childTraceparent(call.trace);
-      const timeoutMs = Math.max(1, call.deadlineMs - member.clock.monotonicMs());
-      // The runner's buffer is only ours until this returns, and the token is signed at the end of the turn.
-      const params = new Uint8Array(call.params);
-      const peer = links.legacy(call.component, link, call.instance);
-      if (peer !== undefined) {
-        const request = legacy.callFor(peer, call.instance, call.func);
-        const { invoker } = member.wasmbus;
-        if (!('code' in request) && invoker !== undefined) {
-          const handle = invoker.invoke(
-            { ...request, params, timeoutMs, traceparent },
-            { done: (result) => events.result(result, false), fail: failed },
-          );
-          return { sendPath() {}, cancel: () => handle.cancel() };
-        }
-        if ('code' in request) failed(request.code, request.detail);
-        else failed('TRELLIS_WASMBUS_UNSIGNED', 'trust.wasmbus.seedFile is not set');
-        return { sendPath() {}, cancel() {} };
-      }
-      const invocation: Invocation = {
-        origin: call.component,
-        link: linkName(link),
-        target,
-        instance: instanceName(call.instance),
-        func: functionName(call.func),
-        params,
-        timeoutMs,
-        depth: call.depth,
-        asyncResult: call.asyncResult,
-        pendingParams: call.hasPending,
-        ...(traceparent === undefined ? {} : { traceparent }),
-      };
-      const shared = links.shared(call.component, link, call.instance);
-      const ends: InvocationEvents = {
-        done: (result, open) => events.result(result, open),
-        path: (path, bytes, eof) => events.path(path, bytes, eof),
-        fail: failed,
-        cut: failed,
-      };
-      return shared === undefined ? member.invoker.invoke(invocation, ends) : member.shared.invoke(shared, invocation, ends);
-    },
-  };
 }
