@@ -79,20 +79,6 @@ export const AUTH_ERRORS = {
     'A share cannot be accepted: it is damaged, over, for another account, or not signed by the account that shares.',
     'Ask the tenant that shares for a new one: trellis auth share',
   ),
-  TRELLIS_REFUSAL_UNKNOWN: entry(
-    'user',
-    EXIT.notFound,
-    false,
-    'Nobody knows a refusal with this id.',
-    'Hosts remember their last 10,000 refusals; look into an older one with trellis explain ID --file AUDIT_FILE.',
-  ),
-  TRELLIS_HOST_START: entry(
-    'system',
-    EXIT.unexpected,
-    false,
-    'The host could not start.',
-    'Look at the cause; trellis host --check-config lists configuration problems.',
-  ),
   // --- permission templates
   TRELLIS_PERMISSION_TEMPLATE: entry(
     'user',

@@ -101,6 +101,13 @@ export const COMMAND_ERRORS = {
     'There is no key to sign the call with: no cluster seed is configured, and no development lattice of this folder runs.',
     'Start one with trellis up, or name a configuration with --config or WASMCLOUD_CLUSTER_SEED_FILE.',
   ),
+  TRELLIS_REFUSAL_UNKNOWN: entry(
+    'user',
+    EXIT.notFound,
+    false,
+    'Nobody knows a refusal with this id.',
+    'Hosts remember their last 10,000 refusals; look into an older one with trellis explain ID --file AUDIT_FILE.',
+  ),
   TRELLIS_OPERATION_UNKNOWN: entry(
     'user',
     EXIT.notFound,

@@ -1,7 +1,14 @@
 import { entry, EXIT, type CatalogueEntry } from './entry.ts';
 
-/** A running host: its lattice, reload, state and audit. */
+/** A host from its start on: its lattice, reload, state and audit. */
 export const HOST_ERRORS = {
+  TRELLIS_HOST_START: entry(
+    'system',
+    EXIT.unexpected,
+    false,
+    'The host could not start.',
+    'Look at the cause; trellis host --check-config lists configuration problems.',
+  ),
   TRELLIS_LATTICE_LOST: entry(
     'peer',
     EXIT.latticeLost,
