@@ -210,6 +210,8 @@ describe('a component that the lattice scales', { timeout: 120_000 }, () => {
     writeFileSync(file, broken);
     await host.update(id, ref);
     await until(() => host.logged.some(({ code, component }) => code === 'TRELLIS_CLAIMS_INVALID' && component === id));
+    // Its event comes behind the line of the log, and is not one of the next request.
+    await until(() => lattice.of(id).at(-1)?.name === 'component_scale_failed');
     await host.scaled(id, { count: 0 });
     const refused = await host.scaled(id, { component_ref: ref, count: 1 });
     expect(refused).toMatchObject({ name: 'component_scale_failed', data: { image_ref: ref } });
