@@ -56,6 +56,8 @@ export interface LatticeReport {
 }
 
 const LATTICE = 'bench';
+/** All links of a large lattice are one answer, of more than the megabyte that a server takes by itself. */
+const SERVER = 'max_payload: 8MB\n';
 const HEARTBEAT_MS = 5_000;
 /** What hosts of 1.x wait between two heartbeats. */
 const NEIGHBOUR_HEARTBEAT_MS = 30_000;
@@ -67,7 +69,7 @@ export async function runLatticeBench(options: LatticeBenchOptions): Promise<Lat
   await using stack = new AsyncDisposableStack();
   const dir = await mkdtemp(join(tmpdir(), 'trellis-lattice-'));
   stack.defer(() => rm(dir, { recursive: true, force: true }));
-  const server = stack.use(await startNatsServer({ jetstreamDir: join(dir, 'jetstream') }));
+  const server = stack.use(await startNatsServer({ jetstreamDir: join(dir, 'jetstream'), configText: SERVER }));
   const ctl = await connectPartition({
     partition: 'ctl',
     lattice: latticeName(LATTICE),

@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
 import type { LatticeReport } from '../../bench/lattice.ts';
 import { runLatticeBench } from '../../bench/lattice.ts';
-import { PER_SECOND } from '../../bench/control-load.ts';
 import { tableLines } from '../output.ts';
 import { examples, outputOf } from '../program.ts';
 
@@ -57,9 +56,10 @@ function lines(report: LatticeReport): string[] {
     `heartbeat: ${report.heartbeatBytes} bytes; the server takes ${report.maxPayloadBytes}`,
     '',
     ...tableLines(
-      ['request', 'sent', 'p50 ms', 'p99 ms', 'host µs', 'answer bytes', 'failed'],
+      ['request', 'a second', 'sent', 'p50 ms', 'p99 ms', 'host µs', 'answer bytes', 'failed'],
       control.map((row) => [
         row.request,
+        row.perSecond,
         row.asked,
         row.p50Ms.toFixed(2),
         row.p99Ms.toFixed(2),
@@ -68,7 +68,6 @@ function lines(report: LatticeReport): string[] {
         row.failed,
       ]),
     ),
-    `requests are sent at ${PER_SECOND} a second`,
     '',
     ...tableLines(
       ['a small host', 'CPU % of a core', 'host MB', 'heartbeats/s'],
