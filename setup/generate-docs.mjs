@@ -1,5 +1,6 @@
 // Writes docs/errors.md, docs/alarms.md, docs/config.md and config/host.schema.json from the source; with --check only says whether they
 // are fresh. Runs under Trellis' own Node, which reads the TypeScript as it is.
+import { isAbsolute } from 'node:path';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
@@ -171,11 +172,8 @@ export function jsonSchema() {
     io: 'input',
     target: 'draft-7',
     override: ({ jsonSchema: node }) => {
-      // Machine-dependent, or known to this program only.
-      if (node.format === 'path') {
-        delete node.format;
-        delete node.default;
-      }
+      // Known to this program only.
+      if (node.format === 'path') delete node.format;
     },
   });
   // Secrets have no place in a file.
@@ -183,7 +181,9 @@ export function jsonSchema() {
     if (secret) delete path.slice(0, -1).reduce((node, key) => node.properties[key], schema).properties[path.at(-1)];
   }
   const titled = { $schema: schema.$schema, title: 'Trellis host configuration', ...schema };
-  return `${JSON.stringify(titled, undefined, 2)}\n`;
+  // A folder of whoever generates this is nobody else's default.
+  const isOwnPath = (key, value) => key === 'default' && typeof value === 'string' && isAbsolute(value);
+  return `${JSON.stringify(titled, (key, value) => (isOwnPath(key, value) ? undefined : value), 2)}\n`;
 }
 
 const FILES = {
