@@ -10,7 +10,7 @@ export interface Peer {
 }
 
 const FOLDER =
-  process.env['TRELLIS_PEERS'] ??
+  process.env['TRELLIS_TEST_PEERS'] ??
   join(process.env['XDG_CACHE_HOME'] ?? join(process.env['HOME'] ?? homedir(), '.cache'), 'trellis-peers');
 
 const peer = (name: Peer['name'], version: string, program: string): Peer => ({

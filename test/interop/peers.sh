@@ -7,10 +7,10 @@
 #   test/interop/peers.sh --check    says what is there, and ends with 1 if something is missing
 #   test/interop/peers.sh --clean    removes what is only needed for building
 #
-# They are kept in $TRELLIS_PEERS, by default ~/.cache/trellis-peers. Their versions are those of peer-programs.ts.
+# They are kept in $TRELLIS_TEST_PEERS, by default ~/.cache/trellis-peers. Their versions are those of peer-programs.ts.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
-peers=${TRELLIS_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/trellis-peers}
+peers=${TRELLIS_TEST_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/trellis-peers}
 
 # name version program, and what `cargo install` takes
 rows() {
