@@ -174,12 +174,12 @@ export class ComponentHost implements RunningComponent, CallOwner {
 
   setConfig(values: ComponentSpec['config']): void {
     this.#config = { ...values };
-    if (this.#writer !== undefined && this.#writer.backlogBytes < MAX_BACKLOG_BYTES) this.#tell(this.#writer);
+    this.#tellNow();
   }
 
   setMaxInstances(count: number): void {
     this.#maxInstances = count;
-    if (this.#writer !== undefined && this.#writer.backlogBytes < MAX_BACKLOG_BYTES) this.#tell(this.#writer);
+    this.#tellNow();
     this.#pump();
   }
 
@@ -232,6 +232,10 @@ export class ComponentHost implements RunningComponent, CallOwner {
     let taken = 0;
     for (const call of this.#sent.values()) if (call.rootEnded && ++taken === window) return false;
     return true;
+  }
+
+  #tellNow(): void {
+    if (this.#writer !== undefined && this.#writer.backlogBytes < MAX_BACKLOG_BYTES) this.#tell(this.#writer);
   }
 
   /** Before the next call. Where nobody calls or the pipe is full, changes wait here: only the last of them counts. */

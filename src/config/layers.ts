@@ -1,9 +1,11 @@
+import { isJsonObject } from '../json-object.ts';
+
 /** A plain tree of values as a file nests them. */
 export type Tree = Record<string, unknown>;
 
 /** True for a plain nested group of settings (not a list, not null). */
 export function isTree(value: unknown): value is Tree {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  return isJsonObject(value);
 }
 
 /** Where a value came from when nobody set it. */
