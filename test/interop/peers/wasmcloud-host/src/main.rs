@@ -14,6 +14,7 @@ use tokio::time::{timeout, timeout_at};
 use wasmcloud_host::oci::Config as OciConfig;
 use wasmcloud_host::url::Url;
 use wasmcloud_host::wasmbus::host_config::PolicyService;
+use wasmcloud_host::wasmbus::Features;
 use wasmcloud_host::WasmbusHostConfig;
 
 /// What the released program allows itself when nobody says how long a stop may take.
@@ -64,6 +65,8 @@ struct Args {
     heartbeat_interval_seconds: Option<u64>,
     #[clap(long, env = "WASMCLOUD_HTTP_ADMIN")]
     http_admin: Option<SocketAddr>,
+    #[clap(long = "feature", env = "WASMCLOUD_EXPERIMENTAL_FEATURES", value_delimiter = ',')]
+    features: Vec<String>,
 }
 
 #[tokio::main]
@@ -99,6 +102,7 @@ async fn main() -> anyhow::Result<()> {
         max_component_size: 50 * 1024 * 1024,
         heartbeat_interval: args.heartbeat_interval_seconds.map(Duration::from_secs),
         http_admin: args.http_admin,
+        experimental_features: args.features.iter().map(|name| Features::from(name.as_str())).sum(),
         ..WasmbusHostConfig::default()
     }))
     .await
