@@ -10,6 +10,7 @@ import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import { startServer, startJwtServer, type TestServer } from '../support/nats-server.ts';
 import {
+  acrossReconnect,
   memberConfig,
   seedFile,
   startTrustCaller,
@@ -64,14 +65,13 @@ describe('limits of the server', () => {
   it('NAT-17 max_payload that shrinks on reconnect: what fitted one message goes in several', async () => {
     await echo(100_000);
     await server.reload(`max_payload: 8192\n${LIMITS}`);
-    await server.restart();
     const { rpc } = host.host.member!;
-    await until(() => rpc.state === 'connected' && caller.member.rpc.state === 'connected');
-    await Promise.all([rpc.flush(), caller.member.rpc.flush()]);
+    await acrossReconnect([rpc, caller.member.rpc], () => server.restart());
     expect(rpc.maxPayloadBytes).toBe(8192);
-    const { reconnects } = rpc.stats;
+    const reconnects = (): number[] => [rpc.stats.reconnects, caller.member.rpc.stats.reconnects];
+    const before = reconnects();
     for (const length of [10, 7_000, 8_192, 100_000]) await echo(length);
-    expect([rpc.stats.reconnects, caller.member.rpc.stats.reconnects]).toEqual([reconnects, caller.member.rpc.stats.reconnects]);
+    expect(reconnects()).toEqual(before);
     expect(host.host.status()).toMatchObject({ ready: true });
   }, 20_000);
 

@@ -73,7 +73,10 @@ export const callTiny = (caller: Caller, timeoutMs = 5_000): Promise<Uint8Array>
     timeoutMs,
   });
 
-/** Does what ends these connections, and resolves when all of them are back. */
+/**
+ * Does what ends these connections, and resolves when all of them are back. Their state alone would not tell: a server can be up
+ * again before a busy process has heard that it was away.
+ */
 export async function acrossReconnect(connections: readonly LatticeConnection[], change: () => Promise<void>): Promise<void> {
   const before = connections.map(({ stats }) => stats.reconnects);
   await change();
