@@ -56,29 +56,20 @@ const ALLOW_LABEL = 'trellis.allow';
 
 /** A host as a member of a wasmCloud lattice: what it is told, what it tells, and what it runs for it. */
 export class HostLattice {
-  readonly workloads: HostWorkloads;
   readonly #options: HostLatticeOptions;
-  readonly #facts: HostFacts;
-  readonly #control: ServedControl;
-  readonly #data: LatticeData;
-  readonly #events: LatticeEvents & { close(): void };
-  readonly #desired: DesiredState;
-  readonly #rights: ServeRights;
-  readonly #listen: () => void;
+  readonly #parts: Parts;
   readonly #ending = new AbortController();
   #endHeartbeat: () => void = () => {};
   #begun = false;
 
   private constructor(options: HostLatticeOptions, parts: Parts) {
     this.#options = options;
-    this.#facts = parts.facts;
-    this.#control = parts.control;
-    this.#data = parts.data;
-    this.#events = parts.events;
-    this.#desired = parts.desired;
-    this.#rights = parts.rights;
-    this.#listen = parts.listen;
-    this.workloads = parts.workloads;
+    this.#parts = parts;
+  }
+
+  /** What the lattice has this host run. */
+  get workloads(): HostWorkloads {
+    return this.#parts.workloads;
   }
 
   /** Hears the lattice from now on; what it is told is carried out once it has {@link begin | begun}. */
@@ -144,12 +135,13 @@ export class HostLattice {
   async begin(): Promise<void> {
     const { serving, alarms } = this.#options;
     const { config, member, log } = serving();
-    this.#listen();
+    const { facts, data, events, desired, workloads, listen } = this.#parts;
+    listen();
     if (config.restore) {
       const restoring = restoreWorkloads({
-        desired: this.#desired,
-        workloads: this.workloads,
-        data: this.#data,
+        desired,
+        workloads,
+        data,
         configured: config.components.map(({ id }) => id),
         log,
         signal: this.#ending.signal,
@@ -160,22 +152,23 @@ export class HostLattice {
     const heartbeat = startHeartbeat({
       clock: member.clock,
       intervalMs: config.heartbeatIntervalMs,
-      inventory: () => hostInventory(this.#facts, this.workloads.list()),
-      events: this.#events,
+      inventory: () => hostInventory(facts, workloads.list()),
+      events,
       ctl: member.ctl,
       alarms,
       log,
     });
     this.#endHeartbeat = () => heartbeat.close();
     this.#begun = true;
-    const { friendlyName, labels, version } = this.#facts;
-    this.#events.publish(hostStarted({ friendly_name: friendlyName, labels: labels.all(), version }));
+    const { friendlyName, labels, version } = facts;
+    events.publish(hostStarted({ friendly_name: friendlyName, labels: labels.all(), version }));
   }
 
   /** Takes over the labels of another configuration. */
   configure(config: HostConfig): void {
-    const { labels, id } = this.#facts;
-    if (labels.configure(labelsOf(config))) this.#events.publish(labelsChanged(id, labels.all()));
+    const { facts, events } = this.#parts;
+    const { labels, id } = facts;
+    if (labels.configure(labelsOf(config))) events.publish(labelsChanged(id, labels.all()));
   }
 
   /** Leaves the lattice, before what runs has ended: whoever schedules needs no longer count on this host. */
@@ -183,17 +176,19 @@ export class HostLattice {
     if (this.#ending.signal.aborted) return;
     this.#ending.abort();
     this.#endHeartbeat();
-    void this.#control.close();
-    if (this.#begun) this.#events.publish(hostStopped(this.#facts.labels.all()));
+    const { control, events, facts } = this.#parts;
+    void control.close();
+    if (this.#begun) events.publish(hostStopped(facts.labels.all()));
   }
 
   /** Resolves when nothing is being started or stopped any more, and every request has its answer. */
   async close(): Promise<void> {
     this.leave();
-    await Promise.all([this.#control.close(), this.workloads.close()]);
-    await this.#data.close();
-    this.#rights.close();
-    this.#events.close();
+    const { control, workloads, data, rights, events } = this.#parts;
+    await Promise.all([control.close(), workloads.close()]);
+    await data.close();
+    rights.close();
+    events.close();
   }
 }
 
