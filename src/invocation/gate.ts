@@ -1,9 +1,9 @@
 import { quote } from '../ids.ts';
 import { type Denial, deny } from '../trust/denial.ts';
-import type { LinkTable } from '../trust/links.ts';
 import type { PendingInvocation, RequestVerifier, VerifiedInvocation } from '../trust/verify-request.ts';
 import { HEADER } from './headers.ts';
 import type { Introductions } from './introductions.ts';
+import type { LinkTable } from './link-table.ts';
 import type { OpenedInvocation } from './open.ts';
 import type { UnsignedPairs } from './unsigned-pairs.ts';
 
@@ -73,7 +73,7 @@ export function isListed(runnable: Runnable): boolean {
 /** What the gate needs to let listed pairs through, and to get to know signers. */
 export interface GateRules {
   readonly pairs: UnsignedPairs;
-  readonly links: LinkTable;
+  readonly links: Pick<LinkTable, 'allows' | 'leads'>;
   readonly introductions: Introductions;
 }
 
@@ -82,10 +82,13 @@ export interface GateRules {
  * lets through what carries no token at all, if its pair is listed and a link names it.
  */
 export function createGate(mode: VerifyMode, verifier: RequestVerifier, { pairs, links, introductions }: GateRules): Gate {
-  function listed({ sourceId, linkName = 'default' }: OpenedInvocation, { target, instance, func }: Addressee): Passed | Denial {
+  function listed({ sourceId, linkName }: OpenedInvocation, { target, instance }: Addressee): Passed | Denial {
     if (sourceId === undefined || !pairs.mayCall(sourceId, target, instance)) return deny('TRELLIS_VERIFY_UNSIGNED', 'no token');
-    if (!links.allows(sourceId, linkName, instance, target, func)) {
-      const detail = `${quote(sourceId)} may call unsigned, but has no link ${quote(linkName)} to ${quote(target)} for ${quote(instance)}`;
+    const linked =
+      linkName === undefined ? links.leads(sourceId, instance, target) : links.allows(sourceId, linkName, instance, target);
+    if (!linked) {
+      const name = linkName === undefined ? '' : ` ${quote(linkName)}`;
+      const detail = `${quote(sourceId)} may call unsigned, but has no link${name} to ${quote(target)} for ${quote(instance)}`;
       return deny('TRELLIS_VERIFY_LINK', detail);
     }
     return { ok: true, pending: undefined, runnable: letThrough(sourceId, 'listed'), denied: undefined };

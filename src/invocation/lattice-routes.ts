@@ -9,6 +9,8 @@ export interface TakenLinks {
   readonly unusable: readonly LatticeLink[];
 }
 
+const NONE: ReadonlySet<string> = new Set();
+
 /**
  * The links of the lattice by source, import and name. A source's links are taken as a whole, so that a change costs what that source
  * has, however many links the lattice has. Other people wrote them: nothing in them throws, and of two that contradict each other the
@@ -16,33 +18,40 @@ export interface TakenLinks {
  */
 export class LatticeRoutes {
   readonly #targets = new Map<string, ReadonlyMap<string, ComponentId>>();
+  readonly #names = new Map<string, ReadonlySet<string>>();
 
   /** Takes these in place of the links that `source` had; `fileTarget` is what the file says of an import. */
   take(source: string, links: readonly LatticeLink[], fileTarget: (key: string) => string | undefined): TakenLinks {
     const overruled: TakenLinks['overruled'][number][] = [];
     const unusable: LatticeLink[] = [];
     const targets = new Map<string, ComponentId>();
+    const names = new Set<string>();
     for (const link of links) {
       const routes = link.source_id === source ? routesOf(link) : undefined;
       if (routes === undefined) {
         unusable.push(link);
         continue;
       }
+      names.add(link.name);
       for (const instance of routes.instances) {
         const ofFile = fileTarget(`${source} ${link.name} ${instance}`);
         if (ofFile !== undefined && ofFile !== link.target) overruled.push({ link, instance, target: ofFile });
         targets.set(`${link.name} ${instance}`, routes.target);
       }
     }
-    if (targets.size === 0) this.#targets.delete(source);
-    else this.#targets.set(source, targets);
+    if (targets.size === 0) {
+      this.#targets.delete(source);
+      this.#names.delete(source);
+    } else {
+      this.#targets.set(source, targets);
+      this.#names.set(source, names);
+    }
     return { overruled, unusable };
   }
 
-  /** True if a source has any link of that name. */
-  hasName(source: string, name: string): boolean {
-    for (const key of this.#targets.get(source)?.keys() ?? []) if (key.startsWith(`${name} `)) return true;
-    return false;
+  /** The names of a source's links. */
+  namesOf(source: string): ReadonlySet<string> {
+    return this.#names.get(source) ?? NONE;
   }
 
   /** Whom the links of a source lead to, each once. */

@@ -77,7 +77,7 @@ export class LinkTable {
 
   /** True if a component has any link of that name. */
   hasName(source: string, name: string): boolean {
-    return this.#routes.names.has(`${source} ${name}`) || this.#lattice.hasName(source, name);
+    return this.#routes.names.get(source)?.has(name) === true || this.#lattice.namesOf(source).has(name);
   }
 
   /** The link of a component's import to a peer of wasmCloud 0.82, or `undefined` when it leads elsewhere. */
@@ -95,6 +95,15 @@ export class LinkTable {
   allows(origin: string, link: string, instance: string, target: string): boolean {
     if (isPeerKey(origin) && this.#routes.peers.has(`${origin} ${link} ${linkKey(instance)} ${target}`)) return true;
     return this.resolve(origin, link, instance) === target;
+  }
+
+  /**
+   * True if a link of any name lets `origin` call `instance` of `target`. Providers of wasmCloud 1.x do not say along which link they call, and
+   * one that calls several components over one interface has a link of another name to each. Never throws.
+   */
+  leads(origin: string, instance: string, target: string): boolean {
+    const names = [...(this.#routes.names.get(origin) ?? []), ...this.#lattice.namesOf(origin)];
+    return names.some((name) => this.allows(origin, name, instance, target));
   }
 
   /** Who may call whom among these ids, by links of the configuration and of the lattice. */
@@ -116,8 +125,8 @@ interface Routes {
   readonly abroad: ReadonlyMap<string, Link>;
   /** What peers of wasmCloud 0.82 may call: they choose their targets by key, so one link of theirs can have several. */
   readonly peers: ReadonlySet<string>;
-  /** `source name` of every link. */
-  readonly names: ReadonlySet<string>;
+  /** Names of the links of each source. */
+  readonly names: ReadonlyMap<string, ReadonlySet<string>>;
   readonly links: readonly Link[];
 }
 
@@ -125,12 +134,12 @@ function routesOf(links: readonly Link[], kept: readonly Link[] = []): Routes {
   const targets = new Map<string, ComponentId>();
   const abroad = new Map<string, Link>();
   const peers = new Set<string>();
-  const names = new Set<string>();
+  const names = new Map<string, Set<string>>();
   for (const link of [...links, ...kept]) {
     const source = componentId(link.source);
     const target = componentId(link.target);
     const name = linkName(link.name);
-    names.add(`${source} ${name}`);
+    names.set(source, (names.get(source) ?? new Set()).add(name));
     for (const wit of link.interfaces) {
       const instance = linkKey(instanceName(`${link.namespace}:${link.package}/${wit}`));
       const key = `${source} ${name} ${instance}`;

@@ -41,6 +41,7 @@ describe('pairs that may stay unsigned under enforce', () => {
           { source: 'unlinked', ...PAIR },
           { source: 'converted', ...PAIR },
           { source: 'old-caller', target: 'echo-streams', interface: 'trellis-samples:echo/streams' },
+          { source: 'server', ...PAIR },
           { source: 'relay', target: 'old-provider', interface: 'trellis-samples:echo/values' },
         ],
       },
@@ -54,6 +55,8 @@ describe('pairs that may stay unsigned under enforce', () => {
         link('old-caller', 'echo-streams', 'streams'),
         link('stranger', 'echo'),
         link('converted', 'echo'),
+        link('server', 'relay'),
+        link('server', 'echo', 'second'),
         link('relay', 'old-provider'),
         link('other-relay', 'old-provider'),
       ],
@@ -78,7 +81,7 @@ describe('pairs that may stay unsigned under enforce', () => {
 
   it('are printed at the start, each with a warning', () => {
     const printed = test.logged.filter(({ level, msg }) => level === 'warn' && String(msg).includes('UNSIGNED'));
-    expect(printed).toHaveLength(6);
+    expect(printed).toHaveLength(7);
     expect(printed[0]).toMatchObject({ source: 'old-caller', target: 'echo', interface: 'trellis-samples:echo/values' });
   });
 
@@ -123,6 +126,12 @@ describe('pairs that may stay unsigned under enforce', () => {
 
   it('need the link that the call names', async () => {
     expect(await peer.call(echo, '026869', from('old-caller', 'other')).refused()).toBe('401 invocation denied');
+  });
+
+  it('need any link at all where the call names none, as those of providers do', async () => {
+    const unnamed = (source: string) => [['source-id', source]] as const;
+    expect(await peer.invoke(echo, '026869', unnamed('server'))).toEqual(Buffer.from('\u0002hi'));
+    expect(await peer.call(echo, '026869', unnamed('without-link')).refused()).toBe('401 invocation denied');
   });
 
   it('let no token through that is not valid', async () => {

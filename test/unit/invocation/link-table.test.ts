@@ -28,6 +28,16 @@ describe('links that are replaced', () => {
     expect(links.among(['a', 'b', 'c']).map(({ source, target }) => `${source} ${target}`)).toEqual(['a b', 'b c']);
   });
 
+  it('lead to a target under any name, unless the file leads that name elsewhere', () => {
+    const links = new LinkTable([link('a', 'x'), link('b', 'y')]);
+    links.takeLattice('a', [latticeLink('a', 'y'), latticeLink('a', 'z', { name: 'second' })]);
+    expect(['x', 'y', 'z'].map((target) => links.leads('a', 'a:b/c@1.0.0', target))).toEqual([true, false, true]);
+    expect(links.leads('a', 'a:b/other', 'x')).toBe(false);
+    expect(links.leads('nobody', 'a:b/c', 'x')).toBe(false);
+    links.takeLattice('a', []);
+    expect(links.leads('a', 'a:b/c', 'z')).toBe(false);
+  });
+
   it('stay as they are when the new ones contradict each other', () => {
     const links = new LinkTable([link('a', 'x')]);
     expect(() => links.replace([link('a', 'y'), link('a', 'z')])).toThrow('two targets');
