@@ -13,7 +13,7 @@ export interface ControlRow {
   readonly asked: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
-  /** CPU time of the host process a request, all threads. */
+  /** CPU time of the host process a request, all threads, with that of the request before it, if there is one. */
   readonly hostCpuUs: number;
   readonly answerBytes: number;
   /** Answers that were no success, or none at all. */
@@ -34,6 +34,8 @@ const decoder = new TextDecoder();
 
 interface Asked {
   readonly isSuccess: boolean;
+  /** From sending the request to its answer's last byte, milliseconds; what reading it takes is no matter of the host. */
+  readonly tookMs: number;
   readonly bytes: number;
   /** What the answer says, or why there was none. */
   readonly said: string;
@@ -41,12 +43,14 @@ interface Asked {
 
 async function ask(ctl: LatticeConnection, subject: string, body: object | undefined): Promise<Asked> {
   const payload = body === undefined ? new Uint8Array(0) : encoder.encode(JSON.stringify(body));
+  const sentMs = performance.now();
   try {
     const answer = await ctl.request(subject, payload, { timeoutMs: REQUEST_MS });
+    const tookMs = performance.now() - sentMs;
     const { success, message } = JSON.parse(decoder.decode(answer.payload)) as { success?: boolean; message?: string };
-    return { isSuccess: success === true, bytes: answer.payload.length, said: message ?? '' };
+    return { isSuccess: success === true, tookMs, bytes: answer.payload.length, said: message ?? '' };
   } catch (error) {
-    return { isSuccess: false, bytes: 0, said: String(error) };
+    return { isSuccess: false, tookMs: performance.now() - sentMs, bytes: 0, said: String(error) };
   }
 }
 
@@ -89,29 +93,43 @@ export async function measureControl(
   const { payload } = await ctl.request(`${base}.host.ping`, new Uint8Array(0), { timeoutMs: REQUEST_MS });
   const host = (JSON.parse(decoder.decode(payload)) as { response: { id: string } }).response.id;
   await ask(ctl, `${base}.config.put.measured`, { key: 'value' });
-  const kinds: readonly (readonly [request: string, subject: string, body: (at: number) => object | undefined])[] = [
+  const { links } = options;
+  /** The same link with other interfaces, or the host would have nothing to write. */
+  const changed = (at: number): LatticeLink => ({
+    ...linkAt(at % links),
+    interfaces: ['bytes', `change-${Math.floor(at / links)}`],
+  });
+  type Body = (at: number) => object | undefined;
+  const kinds: readonly (readonly [request: string, subject: string, body: Body, before?: Body])[] = [
     ['host.ping', `${base}.host.ping`, () => undefined],
     ['host.get', `${base}.host.get.${host}`, () => undefined],
     ['label.put', `${base}.label.put.${host}`, (at) => ({ key: `measured-${at % 10}`, value: `${at}` })],
     ['config.get', `${base}.config.get.measured`, () => undefined],
     ['config.put', `${base}.config.put.measured`, (at) => ({ key: `${at}` })],
     ['claims.get', `${base}.claims.get`, () => undefined],
-    ['link.put', `${base}.link.put`, (at) => linkAt(at % options.links)],
+    ['link.put', `${base}.link.put`, changed],
     ['link.get', `${base}.link.get`, () => undefined],
+    [
+      'link.get after link.put',
+      `${base}.link.get`,
+      () => undefined,
+      (at) => ({ ...linkAt(at % links), interfaces: [`now-${at}`] }),
+    ],
   ];
   const rows: ControlRow[] = [];
-  for (const [request, subject, body] of kinds) {
-    const perSecond = request === 'link.get' ? ALL_LINKS_PER_SECOND : PER_SECOND;
+  for (const [request, subject, body, before] of kinds) {
+    const perSecond = subject.endsWith('.link.get') ? ALL_LINKS_PER_SECOND : PER_SECOND;
     const histogram = createHistogram({ lowest: 1, highest: 60_000_000_000, figures: 3 });
     const cpuUs = processCpuUs(options.pid);
     const beganMs = performance.now();
     let [asked, failed, answerBytes] = [0, 0, 0];
     const once = async (): Promise<void> => {
-      const sentMs = performance.now();
-      const { isSuccess, bytes } = await ask(ctl, subject, body(asked++));
-      histogram.record(Math.max(1, Math.round((performance.now() - sentMs) * 1e6)));
+      const at = asked++;
+      const hasBegun = before === undefined || (await ask(ctl, `${base}.link.put`, before(at))).isSuccess;
+      const { isSuccess, tookMs, bytes } = await ask(ctl, subject, body(at));
+      histogram.record(Math.max(1, Math.round(tookMs * 1e6)));
       answerBytes = Math.max(answerBytes, bytes);
-      if (!isSuccess) failed++;
+      if (!isSuccess || !hasBegun) failed++;
     };
     const waiting: Promise<void>[] = [];
     while (performance.now() - beganMs < options.durationMs) {

@@ -18,6 +18,7 @@ import { type LatticeLink, type LinkKey, readLink } from '../lattice/links.ts';
 import type { LatticeConnection } from '../nats/connection.ts';
 import { newTokenId } from '../trust/signer.ts';
 import type { BusHeaders } from '../wrpc/bus.ts';
+import { gatherLinks } from './gather-links.ts';
 import { gatherReplies } from './gather-replies.ts';
 import type { SignControl } from './sign-control.ts';
 
@@ -159,9 +160,12 @@ export class ControlClient {
     return this.#tell(`component.update.${host}`, annotations === undefined ? body : { ...body, annotations });
   }
 
-  /** All links of the lattice, as one of its hosts knows them. */
+  /** All links of the lattice, as its hosts know them. */
   links(): Promise<ControlReply<readonly LatticeLink[]>> {
-    return this.#ask('link.get', undefined, listOf(readLink));
+    return gatherLinks({
+      ask: (query, host) => this.#ask(host === undefined ? 'link.get' : forHostAlone(host, 'link.get'), query, listOf(readLink)),
+      findHost: () => this.#findTrellisHost(),
+    });
   }
 
   putLink(link: LatticeLink): Promise<ControlReply<never>> {
@@ -196,7 +200,7 @@ export class ControlClient {
    */
   async #tellOne(verb: string, body: object | undefined): Promise<ControlReply<never>> {
     if (this.#sign === undefined) return await this.#tell(verb, body);
-    this.#chosen ??= this.#gather('host.ping', undefined, readOnlyHost, 1).then(([host]) => host);
+    this.#chosen ??= this.#findTrellisHost();
     try {
       const host = await this.#chosen;
       if (host !== undefined) return await this.#tell(forHostAlone(host, verb), body);
@@ -207,6 +211,12 @@ export class ControlClient {
     }
     this.#chosen = undefined;
     return await this.#tell(verb, body);
+  }
+
+  /** The first one that answers. */
+  async #findTrellisHost(): Promise<string | undefined> {
+    const [host] = await this.#gather('host.ping', undefined, readOnlyHost, 1);
+    return host;
   }
 
   /** For answers of which only success and message matter. Signed, if there is somebody to sign. */

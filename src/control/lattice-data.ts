@@ -23,6 +23,8 @@ export interface LatticeData {
   links(): readonly LatticeLink[];
   /** The links that stand with this source. */
   linksOf(source: string): readonly LatticeLink[];
+  /** All links by source: the same map until something changes, and the same list until one of its links does. */
+  linksBySource(): ReadonlyMap<string, readonly LatticeLink[]>;
   /** True if there is an entry of this component or provider. */
   hasSpec(id: string): boolean;
   /** All claims, as `claims.get` answers them. */
@@ -140,8 +142,9 @@ export async function openLatticeData(options: LatticeDataOptions): Promise<Latt
       const states = [specs.followed.state, configs.followed.state];
       return states.includes('absent') ? 'absent' : states.includes('stale') ? 'stale' : 'current';
     },
-    links: () => specs.links(),
+    links: () => [...specs.links().values()].flat(),
     linksOf: (source) => specs.linksOf(source),
+    linksBySource: () => specs.links(),
     hasSpec: (id) => specs.hasSpec(id),
     claims: () => specs.claims(),
     putLink: (link) => specs.putLink(link),

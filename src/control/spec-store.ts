@@ -37,16 +37,16 @@ export class SpecStore {
   readonly #links = new Map<string, readonly LatticeLink[]>();
   readonly #claims = new Map<string, Readonly<Record<string, string>>>();
   readonly #listeners = new Set<(sources: ReadonlySet<string>) => void>();
-  #all: readonly LatticeLink[] | undefined;
+  #all: ReadonlyMap<string, readonly LatticeLink[]> | undefined;
 
   constructor(options: SpecStoreOptions) {
     this.#options = options;
     this.followed = options.followed;
   }
 
-  /** All links. */
-  links(): readonly LatticeLink[] {
-    this.#all ??= [...this.#links.values()].flat();
+  /** The links of each source that has any: the same map until something changes, and the same list until one of its links does. */
+  links(): ReadonlyMap<string, readonly LatticeLink[]> {
+    this.#all ??= new Map(this.#links);
     return this.#all;
   }
 

@@ -38,6 +38,6 @@ export function followLatticeLinks(data: LatticeData, table: LinkTable, log: Log
     }
   };
   const end = data.onLinks(take);
-  take(new Set(data.links().map(({ source_id }) => source_id)));
+  take(data.linksBySource().keys());
   return end;
 }

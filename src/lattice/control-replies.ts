@@ -13,6 +13,8 @@ export interface ControlReply<T> {
   readonly message: string;
   /** What was asked for; absent if there is nothing, and whenever it could not be read. */
   readonly response?: T;
+  /** Of a part: what the next one comes after, `null` if there is no other. Absent where all was answered at once. */
+  readonly next?: string | null;
 }
 
 /** A host, as it answers to a ping. */
@@ -48,7 +50,9 @@ export function readReply<T>(payload: Uint8Array, read: (value: unknown) => T | 
   const message = text(value['message']) ?? '';
   if (value['response'] === undefined || value['response'] === null) return { success: value['success'], message };
   const response = read(value['response']);
-  if (response !== undefined) return { success: value['success'], message, response };
+  const { next } = value;
+  const part = next === null || typeof next === 'string' ? { next } : {};
+  if (response !== undefined) return { success: value['success'], message, response, ...part };
   return value['success'] ? undefined : { success: false, message };
 }
 

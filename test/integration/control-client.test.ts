@@ -127,6 +127,51 @@ describe('what one host is asked', () => {
     await expect(client({ timeoutMs: 200 }).inventory(HOSTS[0]!)).rejects.toMatchObject({ code: 'TRELLIS_CONTROL_TIMEOUT' });
   });
 
+  it('is all links, in parts, of any host, and of one of Trellis alone where one of 1.x cannot answer', async () => {
+    const link = (source_id: string) => ({
+      source_id,
+      target: 'b',
+      name: 'default',
+      wit_namespace: 'wasi',
+      wit_package: 'keyvalue',
+      interfaces: [],
+      source_config: [],
+      target_config: [],
+    });
+    const part = (ids: readonly string[], next: string | null): string =>
+      JSON.stringify({ success: true, message: '', response: ids.map(link), next });
+    const bodies: unknown[] = [];
+    const answers = [
+      part(['a'], 'a'),
+      part(['b'], null),
+      // A host of 1.x takes the second question.
+      part(['a'], 'a'),
+      reply([link('x'), link('y')]),
+      part(['a'], 'a'),
+      undefined,
+      part(['a'], 'a'),
+      part(['a'], 'a'),
+    ];
+    await answering(`${CTL}.link.get`, (message) => {
+      bodies.push(message.json());
+      const answer = answers.shift();
+      if (answer !== undefined) message.respond(answer);
+    });
+    await answering(`${CTL}.host.ping`, (message) =>
+      message.respond(reply({ id: HOSTS[1], friendly_name: '', version: '1.9.2+trellis.0.1.0' })),
+    );
+    await answering(`${CTL}.only.${HOSTS[1]}.link.get`, (message) =>
+      message.respond(message.json<{ after: string }>().after === 'a' ? part(['c'], 'c') : part(['d'], null)),
+    );
+    const ids = async (): Promise<string[] | undefined> =>
+      (await client({ timeoutMs: 500 }).links()).response?.map(({ source_id }) => source_id);
+    expect(await ids()).toEqual(['a', 'b']);
+    expect(await ids()).toEqual(['x', 'y']);
+    expect(await ids()).toEqual(['a', 'c', 'd']);
+    expect(await ids()).toBeUndefined();
+    expect(bodies.slice(0, 2)).toEqual([{ after: '' }, { after: 'a' }]);
+  });
+
   it('goes below another prefix, and signed, where that is asked for', async () => {
     let header: string | undefined;
     await answering('other.ctl.v1.default.link.get', (message) => message.respond(reply([{ source_id: 'a' }])));

@@ -43,7 +43,7 @@ export const COMMANDS: Readonly<Record<ControlOperation, Command>> = {
   'provider.auction': { changes: false, isForAll: true, run: (options, { payload }) => auctionProvider(options, payload) },
   'provider.start': { changes: true, run: (options, { payload }) => startProvider(options, payload) },
   'provider.stop': { changes: true, run: (_, { payload }) => stopProvider(payload) },
-  'link.get': { changes: false, run: getLinks },
+  'link.get': { changes: false, run: (options, { payload, reply }) => getLinks(options, payload, reply.line.maxPayloadBytes) },
   'link.put': {
     changes: true,
     waits: true,

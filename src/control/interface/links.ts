@@ -2,25 +2,20 @@ import { isToken, quote } from '../../ids.ts';
 import { isSecretName } from '../../lattice/config-values.ts';
 import { readDeleteLink, readPutLink } from '../../lattice/control-messages.ts';
 import { errorChain, linkdefDeleted, linkdefSet, linkdefSetFailed } from '../../lattice/events.ts';
+import { readLinkQuery } from '../../lattice/link-query.ts';
 import type { LatticeLink, LinkKey } from '../../lattice/links.ts';
 import { noData } from './configs.ts';
+import { linkAnswer } from './link-answers.ts';
 import type { ControlOptions } from './options.ts';
-import { answered, done, encodeOutcome, failed, type Outcome } from './outcome.ts';
+import { done, failed, type Outcome } from './outcome.ts';
 import type { ProviderLinks } from './provider-links.ts';
 
 const CONFLICT = 'link already exists with different target, consider deleting the existing link or using a different link name';
 
-/** Answers that have been written: of ten thousand links that takes longer than everything else about the request. */
-const written = new WeakMap<readonly LatticeLink[], Uint8Array>();
-
-/** Answers `link.get`: all links of the lattice, as this host has read them. */
-export function getLinks({ data }: ControlOptions): Outcome {
+/** Answers `link.get`: all links of the lattice, as this host has read them, or the part that was asked for. */
+export function getLinks({ data }: ControlOptions, payload: Uint8Array, maxPayloadBytes: number): Outcome {
   if (data.state === 'absent') return noData();
-  const links = data.links();
-  const outcome = answered(links);
-  const encoded = written.get(links) ?? encodeOutcome(outcome);
-  written.set(links, encoded);
-  return { ...outcome, encoded };
+  return linkAnswer(data.linksBySource(), readLinkQuery(payload), maxPayloadBytes);
 }
 
 /** Carries out `link.put`, which may be done twice. */

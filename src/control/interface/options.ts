@@ -16,8 +16,8 @@ type Strings = Readonly<Record<string, string>>;
 export interface ControlData {
   /** `absent` while nothing of it has been read: then there is nothing to answer from. */
   readonly state: 'current' | 'stale' | 'absent';
-  /** The same list until it changes. */
-  links(): readonly LatticeLink[];
+  /** Links by source: the same map until something changes, and the same list until one of its links does. */
+  linksBySource(): ReadonlyMap<string, readonly LatticeLink[]>;
   claims(): readonly Strings[];
   putLink(link: LatticeLink): Promise<'set' | 'conflict'>;
   /** `spec`: whether the source has an entry at all. */

@@ -57,7 +57,7 @@ export function sendOutcome({ line, reply, traceparent }: ReplyTo, outcome: Outc
   const headers = traceparent === undefined ? {} : { headers: { entries: [['traceparent', traceparent]] as const } };
   const body = encodeOutcome(outcome);
   const maxBytes = line.maxPayloadBytes - ENVELOPE_BYTES / 2;
-  const text = `the answer of ${body.length} bytes is larger than the ${maxBytes} that the NATS server takes`;
+  const text = `the answer of ${body.length} bytes is larger than the ${maxBytes} that the NATS server takes (its max_payload)`;
   line.publish(reply, body.length <= maxBytes ? body : encodeOutcome(failed(text)), headers);
   return body.length;
 }
