@@ -6,39 +6,46 @@ import type { ComponentTypes } from '../wit/types.ts';
 import { TrellisError } from '../errors.ts';
 
 /**
- * Translated components on disk. One folder an entry, named by a hash of everything that decides its content; a manifest
+ * What was made of components, on disk. One folder an entry, named by a hash of everything that decides its content; a manifest
  * with the hash of each file, checked every time an entry is used; written beside its place and renamed into it.
  */
 
-/** `manifest.json` of an entry. */
+/** `manifest.json` of an entry, whatever is in it. */
 export interface Manifest {
   readonly format: 1;
   readonly key: string;
-  /** `sha256:<hex>` of the component. */
+  /** `sha256:<hex>` of what it was made of. */
   readonly digest: string;
   readonly jcoVersion: string;
+  /** SHA-256 (hex) of every file but the manifest. */
+  readonly files: Readonly<Record<string, string>>;
+}
+
+/** That of a translated component. */
+export interface Translation extends Manifest {
   readonly patchVersion: number;
   readonly asyncMode: 'sync' | 'jspi';
   readonly options: Readonly<Record<string, unknown>>;
   /** Keys of the imports object that `instantiate` reads. */
   readonly imports: readonly string[];
   readonly types: ComponentTypes;
-  /** SHA-256 (hex) of every file but the manifest. */
-  readonly files: Readonly<Record<string, string>>;
 }
 
 /** A verified entry. */
-export interface CacheEntry {
+export interface CacheEntry<M extends Manifest> {
   readonly dir: string;
   readonly manifestPath: string;
-  readonly manifest: Manifest;
+  readonly manifest: M;
 }
+
+/** The file that an entry cannot be without: the program of a translated component, a core module as a component. */
+export type MainFile = 'c.js' | 'component.wasm';
 
 const PARTIAL = '.partial-';
 /** No translation takes this long. */
 const ABANDONED_MS = 3_600_000;
 const MANIFEST = 'manifest.json';
-const FILE_NAME = /^(?:c\.js|c\.core[0-9]*\.wasm|package\.json)$/;
+const FILE_NAME = /^(?:c\.js|c\.core[0-9]*\.wasm|package\.json|component\.wasm)$/;
 
 /** Returns the name of an entry: the hash of what decides its content. Callers give the parts in one fixed order. */
 export function cacheKey(parts: Readonly<Record<string, unknown>>): string {
@@ -55,16 +62,20 @@ export function isEntryFile(name: string): boolean {
  *
  * @throws TRELLIS_COMPONENT_CACHE when somebody else could have written it.
  */
-export async function readEntry(cacheDir: string, key: string): Promise<CacheEntry | undefined> {
+export async function readEntry<M extends Manifest>(
+  cacheDir: string,
+  key: string,
+  main: MainFile,
+): Promise<CacheEntry<M> | undefined> {
   const dir = join(cacheDir, key);
   const found = await lstat(dir).catch(() => undefined);
   if (found === undefined) return undefined;
   checkOwner(dir, found);
   try {
-    const manifest = JSON.parse(await readFile(join(dir, MANIFEST), 'utf8')) as Manifest;
+    const manifest = JSON.parse(await readFile(join(dir, MANIFEST), 'utf8')) as M;
     if (manifest.format !== 1 || manifest.key !== key) return undefined;
     const names = Object.keys(manifest.files);
-    if (!names.includes('c.js') || !names.every(isEntryFile)) return undefined;
+    if (!names.includes(main) || !names.every(isEntryFile)) return undefined;
     for (const name of names) {
       if (sha256(await readFile(join(dir, name))) !== manifest.files[name]) return undefined;
     }
@@ -80,12 +91,12 @@ export async function readEntry(cacheDir: string, key: string): Promise<CacheEnt
  *
  * @throws TRELLIS_COMPONENT_CACHE when the folder cannot be written or belongs to somebody else.
  */
-export async function writeEntry(
+export async function writeEntry<M extends Manifest>(
   cacheDir: string,
-  manifest: Omit<Manifest, 'format' | 'files'>,
+  main: MainFile,
+  manifest: Omit<M, 'format' | 'files'> & Pick<Manifest, 'key'>,
   files: readonly (readonly [name: string, bytes: Uint8Array])[],
-): Promise<CacheEntry> {
-  const dir = join(cacheDir, manifest.key);
+): Promise<CacheEntry<M>> {
   const partial = join(cacheDir, `${PARTIAL}${randomBytes(8).toString('hex')}`);
   try {
     await mkdir(cacheDir, { recursive: true, mode: 0o700 });
@@ -95,13 +106,13 @@ export async function writeEntry(
     const hashes: Record<string, string> = {};
     for (const [name, bytes] of files) {
       if (!isEntryFile(name))
-        throw new TrellisError('TRELLIS_INTERNAL', { message: 'unexpected file name in a translated component' });
+        throw new TrellisError('TRELLIS_INTERNAL', { message: 'unexpected file name for the component cache' });
       await writeFile(join(partial, name), bytes, { mode: 0o600, flag: 'wx' });
       hashes[name] = sha256(bytes);
     }
-    const complete: Manifest = { format: 1, ...manifest, files: hashes };
+    const complete = { format: 1, ...manifest, files: hashes };
     await writeFile(join(partial, MANIFEST), `${JSON.stringify(complete)}\n`, { mode: 0o600, flag: 'wx' });
-    return await moveIntoPlace(cacheDir, partial, dir, manifest.key);
+    return await moveIntoPlace<M>(cacheDir, partial, manifest.key, main);
   } catch (cause) {
     await rm(partial, { recursive: true, force: true }).catch(() => undefined);
     if (cause instanceof TrellisError) throw cause;
@@ -119,14 +130,20 @@ async function removeAbandoned(cacheDir: string): Promise<void> {
   }
 }
 
-async function moveIntoPlace(cacheDir: string, partial: string, dir: string, key: string): Promise<CacheEntry> {
+async function moveIntoPlace<M extends Manifest>(
+  cacheDir: string,
+  partial: string,
+  key: string,
+  main: MainFile,
+): Promise<CacheEntry<M>> {
+  const dir = join(cacheDir, key);
   for (let attempt = 0; attempt < 3; attempt += 1) {
     try {
       await rename(partial, dir);
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
       if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
-      const other = await readEntry(cacheDir, key);
+      const other = await readEntry<M>(cacheDir, key, main);
       if (other === undefined) {
         await rm(dir, { recursive: true, force: true });
         continue;
@@ -134,7 +151,7 @@ async function moveIntoPlace(cacheDir: string, partial: string, dir: string, key
       await rm(partial, { recursive: true, force: true });
       return other;
     }
-    const entry = await readEntry(cacheDir, key);
+    const entry = await readEntry<M>(cacheDir, key, main);
     if (entry !== undefined) return entry;
     throw unusable(cacheDir, 'returned other bytes than were written');
   }

@@ -1,5 +1,5 @@
 import { TrellisError } from '../errors.ts';
-import { scanComponent } from '../wit/component-names.ts';
+import { scanComponent, scanCoreModule, type ComponentScan } from '../wit/component-names.ts';
 import { readComponent } from '../wit/component-reader.ts';
 import type { ComponentTypes } from '../wit/types.ts';
 import { digestOf } from './artifact.ts';
@@ -42,14 +42,9 @@ export interface PreflightLimits {
  *   _UNSUPPORTED (a later WASI); TRELLIS_WIT_MALFORMED and TRELLIS_WIT_UNSUPPORTED of the reader.
  */
 export function preflight(bytes: Uint8Array, limits: PreflightLimits): Preflight {
-  if (bytes.length > limits.maxBytes) {
-    throw new TrellisError('TRELLIS_COMPONENT_TOO_LARGE', {
-      message: `the component has ${bytes.length} bytes; this host accepts ${limits.maxBytes}`,
-      details: { bytes: bytes.length, maxBytes: limits.maxBytes },
-    });
-  }
+  checkSize(bytes, limits);
   checkForm(bytes);
-  const core = checkContent(bytes, limits);
+  const core = checkContent(scanComponent(bytes), limits);
   const types = readComponent(bytes);
   checkExportedFunctions(types);
   const builtins: string[] = [];
@@ -75,8 +70,27 @@ export function preflight(bytes: Uint8Array, limits: PreflightLimits): Preflight
   return { types, digest: digestOf(bytes), bytes: bytes.length, ...core, builtins, links, grantsNeeded: [...needed] };
 }
 
+/**
+ * Looks at a core module without trusting it: size, every name that it imports or exports, functions. Nothing may make a component of it
+ * before this has passed; what is made is looked at as any component is.
+ *
+ * @throws TRELLIS_COMPONENT_TOO_LARGE, _NAME, _LIMIT; TRELLIS_WIT_MALFORMED and TRELLIS_WIT_UNSUPPORTED of the reader.
+ */
+export function preflightCoreModule(bytes: Uint8Array, limits: PreflightLimits): void {
+  checkSize(bytes, limits);
+  checkContent(scanCoreModule(bytes), limits);
+}
+
 const MAX_CORE_MODULES = 128;
 const MAX_FUNCTIONS = 100_000;
+
+function checkSize(bytes: Uint8Array, { maxBytes }: PreflightLimits): void {
+  if (bytes.length <= maxBytes) return;
+  throw new TrellisError('TRELLIS_COMPONENT_TOO_LARGE', {
+    message: `the component has ${bytes.length} bytes; this host accepts ${maxBytes}`,
+    details: { bytes: bytes.length, maxBytes },
+  });
+}
 
 /** The generator also takes the text form, where our checks would see nothing: only the binary form passes. */
 function checkForm(bytes: Uint8Array): void {
@@ -91,10 +105,9 @@ function checkForm(bytes: Uint8Array): void {
 }
 
 function checkContent(
-  bytes: Uint8Array,
+  { names, coreModules }: ComponentScan,
   limits: PreflightLimits,
 ): { coreModules: number; functions: number; memoryBytes: number } {
-  const { names, coreModules } = scanComponent(bytes);
   checkNames(names);
   let functions = 0;
   let pages = 0;

@@ -1,22 +1,21 @@
 /**
- * The program of the translating process: a component on stdin, JavaScript and core modules on stdout. It has no
- * environment, no network, no way to start anything and no file it could write; it reads jco's own files only.
+ * The program of the translating process: a component on stdin, JavaScript and core modules on stdout; or a core module in, a component
+ * out. It has no environment, no network, no way to start anything and no file it could write; it reads jco's own files only.
  *
- * stdin: u32 LE length, that many bytes of JSON ({@link TranspileJob}), then the component until end of file.
+ * stdin: u32 LE length, that many bytes of JSON ({@link TranspileJob} or {@link WrapJob}), then what it speaks of until end of file.
  * stdout: u32 LE length, that many bytes of JSON ({@link TranspileAnswer}), then the files one after the other.
  */
-import { registerHooks } from 'node:module';
 import { SourceTextModule } from 'node:vm';
 import { TrellisError } from '../errors.ts';
 import type { ErrorCode } from '../errors.ts';
 import { capCoreModule } from './core-module.ts';
+import { loadBindgen, loadWasmTools } from './jco-tools.ts';
 import { patchGlue } from './patches.ts';
-import type { ExpectedPatches, PatchReport } from './patches.ts';
+import type { ExpectedPatches } from './patches.ts';
 
-/** What the host asks for. */
+/** JavaScript of a component. */
 export interface TranspileJob {
-  /** URL of jco's generator: found by the host, because a search would have to read folders this process must not see. */
-  readonly generator: string;
+  readonly kind: 'translate';
   /** `'sync'`, or `'jspi'` with the functions that may wait. */
   readonly asyncMode: 'sync' | 'jspi';
   readonly asyncImports: readonly string[];
@@ -28,70 +27,28 @@ export interface TranspileJob {
   readonly maxMemories: number;
 }
 
-/** What it gets; the files follow in this order. */
+/** A component of a core module: the adapter comes first, and then the module. */
+export interface WrapJob {
+  readonly kind: 'wrap';
+  /** The module of whose imports the adapter makes others. */
+  readonly adapterName: string;
+  readonly adapterBytes: number;
+}
+
+/** With the URL of jco's tool: found by the host, because a search would have to read folders this process must not see. */
+type Job = (TranspileJob | WrapJob) & { readonly tool: string };
+
+/** What the host gets; the files follow in this order. */
 export type TranspileAnswer =
   | {
       readonly ok: true;
       readonly files: readonly { readonly name: string; readonly bytes: number }[];
+      /** Keys of the imports object that the JavaScript reads. */
       readonly imports: readonly string[];
-      readonly exports: readonly string[];
-      readonly patches: PatchReport;
     }
   | { readonly ok: false; readonly code: ErrorCode; readonly message: string; readonly remedy?: string };
 
-interface Bindgen {
-  readonly $init: Promise<void>;
-  generate(
-    component: Uint8Array,
-    options: Record<string, unknown>,
-  ): { files: [string, Uint8Array][]; imports: string[]; exports: [string, string][] };
-}
-
 type Files = [name: string, bytes: Uint8Array][];
-
-/**
- * jco's generator is itself a component that imports WASI through a shim; the shim starts a thread and opens the file
- * system to it. It needs none of that, so it gets functions that refuse.
- */
-async function loadBindgen(generator: string): Promise<Bindgen> {
-  const shim = '@bytecodealliance/preview2-shim/';
-  registerHooks({
-    resolve: (specifier, context, next) =>
-      specifier.startsWith(shim)
-        ? { url: `trellis-shim:${specifier.slice(shim.length)}`, format: 'module', shortCircuit: true }
-        : next(specifier, context),
-    load: (url, context, next) =>
-      url.startsWith('trellis-shim:')
-        ? { format: 'module', source: SHIMS[url.slice('trellis-shim:'.length)] ?? '', shortCircuit: true }
-        : next(url, context),
-  });
-  const bindgen = (await import(generator)) as Bindgen;
-  await bindgen.$init;
-  return bindgen;
-}
-
-const REFUSE = 'const no = () => { throw new Error("not available to the generator"); };';
-const SHIMS: Readonly<Record<string, string>> = {
-  cli: `${REFUSE} class T {} class O {}
-    export const environment = { getEnvironment: () => [], getArguments: () => [], initialCwd: () => undefined };
-    export const exit = { exit: no };
-    export const stdin = { getStdin: no }, stdout = { getStdout: no }, stderr = { getStderr: no };
-    export const terminalInput = { TerminalInput: T }, terminalOutput = { TerminalOutput: O };
-    export const terminalStdin = { getTerminalStdin: () => undefined };
-    export const terminalStdout = { getTerminalStdout: () => undefined };
-    export const terminalStderr = { getTerminalStderr: () => undefined };`,
-  clocks: `export const wallClock = { now: () => ({ seconds: 0n, nanoseconds: 0 }), resolution: () => ({ seconds: 1n, nanoseconds: 0 }) };
-    export const monotonicClock = { now: () => 0n, resolution: () => 1n };`,
-  filesystem: `${REFUSE} class D {} class S {}
-    export const preopens = { getDirectories: () => [] };
-    export const types = { Descriptor: D, DirectoryEntryStream: S, filesystemErrorCode: () => undefined };`,
-  io: `class E {} class I {} class O {} class P {}
-    export const error = { Error: E }, streams = { InputStream: I, OutputStream: O }, poll = { Pollable: P };`,
-  random: `export const random = {
-      getRandomBytes: (length) => crypto.getRandomValues(new Uint8Array(Number(length))),
-      getRandomU64: () => crypto.getRandomValues(new BigUint64Array(1))[0] };
-    export const insecure = random, insecureSeed = { insecureSeed: () => [0n, 0n] };`,
-};
 
 async function readStdin(): Promise<Buffer> {
   const chunks: Buffer[] = [];
@@ -99,8 +56,26 @@ async function readStdin(): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-async function translate(job: TranspileJob, component: Uint8Array): Promise<{ answer: TranspileAnswer; files: Files }> {
-  const { generate } = await loadBindgen(job.generator);
+interface Made {
+  readonly files: Files;
+  readonly imports: readonly string[];
+}
+
+async function wrap(job: Job & WrapJob, input: Uint8Array): Promise<Made> {
+  const { componentNew } = await loadWasmTools(job.tool);
+  const [adapter, module] = [input.subarray(0, job.adapterBytes), input.subarray(job.adapterBytes)];
+  try {
+    return { files: [['component.wasm', await componentNew(module, [[job.adapterName, adapter]])]], imports: [] };
+  } catch (error) {
+    throw new TrellisError('TRELLIS_COMPONENT_INVALID', {
+      message: `the file is a core module of which no component can be made: ${printable(lastLine(textOf(error)))}`,
+      remedy: 'Build a component of it, or let it import nothing but WASI and what its WIT says.',
+    });
+  }
+}
+
+async function translate(job: Job & TranspileJob, component: Uint8Array): Promise<Made> {
+  const { generate } = await loadBindgen(job.tool);
   const jspi = { tag: 'jspi', val: { imports: job.asyncImports, exports: job.asyncExports } };
   const generated = generate(component, {
     name: 'c',
@@ -118,11 +93,11 @@ async function translate(job: TranspileJob, component: Uint8Array): Promise<{ an
   const files: Files = [];
   let memories = 0;
   let initialBytes = 0;
-  let patches: PatchReport | undefined;
+  let isPatched = false;
   for (const [name, bytes] of generated.files) {
     if (name === 'c.js') {
       const patched = patchGlue(new TextDecoder('utf-8', { fatal: true }).decode(bytes), job.expected);
-      patches = patched.report;
+      isPatched = true;
       // Parses without running anything: an identifier the generator got wrong is found here, not in a runner's crash loop.
       void new SourceTextModule(patched.source, { identifier: name });
       files.push([name, new TextEncoder().encode(patched.source)]);
@@ -133,22 +108,22 @@ async function translate(job: TranspileJob, component: Uint8Array): Promise<{ an
       files.push([name, capped.bytes]);
     }
   }
-  if (patches === undefined) throw new TrellisError('TRELLIS_COMPONENT_PATCH', { message: 'no glue code was generated' });
+  if (!isPatched) throw new TrellisError('TRELLIS_COMPONENT_PATCH', { message: 'no glue code was generated' });
   if (memories > job.maxMemories || initialBytes > job.maxMemoryBytes) {
     throw new TrellisError('TRELLIS_COMPONENT_LIMIT', {
       message: `the component starts with ${memories} memories of ${initialBytes} bytes together; allowed are ${job.maxMemories} and ${job.maxMemoryBytes}`,
     });
   }
-  const exports = generated.exports.map(([name]) => name);
-  const listed = files.map(([name, bytes]) => ({ name, bytes: bytes.length }));
-  return { answer: { ok: true, files: listed, imports: generated.imports, exports, patches }, files };
+  return { files, imports: generated.imports };
 }
 
-/** Printable ASCII, first line, bounded: what may go from jco's text (which quotes the component) into a message. */
-function firstLine(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return (text.split('\n', 1)[0] ?? '').replace(/[^\x20-\x7e]/g, '?').slice(0, 300);
-}
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+const firstLine = (text: string): string => text.split('\n', 1)[0] ?? '';
+/** Of a chain of causes the first one, without its number. */
+const lastLine = (text: string): string => (text.trimEnd().split('\n').at(-1) ?? '').replace(/^ *(?:[0-9]+: )?/, '');
+
+/** What may go from jco's text (which quotes the component) into a message: printable ASCII, bounded. */
+const printable = (text: string): string => text.replace(/[^\x20-\x7e]/g, '?').slice(0, 300);
 
 async function main(): Promise<void> {
   const input = await readStdin();
@@ -156,13 +131,16 @@ async function main(): Promise<void> {
   let answer: TranspileAnswer;
   let files: Files = [];
   try {
-    const job = JSON.parse(input.toString('utf8', 4, 4 + jobBytes)) as TranspileJob;
-    ({ answer, files } = await translate(job, input.subarray(4 + jobBytes)));
+    const job = JSON.parse(input.toString('utf8', 4, 4 + jobBytes)) as Job;
+    const rest = input.subarray(4 + jobBytes);
+    const made = job.kind === 'wrap' ? await wrap(job, rest) : await translate(job, rest);
+    ({ files } = made);
+    answer = { ok: true, files: files.map(([name, bytes]) => ({ name, bytes: bytes.length })), imports: made.imports };
   } catch (error) {
     answer =
       error instanceof TrellisError
         ? { ok: false, code: error.code, message: error.message, remedy: error.remedy }
-        : { ok: false, code: 'TRELLIS_COMPONENT_TRANSPILE', message: firstLine(error) };
+        : { ok: false, code: 'TRELLIS_COMPONENT_TRANSPILE', message: printable(firstLine(textOf(error))) };
   }
   const head = Buffer.from(JSON.stringify(answer));
   const length = Buffer.alloc(4);

@@ -27,8 +27,8 @@ export const COMPONENT_ERRORS = {
     'user',
     EXIT.usage,
     false,
-    'The file is not a WebAssembly component.',
-    'Build a component (component model binary), not a core module or its text form.',
+    'The file is neither a WebAssembly component nor a core module of which one can be made.',
+    'Build a component (component model binary), or a core module that imports WASI and what its WIT says.',
   ),
   TRELLIS_COMPONENT_NAME: entry(
     'denied',

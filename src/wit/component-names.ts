@@ -2,7 +2,7 @@
  * Every name a component holds, for checks that have to see all of them before a tool turns names into code: imports,
  * exports, labels of types, arguments, also inside nested components and core modules, whether or not anything uses them.
  */
-import { parseComponent } from './component-parser.ts';
+import { MAX_STEPS, parseComponent } from './component-parser.ts';
 import type { Declaration, Definition, TypeSyntax } from './component-syntax.ts';
 import { readCoreExtern, readLimits, type CoreLimits } from './core-syntax.ts';
 import { malformed, type Budget, WasmCursor } from './wasm-cursor.ts';
@@ -56,6 +56,15 @@ export function scanComponent(bytes: Uint8Array): ComponentScan {
   return scan;
 }
 
+/**
+ * The same of a file that is one core module. @throws TRELLIS_WIT_MALFORMED, TRELLIS_WIT_UNSUPPORTED
+ */
+export function scanCoreModule(bytes: Uint8Array): ComponentScan {
+  const scan = new Scan(bytes, { steps: MAX_STEPS });
+  scan.module(0, bytes.length, 'module');
+  return scan;
+}
+
 /** Every name of {@link scanComponent}. */
 export function scanNames(bytes: Uint8Array): Iterable<FoundName> {
   return scanComponent(bytes).names;
@@ -81,8 +90,7 @@ class Scan implements ComponentScan {
     for (const each of definitions) {
       switch (each.kind) {
         case 'core-module': {
-          const module = `${at}/module ${this.coreModules.length}`;
-          this.coreModules.push(this.#module(new WasmCursor(this.#bytes, each.start, each.end, this.#budget), module));
+          this.module(each.start, each.end, `${at}/module ${this.coreModules.length}`);
           break;
         }
         case 'component':
@@ -149,7 +157,11 @@ class Scan implements ComponentScan {
     }
   }
 
-  #module(cursor: WasmCursor, at: string): CoreModuleStats {
+  module(start: number, end: number, at: string): void {
+    this.coreModules.push(this.#measure(new WasmCursor(this.#bytes, start, end, this.#budget), at));
+  }
+
+  #measure(cursor: WasmCursor, at: string): CoreModuleStats {
     const preamble = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
     const bytes = cursor.end - cursor.pos;
     if (preamble.some((byte) => cursor.byte() !== byte)) throw malformed('a core module does not begin like one', cursor.pos);

@@ -7,17 +7,17 @@ import { malformed, unsupported, WasmCursor } from './wasm-cursor.ts';
 /** Deepest nesting of components. Real ones nest two or three deep. */
 const MAX_NESTING = 16;
 /** Definitions, fields and parameters of one file, and steps of its evaluation. The largest components need some thousands. */
-const MAX_STEPS = 500_000;
+export const MAX_STEPS = 500_000;
 const MAGIC = 0x6d736100; // "\0asm", little-endian
 
 const CORE_MODULE = 0x0000_0001;
 const COMPONENT = 0x0001_000d;
 
-/** True if `bytes` begins like a component (not like a core module). Cheap, and no promise about the rest. */
-export function looksLikeComponent(bytes: Uint8Array): boolean {
+/** True if `bytes` begins like a core module. Cheap, and no promise about the rest. */
+export function looksLikeCoreModule(bytes: Uint8Array): boolean {
   if (bytes.length < 8) return false;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  return view.getUint32(0, true) === MAGIC && view.getUint16(6, true) === 1;
+  return view.getUint32(0, true) === MAGIC && view.getUint32(4, true) === CORE_MODULE;
 }
 
 /** A parsed file and the budget left for evaluating it. */

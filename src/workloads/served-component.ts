@@ -5,6 +5,7 @@ import { startComponent } from '../component/component-host.ts';
 import type { Registries } from '../component/oci/registries.ts';
 import { preflight } from '../component/preflight.ts';
 import { transpileComponent } from '../component/transpile.ts';
+import { asComponent } from '../component/wrapped-module.ts';
 import type { ComponentConfig, HostConfig } from '../config/schema.ts';
 import { serveDescription } from '../control/describe.ts';
 import { TrellisError } from '../errors.ts';
@@ -111,6 +112,9 @@ function offered(types: ComponentTypes): ComponentTypes {
   return { ...types, exports };
 }
 
+/** How long translating a component may take. */
+const TRANSLATE_MS = 60_000;
+
 let revisions = 0;
 
 /** True if each call of a component shall run once in the lattice, not once on each host. */
@@ -130,19 +134,22 @@ function legacyOf(
 async function prepare(
   settings: ComponentConfig,
   options: ServeOptions,
-  program: ComponentProgram | undefined,
+  given: ComponentProgram | undefined,
 ): Promise<PreparedComponent | undefined> {
   const { config, log, member } = options;
   const id = componentId(settings.id);
   const maxMemoryBytes = settings.maxMemoryBytes ?? config.limits.maxLinearMemoryBytes;
   const timeoutMs = settings.timeoutMs ?? config.limits.maxExecutionTimeMs;
   const artifact =
-    program ??
+    given ??
     (await configuredArtifact(
       settings,
       artifactOptions(config, options.registries, () => member.clock.wallMs()),
     ));
-  const checked = preflight(artifact.bytes, { maxBytes: config.limits.maxComponentSizeBytes });
+  const { cacheDir } = config;
+  const maxBytes = config.limits.maxComponentSizeBytes;
+  const program = await asComponent(artifact.bytes, { maxBytes, cacheDir, timeoutMs: TRANSLATE_MS });
+  const checked = preflight(program, { maxBytes });
   if (settings.wasmbus !== undefined && runsOnce(settings, config)) {
     throw new TrellisError('TRELLIS_WASMBUS_IDENTITY', {
       message:
@@ -151,10 +158,10 @@ async function prepare(
     });
   }
   const legacy = settings.wasmbus === undefined ? undefined : legacyOf(id, entityOf(settings.wasmbus), checked.types);
-  const transpiled = await transpileComponent(artifact.bytes, checked, {
-    cacheDir: config.cacheDir,
+  const transpiled = await transpileComponent(program, checked, {
+    cacheDir,
     limits: { maxMemoryBytes },
-    timeoutMs: 60_000,
+    timeoutMs: TRANSLATE_MS,
   });
   // Another component may have failed the start, or somebody stopped it, while this one was being translated.
   if (options.stopping()) return undefined;

@@ -73,3 +73,6 @@ export const dialerComponent = (): SampleComponent => committed('../test/fixture
 
 /** Bytes to bytes, as actors of wasmCloud 0.82 are: `wasmcloud:testoperation/test-operation@0.1.0`; imports `key-value` beside it. */
 export const legacyComponent = (): SampleComponent => committed('../test/fixtures/components/legacy/legacy.wasm');
+
+/** A core module, with WASI's preview1 under a C library: `trellis-tests:teller/tell@0.1.0`, and `other`, which asks echo. */
+export const tellerModule = (): SampleComponent => committed('../test/fixtures/components/teller/teller.wasm');

@@ -13,6 +13,7 @@ import type {
 import { preflight } from '../../src/component/preflight.ts';
 import type { CallFailure } from '../../src/component/runner/frames.ts';
 import { transpileComponent } from '../../src/component/transpile.ts';
+import { asComponent } from '../../src/component/wrapped-module.ts';
 import { componentId } from '../../src/ids.ts';
 import type { SampleComponent } from './components.ts';
 
@@ -58,7 +59,7 @@ export async function runComponent(
   spec: Partial<ComponentSpec> = {},
   ports: Partial<ComponentPorts> = {},
 ): Promise<TestComponent> {
-  const bytes = readFileSync(sample.file);
+  const bytes = await asComponent(readFileSync(sample.file), { maxBytes: 64 * MIB, cacheDir, timeoutMs: 60_000 });
   const checked = preflight(bytes, { maxBytes: 64 * MIB });
   const maxMemoryBytes = spec.maxMemoryBytes ?? 32 * MIB;
   const transpiled = await transpileComponent(bytes, checked, { cacheDir, limits: { maxMemoryBytes }, timeoutMs: 60_000 });

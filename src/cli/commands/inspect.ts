@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
-import { loadArtifact } from '../../component/artifact.ts';
+import { digestOf, loadArtifact } from '../../component/artifact.ts';
 import { readClaims, type ClaimsReading } from '../../component/claims.ts';
 import { pullComponent } from '../../component/oci/pull.ts';
 import { Registries } from '../../component/oci/registries.ts';
 import { preflight } from '../../component/preflight.ts';
 import { imageText, parseReference, readReference } from '../../component/reference.ts';
+import { asComponent } from '../../component/wrapped-module.ts';
 import { printWorld } from '../../wit/type-text.ts';
 import { callerConfig } from '../caller-config.ts';
 import { fieldLines, paint, type Output } from '../output.ts';
@@ -13,6 +14,8 @@ import { examples, outputOf } from '../program.ts';
 
 // What a host accepts by default; an inspection may look at more than a host would run.
 const MAX_BYTES = 1024 * 1024 * 1024;
+// As long as a host gives a component.
+const TIMEOUT_MS = 60_000;
 
 /** A component, and where it was found. */
 interface Found {
@@ -22,6 +25,8 @@ interface Found {
   /** The reference that means just this image. */
   readonly image?: string;
 }
+
+const FORM: [string, string] = ['form', 'a core module; the rest is about the component that a host makes of it'];
 
 /** `trellis inspect`: what a component is and what it would need, without running any of it. */
 export function register(program: Command): void {
@@ -38,26 +43,43 @@ export function register(program: Command): void {
         'trellis inspect ghcr.io/wasmcloud/components/http-hello-world-rust:0.1.0',
       ),
     )
-    .action(async (component: string, options: { readonly config?: string }, command: Command) => {
+    .action(async (ref: string, options: { readonly config?: string }, command: Command) => {
       const output = outputOf(command);
-      const { bytes: content, ...place } = isFile(component)
-        ? fileOf(await loadArtifact(component, { maxBytes: MAX_BYTES }))
-        : await pull(component, options.config, output);
-      const found = preflight(content, { maxBytes: MAX_BYTES });
+      const { bytes: content, ...place } = isFile(ref)
+        ? fileOf(await loadArtifact(ref, { maxBytes: MAX_BYTES }))
+        : await pull(ref, options.config, output);
+      const component = await asComponent(content, { maxBytes: MAX_BYTES, timeoutMs: TIMEOUT_MS });
+      const isCoreModule = component !== content;
+      const found = preflight(component, { maxBytes: MAX_BYTES });
       const reading = readClaims(content, Date.now());
-      const { types, digest, bytes, coreModules, functions, builtins, links, grantsNeeded } = found;
+      const { types, coreModules, functions, builtins, links, grantsNeeded } = found;
+      // Of what came, which is what a configuration can name and claims speak of.
+      const [digest, bytes] = [digestOf(content), content.length];
       const claims =
         reading.kind === 'good' ? { claims: reading.claims } : reading.kind === 'bad' ? { claimsFault: reading.reason } : {};
-      const data = { ...place, digest, bytes, ...claims, coreModules, functions, builtins, links, grantsNeeded, types };
+      const data = {
+        ...place,
+        digest,
+        bytes,
+        isCoreModule,
+        ...claims,
+        coreModules,
+        functions,
+        builtins,
+        links,
+        grantsNeeded,
+        types,
+      };
       output.result(data, (print) => {
         const lines = (values: readonly string[]): string => (values.length === 0 ? 'nothing' : values.join('\n'));
         const fields: [string, string][] = [
-          place.image === undefined ? ['file', place.file ?? component] : ['image', place.image],
+          place.image === undefined ? ['file', place.file ?? ref] : ['image', place.image],
           ['digest', digest],
           [
             'size',
             `${bytes.toLocaleString('en-US')} bytes, ${coreModules} core modules, ${functions.toLocaleString('en-US')} functions`,
           ],
+          ...(isCoreModule ? [FORM] : []),
           ['claims', claimsText(reading)],
           [
             'exports',

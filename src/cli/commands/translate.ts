@@ -3,6 +3,7 @@ import { artifactOptions, configuredArtifact } from '../../component/artifact.ts
 import { Registries } from '../../component/oci/registries.ts';
 import { preflight } from '../../component/preflight.ts';
 import { transpileComponent } from '../../component/transpile.ts';
+import { asComponent } from '../../component/wrapped-module.ts';
 import { TrellisError } from '../../errors.ts';
 import { callerConfig } from '../caller-config.ts';
 import { tableLines } from '../output.ts';
@@ -50,8 +51,9 @@ export function register(program: Command): void {
       for (const settings of config.components) {
         const { id, maxMemoryBytes = config.limits.maxLinearMemoryBytes } = settings;
         output.progress(`  translating ${id}`);
-        const { bytes } = await configuredArtifact(settings, artifactOptions(config, registries, Date.now));
-        const { dir, digest, cached } = await transpileComponent(bytes, preflight(bytes, { maxBytes }), {
+        const { bytes, digest } = await configuredArtifact(settings, artifactOptions(config, registries, Date.now));
+        const component = await asComponent(bytes, { maxBytes, cacheDir, timeoutMs: TIMEOUT_MS });
+        const { dir, cached } = await transpileComponent(component, preflight(component, { maxBytes }), {
           cacheDir,
           limits: { maxMemoryBytes },
           timeoutMs: TIMEOUT_MS,

@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { TrellisError } from '../../../src/errors.ts';
-import { scanComponent, scanNames } from '../../../src/wit/component-names.ts';
+import { scanComponent, scanCoreModule, scanNames } from '../../../src/wit/component-names.ts';
 import { readComponent } from '../../../src/wit/component-reader.ts';
-import { looksLikeComponent } from '../../../src/wit/component-parser.ts';
+import { looksLikeCoreModule } from '../../../src/wit/component-parser.ts';
 import { printWorld } from '../../../src/wit/type-text.ts';
 import { camelCase, wireNameOf, type WitInterface } from '../../../src/wit/types.ts';
 import { isExternName, isLabel } from '../../../src/wit/wasm-cursor.ts';
@@ -150,9 +150,10 @@ describe('files that are no component', () => {
   });
 
   it('tells components from core modules by eight bytes', () => {
-    expect(looksLikeComponent(kitchen)).toBe(true);
-    expect(looksLikeComponent(Uint8Array.from([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]))).toBe(false);
-    expect(looksLikeComponent(kitchen.subarray(0, 7))).toBe(false);
+    const empty = Uint8Array.from([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
+    expect(looksLikeCoreModule(kitchen)).toBe(false);
+    expect(looksLikeCoreModule(empty)).toBe(true);
+    expect(looksLikeCoreModule(empty.subarray(0, 7))).toBe(false);
   });
 
   it('never fails otherwise than with its own error, whatever was changed', () => {
@@ -166,6 +167,20 @@ describe('files that are no component', () => {
         codeOf(() => scanComponent(bytes));
       }),
       { numRuns: 1500, interruptAfterTimeLimit: 2500 },
+    );
+  });
+
+  it('nor for a core module', () => {
+    const teller = read('test/fixtures/components/teller/teller.wasm');
+    expect(codeOf(() => scanCoreModule(kitchen))).toContain('MALFORMED');
+    fc.assert(
+      fc.property(fc.nat(), fc.nat(255), fc.nat(), (place, byte, cut) => {
+        const bytes = teller.slice(0, cut % 4 === 0 ? 8 + (cut % (teller.length - 8)) : teller.length);
+        // What is read lies before the code.
+        bytes[place % 2_000] = byte;
+        codeOf(() => scanCoreModule(bytes));
+      }),
+      { numRuns: 1000, interruptAfterTimeLimit: 1500 },
     );
   });
 });
