@@ -71,9 +71,11 @@ export function callerSettings({ file, context, flags = [] }: CallerSources): {
     ...(chosen === undefined ? {} : { file: chosen }),
     ...(kept === undefined ? {} : { context: kept.layer }),
   });
-  if (config !== undefined) return { config, signer: kept?.signer };
-  const [first] = problems.filter(({ severity }) => severity === 'refused');
-  const more = problems.length > 1 ? `; ${problems.length - 1} more: node host.js --check-config lists all` : '';
+  const refused = problems.filter(({ severity }) => severity === 'refused');
+  const [first] = refused;
+  // What cannot be read would be a default: a command would go to another lattice than the one that was named.
+  if (config !== undefined && first === undefined) return { config, signer: kept?.signer };
+  const more = refused.length > 1 ? `; ${refused.length - 1} more: node host.js --check-config lists all` : '';
   const said = first === undefined ? {} : { message: `${first.summary} (${first.source})${more}`, remedy: first.fix };
   throw new TrellisError('TRELLIS_CONFIG_INVALID', said);
 }

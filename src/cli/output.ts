@@ -79,7 +79,7 @@ export function paint(style: Parameters<typeof styleText>[0], text: string): str
 }
 
 /**
- * Reports an error the way the format asks for (`{"error": {code, message, hint}}` on standard output, or text on standard
+ * Reports an error the way the format asks for (`{"error": {code, message, why?, hint}}` on standard output, or text on standard
  * error) and returns the exit code.
  */
 export function reportError(
@@ -89,9 +89,12 @@ export function reportError(
 ): number {
   const known = error instanceof TrellisError ? error : undefined;
   const fault = known ?? new TrellisError('TRELLIS_INTERNAL', { cause: error });
+  const cause = fault.cause instanceof Error ? fault.cause.message : '';
+  // Most messages say their reason themselves.
+  const why = cause === '' || fault.message.includes(cause) ? undefined : cause;
   if (format === 'json') {
     const { code, message, remedy } = fault;
-    streams.out.write(`${jsonText({ error: { code, message, hint: remedy } }, 2)}\n`);
+    streams.out.write(`${jsonText({ error: { code, message, why, hint: remedy } }, 2)}\n`);
     return fault.exitCode;
   }
   const lines = [`error: ${visible(fault.message)}`];
@@ -101,7 +104,7 @@ export function reportError(
         .split('\n')
         .map((line) => `  ${visible(line)}`),
     );
-  else if (fault.cause instanceof Error) lines.push(`  why   ${visible(fault.cause.message)}`);
+  else if (why !== undefined) lines.push(`  why   ${visible(why)}`);
   lines.push(`  fix   ${visible(fault.remedy)}`, `  code  ${fault.code}`);
   streams.err.write(`${lines.join('\n')}\n`);
   return fault.exitCode;

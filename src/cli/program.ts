@@ -25,14 +25,19 @@ export function examples(...lines: readonly string[]): string {
 }
 
 /**
- * Runs `trellis` with `argv` (what stands after the program's name) and returns the exit code. Only the command that was asked
+ * Runs `trellis` with what stands after the program's name and returns the exit code. Only the command that was asked
  * for is loaded; the others are names in a list.
  */
-export async function runCli(argv: readonly string[], commands: readonly CommandEntry[]): Promise<number> {
+export async function runCli(given: readonly string[], commands: readonly CommandEntry[]): Promise<number> {
+  const argv = withoutHelpCommand(given);
   const format = formatIn(argv);
   try {
-    const program = createProgram();
     const wanted = commandName(argv);
+    if (wanted === undefined && format === 'json' && argv.some((arg) => arg === '--version' || arg === '-V')) {
+      createOutput(format).result(readVersions(), () => {});
+      return EXIT.ok;
+    }
+    const program = createProgram();
     for (const entry of commands) {
       if (entry.name === wanted) (await entry.load()).register(program);
       else program.command(entry.name).description(entry.summary);
@@ -42,8 +47,11 @@ export async function runCli(argv: readonly string[], commands: readonly Command
     return Number(process.exitCode ?? EXIT.ok);
   } catch (error) {
     if (!(error instanceof CommanderError)) return reportError(error, format);
-    if (error.exitCode === 0 || error.code === 'commander.help') return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    return reportError(new TrellisError('TRELLIS_USAGE', { message: redactText(error.message.replace(/^error: /, '')) }), format);
+    if (error.exitCode === 0) return EXIT.ok;
+    // A person was shown the help; a program reads JSON.
+    return format === 'text'
+      ? EXIT.usage
+      : reportError(new TrellisError('TRELLIS_USAGE', { message: 'no command is named' }), format);
   }
 }
 
@@ -65,13 +73,22 @@ function createProgram(): Command {
 const outputOption = (): Option =>
   new Option('-o, --output <format>', 'form of the result').choices(['text', 'json']).default('text');
 
-/** Every command: errors as ours, the same output flag, suggestions. */
-function applyToAll(command: Command): void {
+/** Every command: errors as ours, saying whose help to read; the same output flag, suggestions. */
+function applyToAll(command: Command, path: string = command.name()): void {
   command
-    .exitOverride()
+    .exitOverride((error) => {
+      if (error.exitCode === 0 || error.code === 'commander.help') throw error;
+      const message = redactText(error.message.replace(/^error: /, ''));
+      throw new TrellisError('TRELLIS_USAGE', { message, remedy: `${path} --help shows how it is written.` });
+    })
     .configureOutput({ outputError: () => {} })
     .showSuggestionAfterError(true);
-  for (const child of command.commands) applyToAll(child);
+  for (const child of command.commands) applyToAll(child, `${path} ${child.name()}`);
+}
+
+/** `help get hosts` as `get hosts --help`: commander's own help command knows one word. */
+function withoutHelpCommand(argv: readonly string[]): readonly string[] {
+  return argv[0] === 'help' && argv.length > 2 ? [...argv.slice(1), '--help'] : argv;
 }
 
 /** The first word that is not a flag; `--output` takes the word after it. */

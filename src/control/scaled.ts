@@ -77,14 +77,19 @@ async function giveAndWait(
     if (found !== undefined) resolve(found);
   };
   const watch = await watchEvents({ ctl: client.ctl, lattice: client.lattice, names: SCALE_EVENTS, onEvent: look });
+  let missed = false;
+  const endStatus = client.ctl.onStatus(({ type }) => {
+    missed ||= type === 'disconnected';
+  });
   try {
     const reply = await accepted(give());
     expected = expectation(reply);
     if (expected === undefined) return { message: reply.message, done: true };
     for (const event of early) look(event);
-    await settled(outcome, expected, waitMs, watch.ended);
+    await settled(outcome, expected, waitMs, watch.ended, () => missed);
     return { message: reply.message, done: true };
   } finally {
+    endStatus();
     watch.close();
   }
 }
@@ -106,15 +111,18 @@ async function accepted(asked: Promise<ControlReply<never>>): Promise<ControlRep
 export function refusedBy(reply: ControlReply<unknown>): TrellisError {
   return new TrellisError('TRELLIS_CONTROL_REFUSED', {
     message:
-      reply.message === '' ? 'the host refused, and gives no reason' : `the host answers: ${reply.message.slice(0, 1_000)}`,
+      reply.message === ''
+        ? 'the host refused, and gives no reason'
+        : `the host answers: ${reply.message.slice(0, 1_000).trim()}`,
   });
 }
 
 async function settled(
   outcome: Promise<ScaleOutcome>,
-  { componentId, host }: ExpectedScale,
+  { componentId, host, maxInstances }: ExpectedScale,
   waitMs: number,
   lost: Promise<void>,
+  missed: () => boolean,
 ): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const expired = new Promise<'expired'>((resolve) => {
@@ -124,10 +132,11 @@ async function settled(
     const found = await Promise.race([outcome, expired, lost.then(() => 'expired' as const)]);
     if (found === 'done') return;
     if (found === 'expired') {
+      const gap = missed() ? '; the connection was interrupted meanwhile, and the event may have been missed' : '';
+      const updates = maxInstances === undefined ? 'A host of wasmCloud 1.x does not tell of an update that fails. ' : '';
       throw new TrellisError('TRELLIS_CONTROL_TIMEOUT', {
-        message: `host ${host} took the command, and said nothing of ${componentId} within ${waitMs} ms`,
-        remedy:
-          'Hosts do not tell of an update that fails: its log says why. trellis get inventory shows what runs; --wait-timeout-ms waits longer.',
+        message: `host ${host} took the command, and said nothing of ${componentId} within ${waitMs} ms${gap}`,
+        remedy: `${updates}trellis get inventory ${host} shows what runs, the log of the host says why; --wait-timeout-ms waits longer.`,
       });
     }
     throw scaleFailed(componentId, found.failed);

@@ -33,6 +33,7 @@ describe('trellis', () => {
       expect(help.stdout).toContain(`trellis ${name}`);
     }
     expect((await cli('wire', 'encode', '--help')).stdout).toContain('Examples:');
+    expect((await cli('help', 'wire', 'encode')).stdout).toContain('Usage: trellis wire encode');
   });
 
   it('ends with 2, a suggestion and a code on a mistyped command or flag, also as JSON', async () => {
@@ -42,7 +43,12 @@ describe('trellis', () => {
     expect(text.stderr).toContain('TRELLIS_USAGE');
     const structured = await cli('inspect', '--nope', '--output', 'json');
     expect(structured.code).toBe(2);
-    expect(json(structured.stdout)).toMatchObject({ error: { code: 'TRELLIS_USAGE', hint: expect.any(String) as string } });
+    expect(json(structured.stdout)).toMatchObject({
+      error: { code: 'TRELLIS_USAGE', hint: 'trellis inspect --help shows how it is written.' },
+    });
+    const half = await cli('wire', '--output', 'json');
+    expect([half.code, json(half.stdout)]).toMatchObject([2, { error: { code: 'TRELLIS_USAGE' } }]);
+    expect(json((await cli('--version', '--output', 'json')).stdout)).toMatchObject({ node: expect.any(String) as string });
   });
 
   it('makes keys: seed in a file of mode 0600, never printed unless asked, never overwritten', async () => {

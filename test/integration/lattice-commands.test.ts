@@ -72,7 +72,8 @@ describe('config and link', () => {
     await ok('config', 'put', 'cache', 'url=redis://c:6379', 'note=a b=c');
     expect(await json('config', 'get', 'cache')).toEqual({ url: 'redis://c:6379', note: 'a b=c' });
     expect(await ok('config', 'get', 'cache')).toMatch(/^note +a b=c$/m);
-    await ok('config', 'del', 'cache');
+    expect(await ok('config', 'del', 'cache')).toBe('cache is deleted.\n');
+    expect(await json('config', 'del', 'cache')).toMatchObject({ name: 'cache', deleted: false });
     const [gone, dotted, pair] = await Promise.all([
       cli('config', 'get', 'cache', '--output', 'json'),
       cli('config', 'get', 'a.b', '--output', 'json'),
@@ -118,6 +119,9 @@ describe('config and link', () => {
     expect(host.data.links()).toHaveLength(0);
     const whole = await cli('link', 'put', 'web', 'store', 'wasi', 'keyvalue', '--interface', 'wasi:keyvalue/store');
     expect([whole.code, whole.stderr]).toEqual([2, expect.stringContaining('wasi keyvalue --interface store')]);
+    // A host would take it, and no import would ever find it.
+    const spaced = await cli('link', 'put', 'web', 'store', 'wasi', 'key value', '--interface', 'store');
+    expect([spaced.code, spaced.stderr]).toEqual([2, expect.stringContaining('a package cannot be called "key value"')]);
   });
 });
 
@@ -125,7 +129,9 @@ describe('label', () => {
   it('puts labels on the host that is meant, and takes them off', async () => {
     await ok('label', host.id.slice(0, 12), 'zone=eu,disk=ssd', 'tier=gold');
     expect(host.facts.labels.all()).toMatchObject({ zone: 'eu', disk: 'ssd', tier: 'gold' });
-    await ok('label', host.facts.friendlyName, 'disk', 'tier=gold', '--delete');
+    expect(await json('label', host.facts.friendlyName, 'disk', 'tier=gold', '--delete')).toMatchObject({
+      deleted: ['disk', 'tier'],
+    });
     expect(Object.keys(host.facts.labels.all()).filter((key) => !key.startsWith('hostcore.'))).toEqual(['zone']);
     const refused = await cli('label', host.id, 'hostcore.os=x');
     expect([refused.code, refused.stderr]).toEqual([4, expect.stringContaining('hostcore.*')]);
@@ -149,6 +155,37 @@ describe('watch events', () => {
     await expect.poll(() => all.stdout, { timeout: 30_000 }).toMatch(/^\S+ config_set N\S{7}… config_name=watched$/m);
     all.signal('SIGINT');
     expect((await all.ended).code).toBe(0);
+  });
+});
+
+describe('what goes on until it is stopped', () => {
+  it('goes on after an interruption, and says that there was one', async () => {
+    await using own = await startServer();
+    const env = { ...envOf(), TRELLIS_CTL_SERVERS: own.url };
+    await using looks = new Program('cli', ['get', 'inventory', '--watch', '100'], { env });
+    await using events = new Program('cli', ['watch', 'events'], { env });
+    await expect.poll(() => looks.stdout, { timeout: 30_000 }).toContain('No host of lattice lab answers.');
+    await expect.poll(() => events.stderr, { timeout: 30_000 }).toContain('Listening');
+    await own.kill();
+    await expect.poll(() => looks.stdout, { timeout: 30_000 }).toContain('note: The connection to NATS is interrupted');
+    await own.restart();
+    await expect.poll(() => events.stderr, { timeout: 30_000 }).toContain('what happened meanwhile is not shown');
+    await expect.poll(() => looks.stdout, { timeout: 30_000 }).toMatch(/interrupted(?:.|\n)*No host of lattice lab answers\./);
+    for (const program of [looks, events]) {
+      program.signal('SIGINT');
+      expect((await program.ended).code).toBe(0);
+    }
+  });
+});
+
+describe('settings that cannot be read', () => {
+  it('are an error, and not the lattice that the defaults lead to', async () => {
+    const missing = await cli('get', 'hosts', '--config-file', '/nowhere.yaml', '--output', 'json');
+    expect([missing.code, code(missing.stdout)]).toEqual([78, 'TRELLIS_CONFIG_INVALID']);
+    expect(missing.stdout).toContain('/nowhere.yaml');
+    const misspelt = await runProgram('cli', ['down', '--yes'], { env: { ...envOf(), TRELLIS_LATICE: 'lab' } });
+    expect([misspelt.code, misspelt.stderr]).toEqual([78, expect.stringContaining('Did you mean TRELLIS_LATTICE?')]);
+    expect(host.stops).toEqual([]);
   });
 });
 

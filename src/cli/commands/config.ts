@@ -63,9 +63,13 @@ export function register(program: Command): void {
     .action(async (name: string, flags: ConnectionFlags, command: Command) => {
       const key = nameOf(name);
       await using lattice = await openLattice(flags);
+      const was = await lattice.client.getConfig(key);
       const reply = await lattice.client.deleteConfig(key);
       if (!reply.success) throw refusedBy(reply);
-      outputOf(command).result({ name, message: reply.message }, (print) => print(`${name} is deleted.`));
+      const deleted = was.response !== undefined;
+      outputOf(command).result({ name, deleted, message: reply.message }, (print) =>
+        print(deleted ? `${name} is deleted.` : `There was no configuration ${name}.`),
+      );
     });
 }
 

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { TrellisError } from '../../errors.ts';
 import { addConnectionFlags, type ConnectionFlags } from '../lattice/connection-flags.ts';
-import { chooseHost, hostName, shortName } from '../lattice/find-host.ts';
+import { chooseHost, hostName, nobodyThere, shortName } from '../lattice/find-host.ts';
 import { openLattice } from '../lattice/open-lattice.ts';
 import { addWaitFlags, outcomeLine, type WaitFlags, waitOf } from '../lattice/scale-flags.ts';
 import { stopHosts } from '../lattice/stop-hosts.ts';
@@ -33,8 +33,8 @@ export function register(program: Command): void {
       const waitMs = waitOf(flags);
       await using lattice = await openLattice(flags);
       const hosts = await lattice.client.ping();
-      const chosen = flags.hostId !== undefined ? [chooseHost(hosts, flags.hostId)] : hosts;
-      if (chosen.length === 0) chooseHost(hosts, '');
+      const chosen = flags.hostId !== undefined ? [chooseHost(lattice.client, hosts, flags.hostId)] : hosts;
+      if (chosen.length === 0) throw nobodyThere(lattice.lattice);
       if (chosen.length > 1 && flags.all !== true) {
         throw new TrellisError('TRELLIS_HOST_AMBIGUOUS', {
           message: `lattice ${lattice.lattice} has ${chosen.length} hosts: ${chosen.map(hostName).join(', ')}`,

@@ -5,6 +5,7 @@ import { visible } from '../../telemetry/scrub.ts';
 import { addConnectionFlags, type ConnectionFlags, wholeNumber } from '../lattice/connection-flags.ts';
 import { openLattice } from '../lattice/open-lattice.ts';
 import { inventories } from '../lattice/running.ts';
+import { untilStopped } from '../lattice/stop-signal.ts';
 import { claimLines, hostLines, inventoryLines, linkLines } from '../lattice/tables.ts';
 import { followInventories } from '../lattice/follow-inventories.ts';
 import { examples, outputOf } from '../program.ts';
@@ -36,16 +37,18 @@ export function register(program: Command): void {
     .addHelpText('after', examples('trellis get inventory', 'trellis get inventory brave-otter', 'trellis get inventory --watch'))
     .action(async (host: string | undefined, flags: ConnectionFlags & { watch?: true | string }, command: Command) => {
       const output = outputOf(command);
-      await using lattice = await openLattice(flags);
       if (flags.watch !== undefined) {
         const everyMs = flags.watch === true ? 5_000 : wholeNumber(flags.watch, '--watch', 100, 3_600_000);
-        await followInventories(lattice, host, everyMs, output);
+        const stop = untilStopped();
+        await using followed = await openLattice(flags);
+        await followInventories(followed, host, everyMs, output, stop);
         return;
       }
+      await using lattice = await openLattice(flags);
       const { found, notes } = await inventories(lattice.client, host);
-      for (const note of notes) output.progress(`note: ${visible(note)}`);
-      output.result({ inventories: found }, (print) => {
-        if (found.length === 0) print(`No host of lattice ${lattice.lattice} answers.`);
+      if (output.format === 'text') for (const note of notes) output.progress(`note: ${visible(note)}`);
+      output.result({ inventories: found, notes }, (print) => {
+        if (found.length === 0 && notes.length === 0) print(`No host of lattice ${lattice.lattice} answers.`);
         for (const line of inventoryLines(found)) print(line);
       });
     });

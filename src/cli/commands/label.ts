@@ -32,10 +32,13 @@ export function register(program: Command): void {
         if (!reply.success) throw refusedBy(reply);
         messages.push(`${key}: ${reply.message}`);
       }
-      outputOf(command).result({ host_id: host.id, [removes ? 'deleted' : 'put']: labels, messages }, (print) => {
-        for (const [key, value] of Object.entries(labels))
-          print(removes ? `${hostName(host)} has no label ${key}.` : `${hostName(host)} has the label ${key}=${value}.`);
-      });
+      outputOf(command).result(
+        { host_id: host.id, ...(removes ? { deleted: Object.keys(labels) } : { put: labels }), messages },
+        (print) => {
+          for (const [key, value] of Object.entries(labels))
+            print(removes ? `${hostName(host)} has no label ${key}.` : `${hostName(host)} has the label ${key}=${value}.`);
+        },
+      );
     });
 }
 

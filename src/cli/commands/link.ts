@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { refusedBy } from '../../control/scaled.ts';
-import { componentId, linkName } from '../../ids.ts';
+import { componentId, linkName, quote } from '../../ids.ts';
 import { hasSameKey, type LatticeLink, type LinkKey } from '../../lattice/links.ts';
 import { addConnectionFlags, type ConnectionFlags, repeated } from '../lattice/connection-flags.ts';
 import { openLattice } from '../lattice/open-lattice.ts';
@@ -69,8 +69,8 @@ function registerPut(link: Command): void {
         source_id: componentId(source),
         target: componentId(target),
         name: linkName(flags.linkName),
-        wit_namespace: namespace,
-        wit_package: name,
+        wit_namespace: nameOf(namespace, 'namespace', /^[a-z][a-z0-9-]*$/),
+        wit_package: nameOf(name, 'package', /^[a-z][a-z0-9-]*(?:@[0-9A-Za-z.+-]+)?$/),
         interfaces: interfacesOf(flags.interface),
         source_config: flags.sourceConfig ?? [],
         target_config: flags.targetConfig ?? [],
@@ -82,6 +82,15 @@ function registerPut(link: Command): void {
         print(`${source} reaches ${target} for ${namespace}:${name}/${wanted.interfaces.join(',')}, link name ${wanted.name}.`),
       );
     });
+}
+
+/** A part of an interface's name; hosts take any text, and a link by another one is never found. */
+function nameOf(given: string, what: string, form: RegExp): string {
+  if (form.test(given)) return given;
+  throw new TrellisError('TRELLIS_USAGE', {
+    message: `a ${what} cannot be called ${quote(given)}`,
+    remedy: 'For wasi:keyvalue/store write: wasi keyvalue --interface store',
+  });
 }
 
 function interfacesOf(given: readonly string[]): readonly string[] {

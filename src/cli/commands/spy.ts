@@ -5,6 +5,7 @@ import { visible } from '../../telemetry/scrub.ts';
 import type { BusMessage } from '../../wrpc/bus.ts';
 import { addConnectionFlags, type ConnectionFlags, wholeNumber } from '../lattice/connection-flags.ts';
 import { openLattice } from '../lattice/open-lattice.ts';
+import { sayGaps } from '../lattice/say-gaps.ts';
 import { concernsAny, payloadLines, type SpiedCall, spiedCall } from '../lattice/spied-call.ts';
 import { untilStopped } from '../lattice/stop-signal.ts';
 import { jsonText, paint } from '../output.ts';
@@ -44,6 +45,7 @@ export function register(program: Command): void {
       const { openPartition } = await import('../lattice/connect-lattice.ts');
       const judge = await openSpyJudge(config, lattice.lattice, lattice.ctl);
       await using rpc = await openPartition(config, 'rpc');
+      sayGaps(rpc, output);
       const { promise: ended, resolve, reject } = Promise.withResolvers<void>();
       stop.addEventListener('abort', () => resolve(), { once: true });
       const show = (message: BusMessage): void => {

@@ -6,7 +6,7 @@ import { componentId } from '../../ids.ts';
 import { visible } from '../../telemetry/scrub.ts';
 import { componentReference } from '../lattice/component-reference.ts';
 import { addConnectionFlags, type ConnectionFlags, pairsOf, repeated, wholeNumber } from '../lattice/connection-flags.ts';
-import { type FoundHost, findHost, hostName, shortName } from '../lattice/find-host.ts';
+import { type FoundHost, findHost, hostName, nobodyThere, shortName } from '../lattice/find-host.ts';
 import { openLattice } from '../lattice/open-lattice.ts';
 import { registerProviderVerb } from '../lattice/provider-verbs.ts';
 import { inventories, named } from '../lattice/running.ts';
@@ -97,14 +97,15 @@ async function auctioned(
   const within = timeoutMs === undefined ? client.timeoutMs : wholeNumber(timeoutMs, '--auction-timeout-ms', 1, 3_600_000);
   const [offer] = await client.within(within).auctionComponent(auction, 1);
   if (offer !== undefined) return { id: offer.host_id, friendly_name: '' };
-  const { found } = await inventories(client);
+  const { found, notes } = await inventories(client);
+  if (found.length === 0 && notes.length === 0) throw nobodyThere(client.lattice);
   const { componentId: id, constraints } = auction;
   const wanted = Object.entries(constraints);
   const running = found.filter(({ components }) => components.some((component) => component.id === id));
   const labelled = found.filter(({ labels }) => wanted.every(([key, value]) => labels[key] === value));
   const why =
     found.length === 0
-      ? 'no host answers'
+      ? 'no host says what it runs'
       : labelled.length === 0
         ? `none of ${found.length} hosts has the labels ${wanted.map(([key, value]) => `${key}=${value}`).join(', ')}`
         : running.length > 0

@@ -5,6 +5,7 @@ import { addConnectionFlags, type ConnectionFlags, repeated, wholeNumber } from 
 import { eventLine, eventMatches } from '../lattice/event-lines.ts';
 import { findHost } from '../lattice/find-host.ts';
 import { openLattice } from '../lattice/open-lattice.ts';
+import { sayGaps } from '../lattice/say-gaps.ts';
 import { untilStopped } from '../lattice/stop-signal.ts';
 import { jsonText } from '../output.ts';
 import { examples, outputOf } from '../program.ts';
@@ -55,6 +56,7 @@ export function register(program: Command): void {
       }
       const stop = untilStopped();
       await using lattice = await openLattice(flags);
+      sayGaps(lattice.ctl, output);
       const host = flags.hostId === undefined ? undefined : await findHost(lattice.client, flags.hostId);
       const filter = {
         ...(host === undefined ? {} : { host: host.id }),

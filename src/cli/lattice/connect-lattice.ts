@@ -44,7 +44,8 @@ export function openPartition(config: HostConfig, partition: Partition): Promise
     partition,
     lattice: config.lattice,
     name: config[partition].name ?? `trellis command line ${partition}`,
-    log: createLogger({ level: 'error' }),
+    // For the person at the terminal, or for whoever reads what the command said; a program reads standard output.
+    log: createLogger({ level: 'error', format: 'pretty' }),
   });
 }
 

@@ -78,9 +78,11 @@ export function timeoutOf(flags: Pick<ConnectionFlags, 'timeoutMs'>): number {
 export function wholeNumber(text: string, flag: string, min: number, max: number): number {
   const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
   if (value >= min && value <= max) return value;
+  // What is nearest to a number that was written; whoever wrote "5s" may have meant 5 or 5000.
+  const nearest = /^-?\d+(?:\.\d+)?$/.test(text) ? Math.min(max, Math.max(min, Math.round(Number(text)))) : undefined;
   throw new TrellisError('TRELLIS_USAGE', {
-    message: `${flag} must be a whole number from ${min} to ${max}`,
-    remedy: `Write it without a unit: ${flag} ${Math.min(max, Math.max(min, 2_000))}.`,
+    message: `${flag} must be a whole number from ${min} to ${max}, in digits and without a unit`,
+    ...(nearest === undefined ? {} : { remedy: `The nearest is ${flag} ${nearest}.` }),
   });
 }
 

@@ -14,17 +14,16 @@ export type FoundHost = Pick<HostReply, 'id' | 'friendly_name'>;
  */
 export async function findHost(client: ControlClient, argument: string): Promise<FoundHost> {
   if (isHostKey(argument)) return { id: argument, friendly_name: '' };
-  return chooseHost(await client.ping(), argument);
+  return chooseHost(client, await client.ping(), argument);
 }
 
 /** The same among hosts that are known. */
-export function chooseHost<Host extends FoundHost>(hosts: readonly Host[], argument: string): Host {
-  if (hosts.length === 0) {
-    throw new TrellisError('TRELLIS_HOST_UNKNOWN', {
-      message: 'no host of the lattice answers',
-      remedy: 'Start one with trellis up or node host.js, or check lattice and servers (--lattice, --context, --ctl-servers).',
-    });
-  }
+export function chooseHost<Host extends FoundHost>(
+  { lattice }: Pick<ControlClient, 'lattice'>,
+  hosts: readonly Host[],
+  argument: string,
+): Host {
+  if (hosts.length === 0) throw nobodyThere(lattice);
   const wanted = argument.toLowerCase();
   // A whole name is meant, although it may be part of another one.
   const exact = hosts.filter(({ id, friendly_name: name }) => id === argument || name.toLowerCase() === wanted);
@@ -41,6 +40,14 @@ export function chooseHost<Host extends FoundHost>(hosts: readonly Host[], argum
       message: `${quote(argument)} fits ${found.length} hosts: ${named(found)}`,
     });
   throw new TrellisError('TRELLIS_HOST_UNKNOWN', { message: `no host fits ${quote(argument)}; there are: ${named(hosts)}` });
+}
+
+/** The error for a lattice without hosts, or with another name than the one that was meant. */
+export function nobodyThere(lattice: string): TrellisError {
+  return new TrellisError('TRELLIS_HOST_UNKNOWN', {
+    message: `no host of lattice ${lattice} answers`,
+    remedy: 'Start one with trellis up or node host.js, or check lattice and servers (--lattice, --context, --ctl-servers).',
+  });
 }
 
 /** A host as people know it: its name, which is the host's own word, and its id. */

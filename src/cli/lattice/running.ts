@@ -4,7 +4,7 @@ import { quote } from '../../ids.ts';
 import type { HostReply, InventoryReply } from '../../lattice/control-replies.ts';
 import type { ComponentDescription } from '../../lattice/inventory.ts';
 import { nearest } from '../../config/suggest.ts';
-import { chooseHost, findHost, hostName } from './find-host.ts';
+import { findHost, hostName, nobodyThere } from './find-host.ts';
 
 /** The inventories of some hosts, and what there is to say about those that are missing or not whole. */
 export interface Inventories {
@@ -59,7 +59,7 @@ export async function findRunning(client: ControlClient, id: string, argument?: 
       remedy: 'Say which with --host-id.',
     });
   }
-  if (found.length === 0 && notes.length === 0) chooseHost([], '');
+  if (found.length === 0 && notes.length === 0) throw nobodyThere(client.lattice);
   const similar = nearest(
     id,
     found.flatMap(({ components }) => components.map((component) => component.id)),

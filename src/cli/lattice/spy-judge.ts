@@ -37,7 +37,7 @@ export async function openSpyJudge(config: HostConfig, lattice: LatticeName, ctl
   const { skewMs, maxStaleMs, bind } = config.trust;
   const freshState = (): TrustState => new TrustState({ lattice, issuers, time, skewMs });
   const state = freshState();
-  const log = createLogger({ level: 'error' });
+  const log = createLogger({ level: 'error', format: 'pretty' });
   const place = { domain: config.trust.storeDomain, viaLeaf: config.ctl.viaLeaf };
   const sync = await startTrustSync({ ctl, lattice, state, freshState, mode: 'auto', maxStaleMs, place, log }).catch(
     () => undefined,

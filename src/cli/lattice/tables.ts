@@ -6,9 +6,21 @@ import { paint, tableLines } from '../output.ts';
 /** As many instances as there are calls. */
 const UNBOUNDED = 4_294_967_295;
 
+/** Longest text in a column: one host that says more about itself must not make the table unreadable. The JSON has all of it. */
+const MAX_CELL = 160;
+
+const cut = (text: string): string => (text.length > MAX_CELL ? `${text.slice(0, MAX_CELL)}…` : text);
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  return tableLines(
+    head,
+    rows.map((row) => row.map(cut)),
+  );
+}
+
 /** Hosts as a table. */
 export function hostLines(hosts: readonly HostReply[]): string[] {
-  return tableLines(
+  return table(
     ['host', 'name', 'up for', 'version', 'labels'],
     hosts.map((host) => [host.id, host.friendly_name, upFor(host), host.version ?? '', labelsText(host.labels)]),
   );
@@ -17,7 +29,7 @@ export function hostLines(hosts: readonly HostReply[]): string[] {
 /** What hosts run: a heading and tables for each. */
 export function inventoryLines(hosts: readonly InventoryReply[]): string[] {
   return hosts.flatMap((host, at) => {
-    const heading = `${paint('bold', visible(host.friendly_name))} (${host.host_id}), up for ${visible(upFor(host))}`;
+    const heading = `${paint('bold', visible(cut(host.friendly_name)))} (${host.host_id}), up for ${visible(upFor(host))}`;
     const labels = labelsText(host.labels);
     const components = host.components.map(({ id, image_ref, max_instances, annotations, name }) => {
       return [id, name ?? '', image_ref, instancesText(max_instances), textsText(annotations)];
@@ -28,18 +40,18 @@ export function inventoryLines(hosts: readonly InventoryReply[]): string[] {
     return [
       ...(at === 0 ? [] : ['']),
       heading,
-      ...(labels === '' ? [] : [`labels: ${visible(labels)}`]),
+      ...(labels === '' ? [] : [`labels: ${visible(cut(labels))}`]),
       ...(components.length === 0
         ? ['no components']
-        : tableLines(['component', 'name', 'image', 'at most', 'annotations'], components)),
-      ...(providers.length === 0 ? [] : tableLines(['provider', 'name', 'image', 'annotations'], providers)),
+        : table(['component', 'name', 'image', 'at most', 'annotations'], components)),
+      ...(providers.length === 0 ? [] : table(['provider', 'name', 'image', 'annotations'], providers)),
     ];
   });
 }
 
 /** Links as a table. */
 export function linkLines(links: readonly LatticeLink[]): string[] {
-  return tableLines(
+  return table(
     ['source', 'target', 'interfaces', 'name', 'source config', 'target config'],
     links.map((link) => [
       link.source_id,
@@ -54,7 +66,7 @@ export function linkLines(links: readonly LatticeLink[]): string[] {
 
 /** Claims as a table; hosts write some of them under two names. */
 export function claimLines(claims: readonly Readonly<Record<string, string>>[]): string[] {
-  return tableLines(
+  return table(
     ['subject', 'name', 'issuer', 'revision', 'version', 'call alias', 'tags'],
     claims.map((each) => [
       each['subject'] ?? each['sub'] ?? '',

@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { chooseHost, hostName, shortName } from '../../../src/cli/lattice/find-host.ts';
+import { latticeName } from '../../../src/ids.ts';
 
 const host = (letter: string, friendly_name: string): { id: string; friendly_name: string } => ({
   id: `N${letter.repeat(55)}`,
   friendly_name,
 });
 const hosts = [host('A', 'brave-otter-1'), host('B', 'brave-otter-12'), host('C', 'Calm-Heron-7')];
-const chosen = (argument: string): string => chooseHost(hosts, argument).friendly_name;
+const chosen = (argument: string): string => chooseHost({ lattice: latticeName('lab') }, hosts, argument).friendly_name;
 
 describe('an argument that means a host', () => {
   it('is an id, the beginning of one, or a part of a name in any case', () => {
@@ -24,7 +25,7 @@ describe('an argument that means a host', () => {
     expect(() => chosen('N')).toThrow(/fits 3 hosts/);
     expect(() => chosen('zebra')).toThrow(/no host fits "zebra"; there are: brave/);
     expect(() => chosen('')).toThrow(/no host fits/);
-    expect(() => chooseHost([], 'x')).toThrow(/no host of the lattice answers/);
+    expect(() => chooseHost({ lattice: latticeName('lab') }, [], 'x')).toThrow(/no host of lattice lab answers/);
   });
 });
 
