@@ -1,8 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BodyFromWire, BodyToWire } from '../../../src/component/runner/twins/http-bodies.ts';
+import { HttpTwin } from '../../../src/component/runner/twins/http.ts';
 import { HELD_BYTES, OutgoingBody, SentBody } from '../../../src/component/runner/wasi/network/http-bodies.ts';
 import { Fields, type WireFields } from '../../../src/component/runner/wasi/network/http-fields.ts';
+import { OutgoingRequest } from '../../../src/component/runner/wasi/network/http-messages.ts';
 import { Lifetime } from '../../../src/component/runner/wasi/poll.ts';
 import { systemClock } from '../../../src/clock.ts';
 import { exportedFunctions, importedFunctions } from '../../../src/component/runner/functions.ts';
@@ -110,6 +112,54 @@ describe('a body that goes', () => {
     new OutgoingBody(failing)[Symbol.dispose]();
     await expect(gathered(torn.body)).rejects.toThrow('broken off');
     await expect(torn.trailers).rejects.toThrow('broken off');
+  });
+});
+
+describe('a request that goes along a link', () => {
+  /** What is sent for a request made by `make`. */
+  function sent(make: (request: OutgoingRequest) => void): unknown {
+    let asked: unknown;
+    const wire = (_instance: string, _func: string, [request]: readonly unknown[]): Promise<unknown> => {
+      asked = request;
+      return new Promise(() => {});
+    };
+    const imports = new HttpTwin(new Lifetime(systemClock), wire).imports();
+    const request = new OutgoingRequest(new Fields());
+    make(request);
+    (imports['wasi:http/outgoing-handler'] as { handle(request: OutgoingRequest): unknown }).handle(request);
+    return asked;
+  }
+
+  it('has all parts of an address, also where the guest left some out', () => {
+    expect(sent((request) => request.setAuthority('shop.example'))).toMatchObject({
+      method: { tag: 'get' },
+      scheme: { tag: 'HTTPS' },
+      authority: 'shop.example',
+      pathWithQuery: '/',
+      headers: [['host', [bytes('shop.example')]]],
+    });
+    const plain = sent((request) => {
+      request.setScheme({ tag: 'HTTP' });
+      request.setAuthority('shop.example:80');
+      request.setPathWithQuery('/a?b');
+    });
+    expect(plain).toMatchObject({ scheme: { tag: 'HTTP' }, authority: 'shop.example:80', pathWithQuery: '/a?b' });
+  });
+
+  it('is refused without an authority, and with a path that is too long rather than a part of it', () => {
+    const code = (make: (request: OutgoingRequest) => void): unknown => {
+      try {
+        return sent(make);
+      } catch (error) {
+        return (error as { payload: unknown }).payload;
+      }
+    };
+    expect(code(() => {})).toEqual({ tag: 'HTTP-request-URI-invalid' });
+    const long = (request: OutgoingRequest): void => {
+      request.setAuthority('shop.example');
+      request.setPathWithQuery(`/${'x'.repeat(100_000)}`);
+    };
+    expect(code(long)).toEqual({ tag: 'HTTP-request-URI-too-long' });
   });
 });
 

@@ -288,15 +288,19 @@ export class HttpTwin {
   }
 
   #send(request: OutgoingRequest, options: RequestOptions | undefined): FutureIncomingResponse {
-    const body = OutgoingRequest.bodyOf(request) ?? emptyBody();
+    // Providers of 1.x cannot make an address of less than all its parts, so hosts fill in or refuse what the guest left out.
+    const { path } = OutgoingRequest.head(request);
     const authority = request.authority();
+    if (authority === undefined) throw new WitError({ tag: 'HTTP-request-URI-invalid' });
+    if (path === undefined) throw new WitError({ tag: 'HTTP-request-URI-too-long' });
+    const body = OutgoingRequest.bodyOf(request) ?? emptyBody();
     // As hosts of 1.x do; what sends it on may make a message of the fields alone.
-    const host: WireFields = authority === undefined ? [] : [['host', [Buffer.from(authority)]]];
+    const host: WireFields = [['host', [Buffer.from(authority)]]];
     const answer = this.#wire(HTTP_OUTGOING.name, 'handle', [
       {
         method: request.method(),
-        pathWithQuery: request.pathWithQuery(),
-        scheme: request.scheme(),
+        pathWithQuery: path,
+        scheme: request.scheme() ?? { tag: 'HTTPS' },
         authority,
         headers: [...host, ...Fields.toWire(request.headers())],
         ...toWire(body, this.#lifetime),
