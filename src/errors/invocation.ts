@@ -49,7 +49,7 @@ export const INVOCATION_ERRORS = {
     EXIT.denied,
     false,
     'A stream or future would travel outside the signed bytes, and the peer offers no session that would prove it.',
-    'Send the value inline (a non-empty list in the root), or set trust.verify to observe.',
+    'Send the value inline (a non-empty list in the root); for a peer that cannot sign, list the pair in trust.unsigned.',
   ),
   TRELLIS_SHARED_TOO_LARGE: entry(
     'user',

@@ -46,7 +46,10 @@ export async function reloadHost({ before, next, serving, components, delegated 
   for (const component of change.added.filter((id) => !delegated.covers(id)))
     log.warn({ component }, 'the delegation of this host does not name a component: its answers will not be believed');
   for (const { source, target, interface: wit } of plan.applied.includes('trust.unsigned') ? config.trust.unsigned : [])
-    log.warn({ source, target, interface: wit }, 'this pair may stay UNSIGNED: whoever can publish may call or answer as it');
+    log.warn(
+      { source, target, interface: wit },
+      'this pair may stay UNSIGNED, streams included: whoever can publish may call or answer as it',
+    );
   if (plan.applied.includes('trust.foreign')) sayShares(config.trust.foreign, log);
   const concernsEnding = ({ source, target }: { source: string; target: string }): boolean =>
     ending.includes(source) || ending.includes(target);

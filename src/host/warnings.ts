@@ -23,5 +23,8 @@ export function sayWhatIsUnusual(config: HostConfig, member: Member, log: Logger
     log.warn({ verify: config.trust.verify }, 'invocations that are not properly signed are NOT refused');
 
   for (const { source, target, interface: wit } of config.trust.unsigned)
-    log.warn({ source, target, interface: wit }, 'this pair may stay UNSIGNED: whoever can publish may call or answer as it');
+    log.warn(
+      { source, target, interface: wit },
+      'this pair may stay UNSIGNED, streams included: whoever can publish may call or answer as it',
+    );
 }

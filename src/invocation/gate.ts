@@ -79,7 +79,8 @@ export interface GateRules {
 
 /**
  * The gate for a mode. `off` never looks at tokens; `observe` reports what `enforce` would refuse and lets it through; `enforce`
- * lets through what carries no token at all, if its pair is listed and a link names it.
+ * lets through what carries no token at all, if its pair is listed and a link names it. Providers of 1.x name no link in their calls
+ * (and their hosts look at none): then one of any name will do, since whoever sends no token could claim each of them.
  */
 export function createGate(mode: VerifyMode, verifier: RequestVerifier, { pairs, links, introductions }: GateRules): Gate {
   function listed({ sourceId, linkName }: OpenedInvocation, { target, instance }: Addressee): Passed | Denial {

@@ -23,6 +23,8 @@ export class LaterParams {
   intake: Intake | undefined;
   /** The root is signed and whole: nothing belongs to it any more. */
   verified = false;
+  /** Streams and futures count only if a session proves them. */
+  strict = true;
   /** Bytes so far, streams and futures included. */
   bytes = 0;
   #handle: CallHandle | undefined;
@@ -67,7 +69,7 @@ export class LaterParams {
 
   /** True for bytes that belong to nothing signed. */
   #outsideSigned(path: string): boolean {
-    return path === '' ? this.verified : this.#path.gate.mode === 'enforce';
+    return path === '' ? this.verified : this.strict;
   }
 
   /** A piece less would be a shorter stream, and look whole. */

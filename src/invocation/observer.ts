@@ -35,8 +35,11 @@ export interface PathObserver {
   ended(end: InvocationEnd): void;
   /** `observe` let through what `enforce` would have refused. */
   wouldDeny(code: ErrorCode, detail: string, component: string, operation: string): void;
-  /** An invocation of a listed pair ran here unsigned (`in`), or its unsigned answer was taken (`out`). */
-  unsigned(direction: 'in' | 'out', pair: string): void;
+  /**
+   * An invocation of a listed pair ran here unsigned (`in`), or its unsigned answer was taken (`out`).
+   * @param withStreams - Its function has streams or futures: they are carried as unproven as the rest.
+   */
+  unsigned(direction: 'in' | 'out', pair: string, withStreams: boolean): void;
   /** A reply, or a part of one or of parameters, was dropped because it was not authentic. */
   dropped(reason: string, code?: ErrorCode): void;
 }
@@ -61,8 +64,9 @@ export function createObserver(log: Logger, metrics: Metrics, audit?: Audit): Pa
       metrics.observed(code);
       log.warn({ code, detail, component, operation }, 'enforce would deny this invocation');
     },
-    unsigned(direction, pair) {
+    unsigned(direction, pair, withStreams) {
       metrics.unsigned(direction, pair);
+      if (withStreams) metrics.unsignedStreams(pair);
     },
     dropped(reason, code = 'TRELLIS_INVOKE_UNAUTHENTICATED') {
       metrics.denied(code);

@@ -1,19 +1,20 @@
 import type { ErrorCode } from '../errors.ts';
 import type { SentRequest } from '../trust/signer.ts';
-import type { PathFrame, FrameSealer } from '../wrpc/chunks.ts';
+import type { FrameSealer } from '../wrpc/chunks.ts';
 import { prepareCall, type HeaderLookup, type OutgoingCall, type OutgoingEvents } from '../wrpc/client.ts';
 import { invocationSubject } from '../wrpc/subjects.ts';
 import { ChosenAccept } from './chosen-accept.ts';
 import { correlationIn } from './correlation.ts';
 import { answeredFailure, printableStatus, refusalFailure } from './failure-codes.ts';
-import { judgeFrame, sealerOf } from './frame-proof.ts';
+import { sealerOf } from './frame-proof.ts';
 import { GatheredBytes } from './gathered-bytes.ts';
 import { HEADER } from './headers.ts';
 import { HeldRefusal } from './held-refusal.ts';
 import type { Introduction } from './introductions.ts';
+import { LaterResults } from './later-results.ts';
 import type { Invocation, InvocationEvents, InvocationHandle, InvokerOptions } from './outbound.ts';
 import { pairName } from './unsigned-pairs.ts';
-import { keptFrame, MAX_EARLY_FRAMES, ParamFrames } from './value-frames.ts';
+import { ParamFrames } from './value-frames.ts';
 
 const EMPTY = new Uint8Array(0);
 
@@ -35,15 +36,18 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
   /** Under this id the host that refused explains why, by its own word. */
   #correlation: string | undefined;
   readonly #root = new GatheredBytes();
-  /** Bytes of the result's streams and futures so far. */
-  #pathBytes = 0;
-  /** What came of streams and futures before the root. */
-  #early: PathFrame[] | undefined;
+  /** Streams and futures of the result; most calls have none. */
+  readonly #later: LaterResults | undefined;
   readonly #frames: ParamFrames;
   /** Answers that were not believed. */
   #dropped = 0;
   /** An acknowledgement lets this call go on, and does not only say that it runs. */
   #wantsAccept = false;
+  /**
+   * What came without any signature was taken, because an operator listed this call, and streams go with it. It cannot become a signed
+   * call any more: a signed word after that says that the other was somebody else's.
+   */
+  #plain = false;
   #oneMessage = false;
   #answered = false;
   /** Streams and futures of the result may come. */
@@ -59,6 +63,17 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
     this.#wire = prepareCall({ bus: options.bus, inbox: options.inbox });
     this.#frames = new ParamFrames(this.#wire);
     const { asyncResult, pendingParams } = invocation;
+    if (asyncResult === true) {
+      const { observer, maxResultBytes: maxBytes } = options;
+      this.#later = new LaterResults({
+        observer,
+        maxBytes,
+        fail: (code, detail) => this.fail(code, detail),
+        deliver: (path, bytes, eof) => {
+          if (!this.#ended) this.#events.path?.(path, bytes, eof);
+        },
+      });
+    }
     this.#accept = new ChosenAccept(options.answers, options.mode !== 'off' && (asyncResult === true || pendingParams === true));
     this.#refusal = new HeldRefusal(options.refusalGraceMs, (code, detail) => this.fail(code, detail));
     this.#deadline = setTimeout(() => {
@@ -128,20 +143,29 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
     if (!this.#frames.release()) this.#tooManyFrames();
   }
 
-  /** The acknowledgement. Under `enforce` the rest of the parameters goes only to an inbox that a trusted host signed for. */
+  /**
+   * The acknowledgement. Under `enforce` the rest of the parameters goes only to an inbox that a trusted host signed for, or, of a listed
+   * call, to the first that came without any signature.
+   */
   accepted(header: HeaderLookup, inbox: string): boolean {
     const { mode } = this.#o;
     if (mode === 'off' || this.#sent === undefined) return mode !== 'enforce';
     const judged = this.#accept.take(this.#sent, header, inbox, this.#wantsAccept);
     if (judged === 'unproven') {
-      const listed = header(HEADER.accept) === undefined && this.#invocation.pendingParams !== true && this.#mayAnswerUnsigned();
-      if (mode === 'enforce' && listed) return true;
-      if (mode === 'enforce') this.#drop('unsigned acknowledgement');
-      return mode !== 'enforce';
+      if (mode !== 'enforce') return true;
+      if (!this.#isPlainAccept(header)) {
+        this.#drop('unsigned acknowledgement');
+        return false;
+      }
+      if (this.#invocation.pendingParams === true) this.#plain = true;
+      return true;
     }
+    this.#o.unsigned.signs(this.#invocation.target, 'server');
     if (judged === 'other') this.#drop('acknowledgement of a copy of the request');
     if (this.#accept.running) this.#refusal.drop();
     if (judged !== 'taken') return false;
+    if (this.#endedByContradiction()) return false;
+    this.#later?.forget();
     const { session } = this.#accept;
     if (session !== undefined) this.#wire.sealFrames(sealerOf(session));
     else if (mode === 'enforce' && this.#invocation.pendingParams === true) {
@@ -161,7 +185,8 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
     if (this.#o.mode === 'off' || this.#sent === undefined) return undefined;
     const judged = this.#accept.take(this.#sent, header, inbox, this.#wantsAccept);
     // A 1.x server waits for the end of the parameters; a call with a session waits for a server that has one.
-    if (judged === 'unproven' && (this.#o.mode !== 'enforce' || this.#accept.epk === undefined)) return undefined;
+    const plain = this.#o.mode !== 'enforce' || this.#accept.epk === undefined || this.#isPlainAccept(header);
+    if (judged === 'unproven' && plain) return undefined;
     if (judged !== 'taken') return null;
     const { session } = this.#accept;
     return session === undefined ? undefined : sealerOf(session);
@@ -182,7 +207,8 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
     // After the root, a refusal says that its streams and futures end here.
     if (!this.#answered && isProven && this.#judge([], EMPTY, header, true)) return;
     const [code, detail] = refusalFailure(status, text);
-    if (this.#o.mode !== 'enforce' && this.#accept.session === undefined) {
+    const believed = this.#o.mode !== 'enforce' || (this.#plain && this.#answered);
+    if (believed && this.#accept.session === undefined) {
       this.fail(code, detail);
     } else if (this.#answered || this.#accept.running) {
       this.#drop('a refusal that the target did not sign');
@@ -218,7 +244,7 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
 
   result(path: string, payload: Uint8Array, eof: boolean, header: HeaderLookup): void {
     if (path !== '') {
-      this.#onPath(path, payload, eof, header);
+      this.#onPath(path, payload, header);
       return;
     }
     if (this.#answered) return;
@@ -236,24 +262,13 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
     this.#judge([root], root, header);
   }
 
-  /** Bytes of a stream or future. Before the root they are kept: nobody knows yet what they belong to. */
-  #onPath(path: string, bytes: Uint8Array, eof: boolean, header: HeaderLookup): void {
+  /** Bytes of a stream or future. */
+  #onPath(path: string, bytes: Uint8Array, header: HeaderLookup): void {
     const { session } = this.#accept;
-    if (session !== undefined) {
-      const judged = judgeFrame(session, { path, bytes, header }, this.#o.observer);
-      if (judged === 'drop') this.#dropped++;
-      if (judged === 'end') this.fail('TRELLIS_VERIFY_FRAME', `a frame of the result is missing, before one of ${path}`);
-      if (judged !== 'use') return;
-    } else if (this.#o.mode === 'enforce') {
-      // Anybody could have sent it, so it ends no call either.
-      this.#drop('a value outside the signed result', 'TRELLIS_PATH_UNSIGNED_VALUES');
-      return;
-    }
-    this.#pathBytes += bytes.length;
-    if (this.#pathBytes > this.#o.maxResultBytes || (this.#early?.length ?? 0) > MAX_EARLY_FRAMES) {
-      this.fail('TRELLIS_PATH_TOO_LARGE', 'streams of the result are larger than limits.maxResultBytes');
-    } else if (this.#answered) this.#events.path?.(path, bytes, eof);
-    else (this.#early ??= []).push(keptFrame(path, bytes, eof));
+    const proofless = session === undefined && this.#o.mode === 'enforce' && !this.#plain && !this.#mayAnswerUnsigned();
+    // Anybody could have sent it, so it ends no call either. Of a function without streams it would belong to nothing.
+    if (this.#later === undefined || proofless) this.#drop('a value outside the signed result', 'TRELLIS_PATH_UNSIGNED_VALUES');
+    else if (!this.#later.take({ path, bytes, header }, session)) this.#dropped++;
   }
 
   #drop(reason: string, code?: ErrorCode): void {
@@ -282,12 +297,14 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
     const verdict = this.#sent === undefined ? undefined : this.#o.answers.result(this.#sent, header, root);
     if (verdict?.ok) {
       this.#o.unsigned.signs(this.#invocation.target, 'server');
+      if (this.#endedByContradiction()) return true;
       if (!this.#accept.fits(verdict.inbox)) {
         this.#drop('an answer to a copy of the request');
         return false;
       }
       const code = answeredFailure(verdict.status);
-      if (code === undefined) this.#finish(result, this.#accept.opens(verdict.inbox));
+      const plain = this.#o.mode !== 'enforce' && this.#accept.session === undefined;
+      if (code === undefined) this.#finish(result, plain || this.#accept.opens(verdict.inbox));
       else this.fail(code, `the target answered ${verdict.status}`);
       return true;
     }
@@ -298,12 +315,26 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
       return this.#judgeUnsigned(result, proof, refusal);
     }
     if (proof === undefined && this.#mayAnswerUnsigned()) {
-      const { origin, target, instance } = this.#invocation;
-      this.#o.observer.unsigned('out', pairName(origin, target, instance));
+      const { origin, target, instance, asyncResult, pendingParams } = this.#invocation;
+      const withStreams = asyncResult === true || pendingParams === true;
+      this.#o.observer.unsigned('out', pairName(origin, target, instance), withStreams);
+      this.#plain = true;
       return this.#judgeUnsigned(result, proof, refusal);
     }
     this.#drop(reason);
     return false;
+  }
+
+  /** True, and the call at its end, if the target has signed something after what was not signed has been taken for its word. */
+  #endedByContradiction(): boolean {
+    if (!this.#plain) return false;
+    this.fail('TRELLIS_INVOKE_UNAUTHENTICATED', 'the target signs, and the call had gone on with what was not signed');
+    return true;
+  }
+
+  /** True for an acknowledgement as peers give it that sign nothing, of a call that may be answered by one. */
+  #isPlainAccept(header: HeaderLookup): boolean {
+    return header(HEADER.accept) === undefined && this.#mayAnswerUnsigned();
   }
 
   /** True if an operator listed this call: what comes without any signature then counts, a bad signature still does not. */
@@ -318,24 +349,19 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
     if (status === 'ok') {
       // What a status line refuses is no result, whatever else is said beside it.
       if (refusal) return false;
-      this.#finish(result, false);
+      this.#finish(result, this.#accept.session === undefined);
     } else this.fail(answeredFailure(status) ?? 'TRELLIS_INVOKE_FAILED', `the target answered ${printableStatus(status)}`);
     return true;
   }
 
-  /** @param proven the session proves what follows this root */
-  #finish(result: Uint8Array, proven: boolean): void {
+  /** @param followed its streams and futures count: a session proves them, or nobody asks for proof */
+  #finish(result: Uint8Array, followed: boolean): void {
     if (this.#answered) return;
     this.#answered = true;
-    this.#open =
-      this.#invocation.asyncResult === true &&
-      !this.#oneMessage &&
-      (proven || (this.#o.mode !== 'enforce' && this.#accept.session === undefined));
-    const early = this.#early ?? [];
-    this.#early = undefined;
+    this.#open = this.#later !== undefined && !this.#oneMessage && followed;
     if (!this.#open && !this.#end()) return;
     this.#events.done(result, this.#open);
-    if (this.#open) for (const { path, bytes, eof } of early) if (!this.#ended) this.#events.path?.(path, bytes, eof);
+    if (this.#open) this.#later?.release();
   }
 
   fail(code: ErrorCode, detail: string): void {
@@ -373,7 +399,7 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
     clearTimeout(this.#deadline);
     this.#refusal.drop();
     this.#root.take();
-    this.#early = undefined;
+    this.#later?.forget();
     this.#forget();
     return true;
   }

@@ -230,20 +230,22 @@ class Passage implements CallEvents, LongCall, LineHolder {
   #run(proof: Runnable, params: Uint8Array, complete: boolean): void {
     this.#admitted = true;
     this.#listed = isListed(proof);
-    if (this.#listed) this.#path.observer.unsigned('in', pairName(this.#origin ?? '', this.#fn.target, this.#fn.instance));
+    if (this.#listed) {
+      const pair = pairName(this.#origin ?? '', this.#fn.target, this.#fn.instance);
+      this.#path.observer.unsigned('in', pair, this.#fn.asyncParams || this.#fn.asyncResult);
+    }
     const opened = this.#opened;
     const depth = opened?.depth ?? 0;
     if (depth > this.#path.limits.maxCallDepth) {
       this.#leave('error', 'error', 'TRELLIS_CALL_DEPTH', `call depth ${depth}`);
       return;
     }
-    const strict = this.#gate.mode === 'enforce';
-    const enforced = strict && !this.#listed;
+    const strict = this.#strict;
     // A 1.x caller sends nothing more until it has its acknowledgement.
     const plain = this.#acceptance === undefined;
-    if (plain && (!this.#message.unary || !complete || (this.#fn.asyncParams && !enforced))) {
+    if (plain && (!this.#message.unary || !complete || (this.#fn.asyncParams && !strict))) {
       // Under `enforce` all that may come is here, and whoever sends more is a stranger.
-      if (!enforced) this.#expectParams();
+      if (!strict) this.#expectParams();
       this.#message.accept();
     }
     this.#handle = this.#path.component.call(
@@ -261,6 +263,11 @@ class Passage implements CallEvents, LongCall, LineHolder {
     this.#later?.begin(this.#handle);
   }
 
+  /** Streams and futures must be proved. An unsigned call of a listed pair has nothing to prove them by, nor its root. */
+  get #strict(): boolean {
+    return this.#gate.mode === 'enforce' && !this.#listed;
+  }
+
   /** From now on parameters may come. */
   #expectParams(): void {
     const later = (this.#later = new LaterParams(this.#path, (...exit) => this.#leave(...exit)));
@@ -268,6 +275,7 @@ class Passage implements CallEvents, LongCall, LineHolder {
     later.acceptance = this.#acceptance;
     later.intake = this.#intake;
     later.verified = this.#verified;
+    later.strict = this.#strict;
     this.#message.onParams((path, bytes, eof, header) => {
       if (!this.#ended) later.take(path, bytes, eof, header);
     });

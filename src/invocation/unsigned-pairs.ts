@@ -14,8 +14,9 @@ export interface UnsignedPair {
 type Role = 'caller' | 'server';
 
 /**
- * The holes that an operator leaves by choice (`trust.unsigned`). They close by themselves: once a listed id has proven that it
- * signs, what claims to be it without a signature is a downgrade, in that role and for as long as the process lives.
+ * The holes that an operator leaves by choice (`trust.unsigned`). Calls and answers of these pairs count without any signature, and so do
+ * their streams and futures. The holes close by themselves: once a listed id has proven that it signs, what claims to be it without a
+ * signature is a downgrade, in that role and for as long as the process lives.
  */
 export class UnsignedPairs {
   #pairs: ReadonlyMap<string, UnsignedPair> = new Map();

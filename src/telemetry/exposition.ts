@@ -72,6 +72,12 @@ export function createExposition(counts: Counts): () => Promise<string> {
     'pair',
     counts.unsigned.out,
   );
+  labelled(
+    'trellis_unsigned_streams_total',
+    'Those of both with streams or futures, which came as unproven as the rest.',
+    'pair',
+    counts.unsignedStreams,
+  );
   labelled('trellis_audit_lost_total', 'Audit records that could not be written or published.', 'sink', counts.auditLosses);
   const gauge = (name: string, help: string, read: () => number): void =>
     add(

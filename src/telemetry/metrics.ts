@@ -40,6 +40,8 @@ export interface Metrics {
   observed(code: ErrorCode): void;
   /** An invocation of a pair listed in `trust.unsigned` ran here (`in`), or its unsigned answer was taken here (`out`). */
   unsigned(direction: 'in' | 'out', pair: string): void;
+  /** It had streams or futures, which nothing proves either. */
+  unsignedStreams(pair: string): void;
   /** Audit records that a sink could not keep. */
   auditLost(sink: 'file' | 'events', count: number): void;
   /** Has the value read at each scrape, e.g. invocations in flight. */
@@ -85,6 +87,8 @@ export interface Counts {
   readonly observations: ReadonlyMap<string, number>;
   /** By pair. */
   readonly unsigned: Readonly<Record<'in' | 'out', ReadonlyMap<string, number>>>;
+  /** By pair. */
+  readonly unsignedStreams: ReadonlyMap<string, number>;
   /** By sink. */
   readonly auditLosses: ReadonlyMap<string, number>;
   /** By component. */
@@ -145,6 +149,7 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
     ['events', 0],
   ]);
   const unsigned = { in: new Map<string, number>(), out: new Map<string, number>() };
+  const unsignedStreams = new Map<string, number>();
   const restarts = new Map<string, number>();
   const byPartition = (): Map<string, number> =>
     new Map([
@@ -183,6 +188,7 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
     denials,
     observations,
     unsigned,
+    unsignedStreams,
     auditLosses,
     restarts,
     reconnects,
@@ -213,6 +219,7 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
     denied: (code) => count(denials, code),
     observed: (code) => count(observations, code),
     unsigned: (direction, pair) => count(unsigned[direction], pair),
+    unsignedStreams: (pair) => count(unsignedStreams, pair),
     auditLost: (sink, lost) => void auditLosses.set(sink, auditLosses.get(sink)! + lost),
     inFlight: (read) => void (readInFlight = read),
     health: (read) => void (readHealth = read),

@@ -4,7 +4,7 @@ import { ReadyStream } from '../../src/wit/js-shapes.ts';
 import { builtGuest } from '../support/built-guest.ts';
 import { RawPeer } from '../support/raw-peer.ts';
 import { startTwoHosts, type TwoHosts } from '../support/two-hosts.ts';
-import { serveWire, type WireFunctions } from '../support/wire-provider.ts';
+import { serveWire, type SigningProvider, startSigningProvider, type WireFunctions } from '../support/wire-provider.ts';
 
 interface ObjectId {
   readonly container: string;
@@ -65,37 +65,47 @@ function blobStore(old: boolean): WireFunctions {
 
 const hex = (bytes: Uint8Array | string): { hex: string } => ({ hex: Buffer.from(bytes as string).toString('hex') });
 
-/** A component that imports `wasi:blobstore`, and providers of both versions as 1.x has them. */
+/**
+ * A component that imports `wasi:blobstore`, under enforce: with providers of both versions as 1.x has them, which operators have listed
+ * as unsigned, and with one that signs.
+ */
 describe('wasi:blobstore over wrpc:blobstore', () => {
   let lab: TwoHosts;
   let peer: RawPeer;
+  let signing: SigningProvider;
   beforeAll(async () => {
     const { file } = await builtGuest('librarian');
     const link = { namespace: 'wasi', package: 'blobstore', interfaces: ['blobstore', 'container', 'types'] };
     lab = await startTwoHosts(
       {
-        verify: 'observe',
-        front: ['librarian', 'archivist', 'orphan'].map((id) => ({ id, file })),
+        unsigned: [
+          { source: 'librarian', target: 'blobs', interface: 'wasi:blobstore/blobstore' },
+          { source: 'archivist', target: 'old-blobs', interface: 'wrpc:blobstore/blobstore' },
+        ],
+        front: ['librarian', 'archivist', 'curator', 'orphan'].map((id) => ({ id, file })),
         back: [],
         links: [
           { source: 'librarian', target: 'blobs', ...link },
           // As people put it who name what they call first.
           { source: 'archivist', target: 'old-blobs', ...link, interfaces: ['blobstore'] },
+          { source: 'curator', target: 'signed-blobs', ...link },
           { source: 'orphan', target: 'nobody', ...link },
         ],
       },
-      ['librarian', 'archivist', 'orphan'].map((id) => `${id} trellis-tests:librarian/shelves`),
+      ['librarian', 'archivist', 'curator', 'orphan'].map((id) => `${id} trellis-tests:librarian/shelves`),
     );
     peer = await RawPeer.connect(lab.url);
     await serveWire(peer, 'blobs', BLOBSTORE, blobStore(false));
     await serveWire(peer, 'old-blobs', OLD_BLOBSTORE, blobStore(true));
+    signing = await startSigningProvider(lab.config, 'signed-blobs', BLOBSTORE, () => blobStore(false));
   }, 120_000);
   afterAll(async () => {
+    await signing[Symbol.asyncDispose]();
     await peer[Symbol.asyncDispose]();
     await lab[Symbol.asyncDispose]();
   });
 
-  describe.each(['librarian', 'archivist'])('%s', (id) => {
+  describe.each(['librarian', 'archivist', 'curator'])('%s', (id) => {
     const shelves = (func: string, ...args: readonly unknown[]): Promise<unknown> => lab.call(id, `shelves.${func}`, ...args);
 
     it('makes and opens containers', async () => {
@@ -121,7 +131,7 @@ describe('wasi:blobstore over wrpc:blobstore', () => {
     it('lists names, and tidies up', async () => {
       expect(await shelves('names', 'books')).toEqual({ ok: ['skipped 1', 'long', 'empty', 'more', 'end'] });
       expect(await shelves('tidy', 'books')).toEqual({ ok: ['true false true', 'false false', 'false'] });
-      expect(peer.faults).toEqual([]);
+      expect([...peer.faults, ...signing.faults]).toEqual([]);
     });
   });
 

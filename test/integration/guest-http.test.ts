@@ -2,8 +2,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compileFunction } from '../../src/wit/codec.ts';
 import { HTTP_INCOMING, HTTP_OUTGOING } from '../../src/wit/wire/http.ts';
 import { builtGuest } from '../support/built-guest.ts';
+import { AsyncValues } from '../../src/wit/async-values.ts';
+import { pump } from '../../src/wit/pump.ts';
+import type { Member } from '../../src/member.ts';
+import { componentId, functionName, instanceName, linkName } from '../../src/ids.ts';
 import { ONE_X_HEADERS, RawPeer, until, type RawCall, type RawService } from '../support/raw-peer.ts';
 import { startTwoHosts, type TwoHosts } from '../support/two-hosts.ts';
+import { type SigningProvider, startSigningProvider } from '../support/wire-provider.ts';
 
 const incoming = compileFunction(HTTP_INCOMING.functions[0]!);
 const outgoing = compileFunction(HTTP_OUTGOING.functions[0]!);
@@ -93,8 +98,97 @@ describe('wasi:http under enforce', () => {
   });
 });
 
-/** The same with peers that know nothing of signatures, message by message as hosts and providers of 1.x send them. */
-describe('wasi:http with 1.x peers', () => {
+/** A request that goes out from a host, comes in at another, and all its answer back: between members that sign. */
+describe('wasi:http out and in again under enforce', () => {
+  const http = { namespace: 'wasi', package: 'http' };
+  let lab: TwoHosts;
+  let gateway: SigningProvider;
+
+  /** A gateway that turns each request round, to the shop in the lattice. */
+  const forward = (member: Member) => async (request: Record<string, unknown>) => {
+    const encoded = incoming.encodeParams([{ ...request, pathWithQuery: '/echo', trailers: request['trailers'] }]);
+    if (!encoded.ok) throw new Error(encoded.reason);
+    const later = new AsyncValues();
+    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
+    const handle = member.invoker.invoke(
+      {
+        origin: componentId('gateway'),
+        link: linkName('default'),
+        target: componentId('shop'),
+        instance: instanceName(HTTP_INCOMING.name),
+        func: functionName('handle'),
+        params: encoded.bytes,
+        timeoutMs: 20_000,
+        depth: 1,
+        asyncResult: true,
+        pendingParams: encoded.pending.length > 0,
+      },
+      {
+        done: resolve,
+        fail: (code, detail) => reject(new Error(`${code}: ${detail}`)),
+        path: (path, bytes, eof) => void later.push(path, bytes, eof),
+        cut: (code) => later.fail(code),
+      },
+    );
+    void pump(encoded.pending, (path, bytes, end) => handle.sendPath(path.join('.'), bytes, end)).catch(reject);
+    const decoded = incoming.decodeResult(await promise, later);
+    if (!decoded.ok) throw new Error(decoded.reason);
+    const [{ tag, val }] = decoded.values as [{ tag: string; val: unknown }];
+    if (tag === 'err') throw val as Error;
+    return val;
+  };
+
+  beforeAll(async () => {
+    const { file } = await builtGuest('storefront');
+    lab = await startTwoHosts(
+      {
+        front: [{ id: 'storefront', file }],
+        back: [{ id: 'shop', file }],
+        links: [
+          { source: 'storefront', target: 'gateway', ...http, interfaces: ['outgoing-handler'] },
+          { source: 'gateway', target: 'shop', ...http, interfaces: ['incoming-handler'] },
+        ],
+      },
+      ['storefront wasi:http/incoming-handler'],
+    );
+    gateway = await startSigningProvider(lab.config, 'gateway', HTTP_OUTGOING, (member) => ({ handle: forward(member) }));
+  }, 120_000);
+  afterAll(async () => {
+    await gateway[Symbol.asyncDispose]();
+    await lab[Symbol.asyncDispose]();
+  });
+
+  it('carries bodies, as proven streams, through four calls', async () => {
+    const long = 'x'.repeat(200_000);
+    const answer = (await lab.call('storefront', 'incoming-handler.handle', {
+      body: { ready: hex(long) },
+      trailers: { ready: null },
+      method: { case: 'post' },
+      'path-with-query': some('/forward'),
+      scheme: null,
+      authority: null,
+      headers: [],
+    })) as Answer;
+    expect(gateway.faults).toEqual([]);
+    expect(answer.ok).toMatchObject({ status: 201, headers: [['x-echo', [hex('1'), hex('2')]]] });
+    expect(Buffer.from(answer.ok!.body.ready.hex, 'hex').toString()).toBe(long);
+  });
+});
+
+/**
+ * The same with peers that know nothing of signatures, message by message as hosts and providers of 1.x send them: where nobody enforces,
+ * and under enforce, where the pairs are listed. A host names the link that it calls along, a provider does not.
+ */
+describe.each([
+  { verify: 'observe', headers: ONE_X_HEADERS },
+  {
+    verify: 'enforce',
+    headers: [
+      ['source-id', 'raw-caller'],
+      ['target-id', 'storefront'],
+    ],
+  },
+] as const)('wasi:http with 1.x peers under $verify', ({ verify, headers }) => {
   let lab: TwoHosts;
   let peer: RawPeer;
   let serve: (service: RawService) => void = () => {};
@@ -102,12 +196,23 @@ describe('wasi:http with 1.x peers', () => {
     const { file } = await builtGuest('storefront');
     lab = await startTwoHosts(
       {
-        verify: 'observe',
+        verify,
+        unsigned: [
+          { source: 'storefront', target: 'gateway', interface: 'wrpc:http/outgoing-handler' },
+          { source: 'raw-caller', target: 'storefront', interface: 'wasi:http/incoming-handler' },
+        ],
         front: [{ id: 'storefront', file }],
         back: [],
         links: [
           { source: 'storefront', target: 'gateway', namespace: 'wasi', package: 'http', interfaces: ['outgoing-handler'] },
-          { source: 'raw-caller', target: 'storefront', namespace: 'wasi', package: 'http', interfaces: ['incoming-handler'] },
+          {
+            source: 'raw-caller',
+            target: 'storefront',
+            name: verify === 'enforce' ? 'port-80' : 'default',
+            namespace: 'wasi',
+            package: 'http',
+            interfaces: ['incoming-handler'],
+          },
         ],
       },
       [],
@@ -137,7 +242,7 @@ describe('wasi:http with 1.x peers', () => {
     return encoded.bytes;
   };
   const call = async (path: string): Promise<{ call: RawCall; rs: string }> => {
-    const made = peer.call(`default.storefront.wrpc.0.0.1.${HTTP_INCOMING.name}.handle`, request(path), ONE_X_HEADERS);
+    const made = peer.call(`default.storefront.wrpc.0.0.1.${HTTP_INCOMING.name}.handle`, request(path), headers);
     const rs = await made.acknowledged();
     made.end(rs);
     return { call: made, rs };
@@ -203,8 +308,8 @@ describe('wasi:http with 1.x peers', () => {
       },
       undefined,
     ]);
-    const [{ headers }] = asked as [{ headers: [string, Uint8Array[]][] }];
-    expect(headers.map(([name, values]) => [name, ...values.map((value) => Buffer.from(value).toString())])).toEqual([
+    const [{ headers: fields }] = asked as [{ headers: [string, Uint8Array[]][] }];
+    expect(fields.map(([name, values]) => [name, ...values.map((value) => Buffer.from(value).toString())])).toEqual([
       ['host', 'shop.example:8443'],
       ['x-forwarded', 'yes'],
     ]);

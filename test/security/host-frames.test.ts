@@ -19,10 +19,11 @@ afterAll(async () => {
 });
 
 it('FRM-10 values that a stranger sends to the parameters inbox reach no component and end no call', async () => {
-  let acknowledged = 0;
+  // A call that takes long is acknowledged twice.
+  const acknowledged = new Set<string>();
   const subscription = eve.member.rpc.subscribe('_INBOX_RPC.>', {}, (message) => {
     if (message.header('Lattice-Accept') === undefined) return;
-    acknowledged++;
+    acknowledged.add(message.reply);
     for (const path of ['.0', '.0.1']) eve.member.rpc.publish(`${message.reply}.params${path}`, Buffer.from('x'));
   });
   await eve.member.rpc.flush();
@@ -33,6 +34,6 @@ it('FRM-10 values that a stranger sends to the parameters inbox reach no compone
     expect(params.equals(await test.caller.call({ ...request, timeoutMs: 10_000 }))).toBe(true);
   }
   subscription.unsubscribe();
-  expect(acknowledged).toBe(6);
+  expect(acknowledged.size).toBe(6);
   expect(await test.metric('trellis_denials_total', 'code="TRELLIS_PATH_UNSIGNED_VALUES"')).toBeGreaterThan(0);
 });

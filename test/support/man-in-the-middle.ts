@@ -1,5 +1,5 @@
 import { createObserver, type PathObserver } from '../../src/invocation/observer.ts';
-import { UnsignedPairs } from '../../src/invocation/unsigned-pairs.ts';
+import { type UnsignedPair, UnsignedPairs } from '../../src/invocation/unsigned-pairs.ts';
 import { AnswerJudge } from '../../src/invocation/answer-judge.ts';
 import { Invoker } from '../../src/invocation/invoke.ts';
 import { componentId, functionName, instanceName, linkName } from '../../src/ids.ts';
@@ -27,7 +27,10 @@ const NAMES = ['Lattice-Delegation', 'Lattice-Need', 'Lattice-Accept', 'Lattice-
 
 /** Somebody who holds the wire between a caller and NATS, and neither end's key. */
 export class ManInTheMiddle implements Bus, BusLine {
+  static #made = 0;
   readonly #bus: Bus;
+  /** One inbox each, for a test may have several. */
+  readonly #name = `mitm-${++ManInTheMiddle.#made}`;
   /** What the caller sends. */
   outgoing: Middle = (message, pass) => pass(message);
   /** What comes to the caller's inbox. */
@@ -38,7 +41,7 @@ export class ManInTheMiddle implements Bus, BusLine {
   }
 
   get inboxPrefix(): string {
-    return `${this.#bus.inboxPrefix}.mitm`;
+    return `${this.#bus.inboxPrefix}.${this.#name}`;
   }
 
   get maxPayloadBytes(): number {
@@ -113,7 +116,8 @@ export class CallerInTheMiddle {
   readonly metrics: Metrics = createMetrics({ eventLoop: false });
   readonly invoker: Invoker;
 
-  constructor(test: TestLattice, refusalGraceMs = 1_000) {
+  /** @param unsigned Pairs that it lets stay unsigned. */
+  constructor(test: TestLattice, refusalGraceMs = 1_000, unsigned: readonly UnsignedPair[] = []) {
     const { member } = test.caller;
     const observer: PathObserver = createObserver(silentLogger(), this.metrics);
     this.middle = new ManInTheMiddle(member.rpc);
@@ -131,7 +135,7 @@ export class CallerInTheMiddle {
       introductions: member.introductions,
       speaksFor: () => true,
       observer,
-      unsigned: new UnsignedPairs([], () => {}),
+      unsigned: new UnsignedPairs(unsigned, () => {}),
       maxResultBytes: 16 * 1024 * 1024,
       refusalGraceMs,
     });

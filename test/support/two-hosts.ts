@@ -1,7 +1,7 @@
 import { callTyped } from '../../src/cli/call-typed.ts';
 import { findOperation } from '../../src/cli/find-operation.ts';
 import type { Caller } from '../../src/caller.ts';
-import type { HostConfigInput } from '../../src/config/schema.ts';
+import type { HostConfig, HostConfigInput } from '../../src/config/schema.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import type { Json } from '../../src/wit/json.ts';
 import { startServer } from './nats-server.ts';
@@ -14,11 +14,15 @@ export interface TwoHostsOptions {
   readonly links: NonNullable<HostConfigInput['links']>;
   /** `enforce` if left out. */
   readonly verify?: 'enforce' | 'observe' | 'off';
+  /** Pairs that both hosts let stay unsigned. */
+  readonly unsigned?: NonNullable<NonNullable<HostConfigInput['trust']>['unsigned']>;
 }
 
 /** Two hosts of one lattice, each with a delegation of its own, and a caller. */
 export interface TwoHosts extends AsyncDisposable {
   readonly url: string;
+  /** What further members of the lattice go by. */
+  readonly config: HostConfig;
   readonly caller: Caller;
   /** Log lines of the front host. */
   readonly logged: Record<string, unknown>[];
@@ -39,6 +43,7 @@ export async function startTwoHosts(options: TwoHostsOptions, callable: readonly
   const server = stack.use(await startServer());
   const trust = {
     verify: options.verify ?? 'enforce',
+    unsigned: options.unsigned ?? [],
     clusterSeedFile: seedFile(server.dir, 'cluster', SigningKey.generate('cluster')),
   };
   const links = [...options.links, ...callerLinks(callable)];
@@ -50,6 +55,7 @@ export async function startTwoHosts(options: TwoHostsOptions, callable: readonly
   const ends = stack.move();
   return {
     url: server.url,
+    config: config([]),
     caller,
     logged,
     async call(component, operation, ...args) {

@@ -83,7 +83,7 @@ export const trustSchema = z.strictObject({
       )
       .max(1_000)
       .default([]),
-    'Pairs that may stay unsigned under `enforce` while a lattice migrates. Each is a hole: whoever can publish may call as that source, and answer as that target.',
+    'Pairs that may stay unsigned under `enforce` while a lattice migrates, their streams included. Each is a hole: whoever can publish may call as that source, and answer as that target.',
   ),
   foreign: setting(
     z
