@@ -64,6 +64,14 @@ export function grantFor(name: string): Grant | undefined {
   return BUILTIN.get(withoutVersion(name));
 }
 
+/**
+ * True for the interfaces by which a guest calls whatever it names, with bytes of its own (`wrpc:rpc`, and `wasmcloud:bus/error` for its
+ * failures). What a component can reach has to be read in its file, before any of it runs.
+ */
+export function isFreeInvoker(name: string): boolean {
+  return /^(?:wrpc:rpc\/(?:context|error|invoker|transport)|wasmcloud:bus\/error)(?:@|$)/.test(name);
+}
+
 /** True if the interface is WASI 0.3 or later, whose built-in interfaces this host does not offer yet. */
 export function isLaterWasi(name: string): boolean {
   const version = /^wasi:(?:cli|clocks|random|io|filesystem|sockets|http)\/[^@]*@(\d+)\.(\d+)\./.exec(name);

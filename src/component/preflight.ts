@@ -3,7 +3,7 @@ import { scanComponent, scanCoreModule, type ComponentScan } from '../wit/compon
 import { readComponent } from '../wit/component-reader.ts';
 import type { ComponentTypes } from '../wit/types.ts';
 import { digestOf } from './artifact.ts';
-import { grantFor, isLaterWasi } from './builtin-imports.ts';
+import { grantFor, isFreeInvoker, isLaterWasi } from './builtin-imports.ts';
 import { PAGE_BYTES } from './core-module.ts';
 import { checkExportedFunctions, checkNames } from './guest-names.ts';
 
@@ -39,7 +39,7 @@ export interface PreflightLimits {
  * before this has passed.
  *
  * @throws TRELLIS_COMPONENT_TOO_LARGE, _INVALID (no component), _NAME (a name that could become code), _LIMIT,
- *   _UNSUPPORTED (a later WASI); TRELLIS_WIT_MALFORMED and TRELLIS_WIT_UNSUPPORTED of the reader.
+ *   _UNSUPPORTED (a later WASI, `wrpc:rpc`); TRELLIS_WIT_MALFORMED and TRELLIS_WIT_UNSUPPORTED of the reader.
  */
 export function preflight(bytes: Uint8Array, limits: PreflightLimits): Preflight {
   checkSize(bytes, limits);
@@ -56,6 +56,13 @@ export function preflight(bytes: Uint8Array, limits: PreflightLimits): Preflight
       throw new TrellisError('TRELLIS_COMPONENT_UNSUPPORTED', {
         message: `the component imports ${name}; this host offers WASI 0.2`,
         remedy: 'Build the component for WASI 0.2.',
+        details: { import: name },
+      });
+    }
+    if (functions.length > 0 && isFreeInvoker(name)) {
+      throw new TrellisError('TRELLIS_COMPONENT_UNSUPPORTED', {
+        message: `the component imports ${name}, by which it would call functions that it does not name in its imports`,
+        remedy: 'Import the interfaces that the component calls, and link them.',
         details: { import: name },
       });
     }

@@ -172,6 +172,26 @@ describe('names of a component', () => {
   });
 });
 
+describe('what a component imports', () => {
+  it.each(['wrpc:rpc/invoker@0.1.0', 'wrpc:rpc/transport@0.1.0', 'wrpc:rpc/error@0.1.0', 'wasmcloud:bus/error@2.0.1'])(
+    'GST-23 says all that it can reach: %s is refused, which calls what a guest names later',
+    (interfaceImport) => {
+      expect(() => preflight(componentWith({ interfaceImport }), LIMITS)).toThrow(
+        expect.objectContaining({
+          code: 'TRELLIS_COMPONENT_UNSUPPORTED',
+          message: `the component imports ${interfaceImport}, by which it would call functions that it does not name in its imports`,
+        }),
+      );
+    },
+  );
+
+  it('may be called alike', () => {
+    expect(preflight(componentWith({ interfaceImport: 'wrpc:rpc/invokers@0.1.0' }), LIMITS).links).toContain(
+      'wrpc:rpc/invokers@0.1.0',
+    );
+  });
+});
+
 describe('the form of a component', () => {
   it('is the binary one: the generator would also take text', () => {
     expect(verdict(new TextEncoder().encode('(component (core module (import "a" "b" (func))))'))).toBe(

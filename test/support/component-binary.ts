@@ -63,6 +63,8 @@ export interface ComponentNames {
   readonly inlineExport?: string;
   readonly componentExport?: string;
   readonly componentImport?: string;
+  /** Of the interface that is imported; it has one function. */
+  readonly interfaceImport?: string;
   readonly instanceExport?: string;
   readonly parameter?: string;
   readonly field?: string;
@@ -118,7 +120,7 @@ export function componentWith(names: ComponentNames): Uint8Array {
       10,
       list([
         [0, ...text(names.componentImport ?? 'helper'), 1, 2],
-        [0, ...text('demo:names/api@0.1.0'), 5, 3],
+        [0, ...text(names.interfaceImport ?? 'demo:names/api@0.1.0'), 5, 3],
       ]),
     ),
     // Core instances: the provider, its function under an inline name, the user.
