@@ -28,6 +28,11 @@ const LABEL = `(?:[a-z][a-z0-9]*|[A-Z][A-Z0-9]*)(?:-${WORD})*`;
 const SEMVER = '[0-9]+\\.[0-9]+\\.[0-9]+(?:-[0-9A-Za-z.-]+)?(?:\\+[0-9A-Za-z.-]+)?';
 const INSTANCE = new RegExp(`^(?:${LABEL}:)*${LABEL}(?:/${LABEL})*(?:@${SEMVER})?$`);
 const TWIN = /^(?:wasi|wrpc):(blobstore|http|keyvalue)\/(.+)$/;
+const MESSAGING_TWINS: ReadonlyMap<string, string> = new Map([
+  ['wasmcloud:messaging/producer', 'wasmcloud:messaging/consumer'],
+  ['wasmcloud:messaging/request-reply', 'wasmcloud:messaging/consumer'],
+  ['wasmcloud:messaging/incoming-handler', 'wasmcloud:messaging/handler'],
+]);
 const FUNCTION = new RegExp(`^${LABEL}(?:\\.${LABEL})?$`);
 
 function check(ok: boolean, what: string, value: unknown, maxLength: number): void {
@@ -84,14 +89,15 @@ export function instanceName(value: unknown): InstanceName {
 
 /**
  * What links, and whoever chooses among them, call an interface by: its name without version. `wasi:` and `wrpc:` forms of one interface, of
- * which a component has the one and the wire the other, are one to them; so are the interfaces of `wasi:blobstore`, which share resources.
+ * which a component has the one and the wire the other, are one to them; so are the interfaces of `wasi:blobstore`, which share resources, and
+ * those of `wasmcloud:messaging` that 0.2.0 and 0.3.0 call otherwise.
  * Never throws.
  */
 export function linkKey(instance: string): string {
   const at = instance.indexOf('@');
   const name = at < 0 ? instance : instance.slice(0, at);
   const twin = TWIN.exec(name);
-  if (twin === null) return name;
+  if (twin === null) return MESSAGING_TWINS.get(name) ?? name;
   return twin[1] === 'blobstore' ? 'wasi:blobstore/blobstore' : `wasi:${twin[1]!}/${twin[2]!}`;
 }
 

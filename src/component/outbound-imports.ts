@@ -54,7 +54,7 @@ export class OutboundImports {
     const paramsAt = HEAD_BYTES + body[7]!;
     if (body.length < paramsAt) return false;
     const link = body.toString('latin1', HEAD_BYTES, paramsAt);
-    // A runner of ours asked before whether there is such a link.
+    // A runner of ours looked before whether it could be one.
     if (link !== '' && !isToken(link, MAX_LINK_CHARS)) return false;
     // Each import is answered, if only with a failure. Who asks on and takes none of it is no runner of ours any more.
     if (this.#writer.backlogBytes > MAX_UNREAD_BYTES) return false;

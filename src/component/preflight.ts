@@ -2,6 +2,7 @@ import { TrellisError } from '../errors.ts';
 import { scanComponent, scanCoreModule, type ComponentScan } from '../wit/component-names.ts';
 import { readComponent } from '../wit/component-reader.ts';
 import type { ComponentTypes } from '../wit/types.ts';
+import { wireFormsOfImport } from '../wit/wire/wire-forms.ts';
 import { digestOf } from './artifact.ts';
 import { grantFor, isFreeInvoker, isLaterWasi } from './builtin-imports.ts';
 import { PAGE_BYTES } from './core-module.ts';
@@ -69,7 +70,7 @@ export function preflight(bytes: Uint8Array, limits: PreflightLimits): Preflight
     if (grant !== undefined) {
       builtins.push(name);
       if (grant !== 'none') needed.add(grant);
-    } else if (functions.length > 0) {
+    } else if (functions.length > 0 && !isLocal(name)) {
       links.push(name);
       needed.add(`link ${name === '' ? '(functions of the world)' : name}`);
     }
@@ -87,6 +88,9 @@ export function preflightCoreModule(bytes: Uint8Array, limits: PreflightLimits):
   checkSize(bytes, limits);
   checkContent(scanCoreModule(bytes), limits);
 }
+
+/** True for resources that other interfaces send about: nobody is called by their functions alone. */
+const isLocal = (name: string): boolean => wireFormsOfImport(name)?.length === 0;
 
 const MAX_CORE_MODULES = 128;
 const MAX_FUNCTIONS = 100_000;

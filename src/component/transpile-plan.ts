@@ -23,6 +23,8 @@ export function planFor(types: ComponentTypes): TranspilePlan {
     const builtin = imported.name !== '' && isBuiltin(imported.name);
     for (const fn of imported.functions) {
       if (imported.name === '') map[fn.name] = fn.name;
+      // A class of JavaScript makes its objects at once.
+      if (fn.name.startsWith('[constructor]')) continue;
       if (builtin && !mayWait(imported.name, fn.name, types)) continue;
       asyncImports.push(imported.name === '' ? fn.name : `${imported.name}#${fn.name}`);
       needsAsync = true;

@@ -4,37 +4,91 @@ import { startTwoHosts, type TwoHosts } from '../support/two-hosts.ts';
 
 const hex = (text: string): { hex: string } => ({ hex: Buffer.from(text).toString('hex') });
 
-/** A component that handles messages and sends some, on one host; a broker on another; both under `enforce`. */
-describe('wasmcloud:messaging', () => {
-  let lab: TwoHosts;
-  beforeAll(async () => {
-    const [courier, post] = await Promise.all([builtGuest('courier'), builtGuest('post')]);
-    lab = await startTwoHosts(
-      {
-        front: [{ id: 'courier', file: courier.file }],
-        back: [{ id: 'post', file: post.file, policy: 'reuse', maxInstances: 1 }],
-        links: [{ source: 'courier', target: 'post', namespace: 'wasmcloud', package: 'messaging', interfaces: ['consumer'] }],
-      },
-      ['courier wasmcloud:messaging/handler', 'post wasmcloud:messaging/consumer'],
-    );
-  }, 120_000);
-  afterAll(() => lab[Symbol.asyncDispose]());
-  const handle = (replyTo: string | undefined): Promise<unknown> =>
-    lab.call('courier', 'handler.handle-message', {
-      subject: 'outer',
-      body: hex('hi'),
-      'reply-to': replyTo === undefined ? null : { some: replyTo },
-    });
+/** Components that handle messages and send some, on one host; brokers on another; both under `enforce`. */
+let lab: TwoHosts;
+beforeAll(async () => {
+  const [courier, herald, post] = await Promise.all(['courier', 'herald', 'post'].map(builtGuest));
+  const broker = { file: post!.file, policy: 'reuse', maxInstances: 1 } as const;
+  const messaging = { namespace: 'wasmcloud', package: 'messaging' };
+  lab = await startTwoHosts(
+    {
+      front: [
+        { id: 'courier', file: courier!.file },
+        { id: 'herald', file: herald!.file },
+      ],
+      back: [
+        { id: 'post', ...broker },
+        { id: 'kiosk', ...broker },
+      ],
+      links: [
+        { source: 'courier', target: 'post', ...messaging, interfaces: ['consumer'] },
+        { source: 'herald', target: 'post', ...messaging, interfaces: ['consumer'] },
+        { source: 'herald', name: 'extra', target: 'kiosk', ...messaging, interfaces: ['producer'] },
+      ],
+    },
+    [
+      'courier wasmcloud:messaging/handler',
+      'herald wasmcloud:messaging/incoming-handler',
+      'post wasmcloud:messaging/consumer',
+      'kiosk wasmcloud:messaging/consumer',
+    ],
+  );
+}, 120_000);
+afterAll(() => lab[Symbol.asyncDispose]());
+
+const handle = (component: string, subject: string, body: string, replyTo?: string): Promise<unknown> =>
+  lab.call(component, 'handler.handle-message', {
+    subject,
+    body: hex(body),
+    'reply-to': replyTo === undefined ? null : { some: replyTo },
+  });
+/** What was published last on a subject of a broker. */
+const published = (broker: string, subject: string): Promise<unknown> =>
+  lab.call(broker, 'consumer.request', subject, hex(''), 10);
+
+describe('wasmcloud:messaging@0.2.0', () => {
+  const outer = (replyTo?: string): Promise<unknown> => handle('courier', 'outer', 'hi', replyTo);
 
   it('is handled, and sent', async () => {
-    expect(await handle('answers')).toEqual({ ok: null });
-    expect(await lab.call('post', 'consumer.request', 'answers', hex(''), 10)).toEqual({
-      ok: { subject: 'answers', body: hex('hi!'), 'reply-to': null },
-    });
+    expect(await outer('answers')).toEqual({ ok: null });
+    expect(await published('post', 'answers')).toEqual({ ok: { subject: 'answers', body: hex('hi!'), 'reply-to': null } });
   });
 
   it('fails in words of the one who failed', async () => {
-    expect(await handle(undefined)).toEqual({ err: 'nobody to answer on outer' });
-    expect(await handle('closed')).toEqual({ err: 'the broker is closed' });
+    expect(await outer()).toEqual({ err: 'nobody to answer on outer' });
+    expect(await outer('closed')).toEqual({ err: 'the broker is closed' });
+  });
+});
+
+describe('wasmcloud:messaging@0.3.0', () => {
+  const tell = (subject: string, body = 'hi', replyTo?: string): Promise<unknown> => handle('herald', subject, body, replyTo);
+
+  it('is handled, asked and answered by peers of 0.2.0', async () => {
+    expect(await tell('ask', 'what', 'told')).toEqual({ ok: null });
+    expect(await published('post', 'told')).toEqual({ ok: { subject: 'told', body: hex('what!'), 'reply-to': null } });
+    expect(await tell('old')).toEqual({ ok: null });
+    expect(await published('post', 'old')).toMatchObject({ ok: { body: hex('hi') } });
+  });
+
+  it('sends along the link that a client is called after', async () => {
+    expect(await tell('news', 'extra')).toEqual({ ok: null });
+    expect(await published('kiosk', 'news')).toMatchObject({ ok: { body: hex('extra') } });
+    expect(await published('post', 'news')).toEqual({ err: 'nothing on news in 10 ms' });
+    expect(await tell('news', 'missing')).toEqual({ err: 'TRELLIS_LINK_MISSING' });
+    expect(await tell('news', 'no link.>')).toEqual({ err: 'a client is called after a link' });
+  });
+
+  it('fails in words, and does not trap', async () => {
+    expect(await tell('closed')).toEqual({ err: 'the broker is closed' });
+    expect(await tell('ask')).toEqual({ err: 'the sender of the message wants no reply' });
+    expect(await tell('unasked')).toEqual({ err: 'a message that was not received has no sender' });
+    expect(await tell('gone')).toEqual({ err: 'the client is disconnected' });
+    expect(await tell('late')).toEqual({ err: 'timeout' });
+  });
+
+  it('keeps what the wire has no place for in the message, and sends no metadata', async () => {
+    const seen = ['labelled', 'text/plain', [['a', '3']], 'metadata cannot be sent along a link'];
+    expect(await tell('labelled')).toEqual({ err: JSON.stringify(seen) });
+    expect(await published('post', 'plain')).toMatchObject({ ok: { body: hex('hi') } });
   });
 });

@@ -144,7 +144,12 @@ describe('linkKey', () => {
     for (const name of ['wasi:blobstore/container@0.2.0-draft', 'wasi:blobstore/types', 'wrpc:blobstore/blobstore@0.1.0']) {
       expect(linkKey(name)).toBe('wasi:blobstore/blobstore');
     }
+    for (const name of ['producer@0.3.0', 'request-reply@0.3.0', 'consumer@0.2.0']) {
+      expect(linkKey(`wasmcloud:messaging/${name}`)).toBe('wasmcloud:messaging/consumer');
+    }
+    expect(linkKey('wasmcloud:messaging/incoming-handler')).toBe('wasmcloud:messaging/handler');
     expect(linkKey('wrpc:rpc/invoker@0.1.0')).toBe('wrpc:rpc/invoker');
+    expect(linkKey('constructor')).toBe('constructor');
   });
 
   it('never throws, and gives no name that it would change again', () => {

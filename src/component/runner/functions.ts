@@ -1,5 +1,5 @@
 import { hasAsync, type ComponentTypes, type WitFunction, type WitInterface } from '../../wit/types.ts';
-import { wireFormOfExport, wireFormsOfImport } from '../../wit/wire/wire-forms.ts';
+import { servedInterfaces, wireFormsOfImport } from '../../wit/wire/wire-forms.ts';
 
 /** A function by its number; the host and the runner count in the same order. */
 export interface NumberedFunction {
@@ -32,13 +32,9 @@ function numbered(interfaces: readonly WitInterface[]): NumberedFunction[] {
 
 /** The functions a component exports, in their form on the wire, as `call` frames number them. */
 export function exportedFunctions(types: ComponentTypes): readonly NumberedExport[] {
-  const guestNames = new Map<string, string>();
-  const wire = types.exports.map((wit) => {
-    const form = wireFormOfExport(wit.name);
-    if (form !== undefined) guestNames.set(form.name, wit.name);
-    return form ?? wit;
-  });
-  return numbered(wire).map((each) => {
+  const served = servedInterfaces(types);
+  const guestNames = new Map(served.map(({ wit, guestInstance }) => [wit.name, guestInstance]));
+  return numbered(served.map(({ wit }) => wit)).map((each) => {
     const guestInstance = guestNames.get(each.instance);
     return guestInstance === undefined ? each : { ...each, guestInstance };
   });
@@ -46,6 +42,9 @@ export function exportedFunctions(types: ComponentTypes): readonly NumberedExpor
 
 /** The functions a component imports, WASI included, in their form on the wire, as `import` frames number them. */
 export function importedFunctions(types: ComponentTypes): readonly NumberedFunction[] {
-  // Several may have one form in common.
-  return numbered([...new Set(types.imports.flatMap((wit) => wireFormsOfImport(wit.name) ?? [wit]))]);
+  // Several may have one form in common, and a component may import that as well.
+  const own = new Set(types.imports.map(({ name }) => name));
+  const forms = (name: string): readonly WitInterface[] | undefined =>
+    wireFormsOfImport(name)?.filter((form) => !own.has(form.name));
+  return numbered([...new Set(types.imports.flatMap((wit) => forms(wit.name) ?? [wit]))]);
 }

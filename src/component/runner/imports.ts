@@ -54,6 +54,8 @@ export class LinkImports {
   /** Imported interfaces that have another form on the wire, and the functions of that form. */
   readonly #twins: readonly string[];
   readonly #wire: ReadonlyMap<string, LinkedFunction>;
+  /** The interfaces of those that the guest does not import by their own names, too. */
+  readonly #hidden: ReadonlySet<string>;
   /** The instance whose answer is being decoded. */
   #taker: Instance | undefined;
   readonly #waiting = new Map<number, Waiting>();
@@ -77,6 +79,7 @@ export class LinkImports {
       .map((numbered) => ({ ...numbered, codec: compileFunction(numbered.fn, options) }));
     this.#twins = start.types.imports.map(({ name }) => name).filter((name) => wireFormsOfImport(name) !== undefined);
     const wire = new Set(this.#twins.flatMap((name) => wireFormsOfImport(name)!.map((form) => form.name)));
+    this.#hidden = new Set([...wire].filter((name) => !start.types.imports.some((wit) => wit.name === name)));
     this.#wire = new Map(
       this.#linked
         .filter(({ instance }) => wire.has(instance))
@@ -86,11 +89,11 @@ export class LinkImports {
 
   /** Calls in the form on the wire, for the interfaces whose guests have another one. */
   wireCalls(instance: Instance): WireCalls {
-    return (wireInstance, func, values) => {
+    return (wireInstance, func, values, link) => {
       const linked = this.#wire.get(nameOf(wireInstance, func));
       return linked === undefined
         ? Promise.reject(new Error(`${wireInstance} is not imported`))
-        : this.#call(instance, linked, values);
+        : this.#call(instance, linked, values, link);
     };
   }
 
@@ -105,7 +108,7 @@ export class LinkImports {
       }
     }
     for (const linked of this.#linked) {
-      if (this.#wire.has(nameOf(linked.instance, linked.fn.wireName))) continue;
+      if (this.#hidden.has(linked.instance)) continue;
       const call: Member = (...values) => this.#call(instance, linked, values);
       const { fn } = linked;
       if (linked.instance === '') {
@@ -194,7 +197,7 @@ export class LinkImports {
     }
   }
 
-  async #call(instance: Instance, linked: LinkedFunction, given: readonly unknown[]): Promise<unknown> {
+  async #call(instance: Instance, linked: LinkedFunction, given: readonly unknown[], chosen?: string): Promise<unknown> {
     const { callId } = instance;
     const name = `${linked.instance}.${linked.fn.wireName}`;
     if (callId === 0) throw new Error(`${name} was called outside of a call`);
@@ -205,7 +208,7 @@ export class LinkImports {
     const { bytes, pending } = encoded;
     if (bytes.length > this.#start.maxParamsBytes) throw new Error(`parameters for ${name} are too large: ${bytes.length} bytes`);
     const id = this.#ids.take((open) => this.#waiting.has(open));
-    const link = instance.linkNames.get(linkKey(linked.instance)) ?? '';
+    const link = chosen ?? instance.linkNames.get(linkKey(linked.instance)) ?? '';
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     const sending = new AbortController();
     this.#waiting.set(id, { callId, instance, linked, resolve, reject, sending, values: undefined });
