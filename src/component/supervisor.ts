@@ -7,7 +7,7 @@ import { FRAME, FrameWriter } from './runner/frames.ts';
 import type { RunnerStart } from './runner/start.ts';
 import { startRunnerProcess, type RunnerProcess, type RunnerProcessOptions } from './runner-process.ts';
 
-/** A runner that lived shorter than this counts towards the back-off. */
+/** A runner that served shorter than this counts towards the back-off. How long it took to start says nothing: the machine may be busy. */
 const SHORT_LIFE_MS = 2_000;
 const MAX_BACKOFF_MS = 5_000;
 /** Back-off from which on nobody should be kept waiting. */
@@ -134,7 +134,7 @@ export class RunnerSupervisor {
     const runner = startRunnerProcess(this.#options.process);
     if ('failed' in runner) {
       this.#gone = Promise.resolve();
-      this.#ended(runner.failed, startedMs, false);
+      this.#ended(runner.failed, undefined);
       reject(
         new TrellisError('TRELLIS_RUNNER_START', { message: `the runner of ${component} could not start: ${runner.failed}` }),
       );
@@ -142,19 +142,19 @@ export class RunnerSupervisor {
     }
     this.#runner = runner;
     const writer = new FrameWriter(runner.pipe);
-    let ready = false;
+    let readyAtMs: number | undefined;
     let unusable: string | undefined;
     const timeout = setTimeout(
       () => this.kill(`it was not ready after ${this.#options.startTimeoutMs} ms`),
       this.#options.startTimeoutMs,
     );
     const reader = new FrameReader(this.#options.maxFrameBytes, (type, id, body) => {
-      if (ready) {
+      if (readyAtMs !== undefined) {
         this.#events.frame(type, id, body);
       } else if (type === FRAME.ready) {
-        ready = true;
+        readyAtMs = clock.monotonicMs();
         clearTimeout(timeout);
-        log.debug({ component, pid: runner.pid, readyMs: Math.round(clock.monotonicMs() - startedMs) }, 'runner ready');
+        log.debug({ component, pid: runner.pid, readyMs: Math.round(readyAtMs - startedMs) }, 'runner ready');
         resolve();
         this.#events.ready(writer);
       } else if (type === FRAME.unusable) {
@@ -195,25 +195,25 @@ export class RunnerSupervisor {
       if (exit.signal !== null && CRASHES.has(exit.signal)) this.#byGuest = true;
       const how = exit.signal === null ? `it exited with code ${exit.code}` : `it ended by ${exit.signal}`;
       const reason = this.#killReason ?? unusable ?? (exit.complaint === '' ? how : `${how}: ${exit.complaint}`);
-      if (!ready) {
+      if (readyAtMs === undefined) {
         const failed = `the runner of ${component} did not start: ${reason}`;
         const code = unusable === undefined ? 'TRELLIS_RUNNER_START' : 'TRELLIS_COMPONENT_START';
         reject(new TrellisError(code, { message: unusable === undefined ? failed : `${component} cannot run: ${unusable}` }));
       }
-      this.#ended(reason, startedMs, ready);
+      this.#ended(reason, readyAtMs);
     });
     return promise;
   }
 
-  #ended(reason: string, startedMs: number, wasReady: boolean): void {
+  #ended(reason: string, readyAtMs: number | undefined): void {
     if (this.#stopped) {
       this.#events.lost('the component was stopped', 0, false);
       return;
     }
-    const livedMs = this.#options.clock.monotonicMs() - startedMs;
     // A first start that fails is the owner's to judge: nothing is restarted until it once was ready.
-    if (!wasReady && this.#restarts === 0) return;
-    if (!this.#blameless) this.#shortLives = livedMs < SHORT_LIFE_MS ? this.#shortLives + 1 : 0;
+    if (readyAtMs === undefined && this.#restarts === 0) return;
+    const servedMs = readyAtMs === undefined ? 0 : this.#options.clock.monotonicMs() - readyAtMs;
+    if (!this.#blameless) this.#shortLives = servedMs < SHORT_LIFE_MS ? this.#shortLives + 1 : 0;
     const delayMs = this.#blameless || this.#shortLives <= 2 ? 0 : Math.min(MAX_BACKOFF_MS, 100 * 2 ** (this.#shortLives - 3));
     this.#options.log.warn({ component: this.#options.component, reason, delayMs }, 'runner lost');
     this.#events.lost(reason, delayMs, this.#byGuest);
