@@ -1,13 +1,23 @@
 import { defineConfig } from 'vitest/config';
 
-// One project a folder: `unit` touches no I/O, the others start real servers and processes.
-const suite = (name: string, testTimeoutMs: number) => ({
-  test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout: testTimeoutMs, hookTimeout: 60_000, pool: 'forks' as const },
+/**
+ * One project a folder: `unit` touches no I/O, the others start real servers and processes. Their times end what hangs. They say nothing
+ * of how long anything may take: the machine may have other work.
+ */
+const suite = (name: string, timeoutMs: number) => ({
+  test: {
+    name,
+    include: [`test/${name}/**/*.test.ts`],
+    testTimeout: timeoutMs,
+    hookTimeout: timeoutMs,
+    expect: { poll: { timeout: timeoutMs / 3, interval: 20 } },
+    pool: 'forks' as const,
+  },
 });
 
 export default defineConfig({
   test: {
-    projects: [suite('unit', 10_000), suite('integration', 60_000), suite('security', 120_000), suite('interop', 120_000)],
+    projects: [suite('unit', 30_000), suite('integration', 180_000), suite('security', 180_000), suite('interop', 180_000)],
     maxWorkers: 2,
     reporters: ['default'],
   },

@@ -19,7 +19,7 @@ describe('docs/cli.md', () => {
     });
   }
 
-  it('ends what it began by its last command', { timeout: 60_000 }, async () => {
+  it('ends what it began by its last command', async () => {
     const [started] = tour.running;
     await started!.ended;
     expect(started!.text()).toContain('Stopped.');

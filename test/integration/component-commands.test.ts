@@ -111,7 +111,7 @@ describe('a component', () => {
     expect(id).toMatchObject({ exit: 2, code: 'TRELLIS_ID_INVALID' });
   });
 
-  it('on two hosts is only touched where it is said on which', { timeout: 120_000 }, async () => {
+  it('on two hosts is only touched where it is said on which', async () => {
     await Promise.all(['a', 'b'].map((zone) => ok('start', 'component', file, 'tiny', '-c', `zone=${zone}`)));
     for (const args of [
       ['stop', 'component', 'tiny'],
@@ -155,7 +155,7 @@ describe('a component', () => {
 });
 
 describe('hosts', () => {
-  it('stop when they are told to, and the command ends when they have', { timeout: 120_000 }, async () => {
+  it('stop when they are told to, and the command ends when they have', async () => {
     expect(await failed('down')).toMatchObject({ exit: 2, code: 'TRELLIS_HOST_AMBIGUOUS' });
     const { stopped } = (await ok('down', '--all', '--yes')) as { stopped: { done: boolean }[] };
     expect(stopped.map(({ done }) => done)).toEqual([true, true]);

@@ -25,7 +25,7 @@ beforeAll(async () => {
   // Services run as users of their own, and programs lie below.
   chmodSync(dir, 0o711);
   built = await buildImage(['config/compose/hello.yaml', 'config/compose/chain.yaml']);
-}, 120_000);
+});
 afterAll(() => {
   built[Symbol.dispose]();
   rmSync(dir, { recursive: true, force: true });
@@ -177,7 +177,7 @@ describe.each(levels.slice(0, 1))('docker compose --profile secure up, as %s pro
     expect(kept()).toEqual(before);
     expect(await stack.run('secure-call', call)).toMatchObject({ code: 0 });
     expect((await stack.stop()).filter(({ code }) => code !== 0)).toEqual([]);
-  }, 150_000);
+  });
 });
 
 describe.each(levels.slice(0, 1))('docker compose --profile leaf up, as %s processes', (level) => {
@@ -202,7 +202,7 @@ describe.each(levels.slice(0, 1))('docker compose --profile leaf up, as %s proce
     expect(await seen('leaf-hello-host', '/run/host')).toEqual(['cluster.seed', 'host.yaml', 'leaf-ctl.seed']);
     expect(await seen('leaf-hello-node', '/run/leaf')).toEqual(['ca.pem', 'ctl.creds', 'leaf.conf', 'rpc.creds']);
     expect((await stack.stop()).filter(({ code }) => code !== 0)).toEqual([]);
-  }, 150_000);
+  });
 });
 
 describe.each(levels)('docker compose up, as %s processes', (level) => {
@@ -265,5 +265,5 @@ describe.each(levels)('docker compose up, as %s processes', (level) => {
     expect(at['chain-host']).toBeLessThan(at['nats']!);
     expect(stopped.filter(({ code }) => code !== 0)).toEqual([]);
     expect(inventory(built.dir)).toEqual(before);
-  }, 120_000);
+  });
 });

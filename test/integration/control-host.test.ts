@@ -52,7 +52,7 @@ describe('a host', () => {
     );
     expect(await client.text(`component.update.${id}`, {})).toBe(failed('component  not found'));
     expect(await client.text(`component.scale.${id}`, scale)).toBe(done(''));
-    await expect.poll(scaled, { timeout: 60_000 }).toContain(1);
+    await expect.poll(scaled).toContain(1);
     const inventory = await client.ask(`host.get.${id}`);
     expect(inventory.response).toMatchObject({
       host_id: id,
@@ -71,40 +71,27 @@ describe('a host', () => {
       ),
     );
     expect(await client.text(`component.scale.${id}`, { ...scale, count: 0 })).toBe(done(''));
-    await expect.poll(scaled, { timeout: 60_000 }).toContain(0);
+    await expect.poll(scaled).toContain(0);
     expect((await client.ask(`host.get.${id}`)).response).toMatchObject({ components: [] });
   });
 
   it('shares requests for links, claims and configurations with another one, and answers the rest itself', async () => {
     await using other = await startTrustHost(memberConfig(server.url, settings('two')));
-    const counts: Record<string, number> = {};
     const link = { source_id: 'a', target: 'b', wit_namespace: 'wasi', wit_package: 'http', interfaces: ['x'] };
-    for (const [tail, body] of [
-      ['host.ping', ''],
-      ['component.auction', { component_id: 'x', constraints: { zone: 'a' } }],
-      ['link.put', link],
-      ['link.get', ''],
-      ['config.put.x', { a: 'b' }],
-      ['config.get.x', ''],
-      ['claims.get', ''],
-      ['registry.put', { r: { token: 't' } }],
-      [`host.get.${other.host.id}`, ''],
-      [`label.put.${host.host.id}`, { key: 'k', value: 'v' }],
+    for (const [tail, body, answers] of [
+      ['host.ping', '', 2],
+      ['component.auction', { component_id: 'x', constraints: { zone: 'a' } }, 2],
+      ['link.put', link, 1],
+      ['link.get', '', 1],
+      ['config.put.x', { a: 'b' }, 1],
+      ['config.get.x', '', 1],
+      ['claims.get', '', 1],
+      ['registry.put', { r: { token: 't' } }, 2],
+      [`host.get.${other.host.id}`, '', 1],
+      [`label.put.${host.host.id}`, { key: 'k', value: 'v' }, 1],
     ] as const) {
-      counts[tail.split('.').slice(0, 2).join('.')] = (await client.answers(tail, body, 400)).length;
+      expect(await client.answers(tail, body, 400, answers), tail).toHaveLength(answers);
     }
-    expect(counts).toEqual({
-      'host.ping': 2,
-      'component.auction': 2,
-      'link.put': 1,
-      'link.get': 1,
-      'config.put': 1,
-      'config.get': 1,
-      'claims.get': 1,
-      'registry.put': 2,
-      'host.get': 1,
-      'label.put': 1,
-    });
     await client.text('link.del', link);
   });
 
@@ -153,7 +140,7 @@ describe('a host with the users that trellis auth makes', () => {
     const heard = await client.events('acme');
     const auction = async (component: string): Promise<number> =>
       (await client.gather('component.auction', { component_id: component, constraints: {} }, 300)).length;
-    await expect.poll(() => Promise.all([auction('echo'), auction('other')]), { timeout: 20_000 }).toEqual([1, 0]);
+    await expect.poll(() => Promise.all([auction('echo'), auction('other')])).toEqual([1, 0]);
     const link = { source_id: 'echo', target: 'b', wit_namespace: 'wasi', wit_package: 'http', interfaces: ['x'] };
     for (const [tail, body] of [
       ['host.ping', ''],
@@ -171,7 +158,7 @@ describe('a host with the users that trellis auth makes', () => {
     ] as const) {
       expect([tail, await client.ask(tail, body)]).toMatchObject([tail, { success: true }]);
     }
-    await expect.poll(() => heard.map(({ name }) => name), { timeout: 60_000 }).toContain('component_scaled');
+    await expect.poll(() => heard.map(({ name }) => name)).toContain('component_scaled');
     const known = heard.map(({ name }) => name);
     for (const name of ['labels_changed', 'config_set', 'linkdef_set', 'linkdef_deleted', 'config_deleted'])
       expect(known).toContain(name);
@@ -201,7 +188,7 @@ describe('a host behind a leaf node', () => {
       await using client = RawControlClient.over(nc, 'wasmbus.ctl.v1.far');
       const { id } = behind.host;
       const hosts = async (): Promise<number> => (await client.gather('host.ping', '', 500)).length;
-      await expect.poll(hosts, { timeout: 20_000 }).toBe(2);
+      await expect.poll(hosts).toBe(2);
       const link = { source_id: 'a', target: 'b', wit_namespace: 'wasi', wit_package: 'http', interfaces: ['x'] };
       for (const [tail, body] of [
         [`host.get.${id}`, ''],
@@ -220,9 +207,7 @@ describe('a host behind a leaf node', () => {
         }
       }
       await expect
-        .poll(async () => ((await client.ask(`host.get.${id}`)).response as { components: unknown[] }).components.length, {
-          timeout: 60_000,
-        })
+        .poll(async () => ((await client.ask(`host.get.${id}`)).response as { components: unknown[] }).components.length)
         .toBe(1);
       const refused = [...near.logged, ...behind.logged].filter(({ code }) => code === 'TRELLIS_NATS_PERMISSION');
       expect(refused).toEqual([]);

@@ -2,10 +2,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CACHE_DIR } from '../support/cache-dir.ts';
 import { echoComponent } from '../support/components.ts';
 import { startServer } from '../support/nats-server.ts';
 import type { TestServer } from '../support/nats-server.ts';
 import { Program, runProgram } from '../support/program.ts';
+import { takesAtMost } from '../support/takes-at-most.ts';
 
 let server: TestServer;
 let dir: string;
@@ -21,7 +23,7 @@ afterAll(async () => {
 const environment = (): Record<string, string> => ({
   TRELLIS_CTL_SERVERS: server.url,
   TRELLIS_RPC_SERVERS: server.url,
-  TRELLIS_CACHE_DIR: join(dir, 'cache'),
+  TRELLIS_CACHE_DIR: CACHE_DIR,
   TRELLIS_STATE_DIR: join(dir, 'state'),
   TRELLIS_DEV: 'true',
 });
@@ -84,16 +86,18 @@ describe('the daemon', () => {
   });
 
   it('ends with 130 or 143 on a second signal, within a second', async () => {
-    const { daemon } = await startDaemon();
-    await using running = daemon;
-    await running.logLine(({ msg }) => msg === 'ready');
-    running.signal('SIGINT');
-    running.signal('SIGTERM');
-    const startedMs = performance.now();
-    const end = await running.ended;
-    // The drain of an idle host may win the race.
-    expect([0, 130, 143]).toContain(end.code);
-    expect(performance.now() - startedMs).toBeLessThan(2_000);
+    await takesAtMost(1_000, async () => {
+      const { daemon } = await startDaemon();
+      await using running = daemon;
+      await running.logLine(({ msg }) => msg === 'ready');
+      running.signal('SIGINT');
+      running.signal('SIGTERM');
+      const startedMs = performance.now();
+      const end = await running.ended;
+      // The drain of an idle host may win the race.
+      expect([0, 130, 143]).toContain(end.code);
+      return performance.now() - startedMs;
+    });
   });
 
   it('LIF-03 ends within the drain time and a second when NATS is away', async () => {
@@ -108,13 +112,14 @@ describe('the daemon', () => {
     const line = await daemon.logLine(({ msg }) => msg === 'health and metrics');
     await daemon.logLine(({ msg }) => msg === 'ready');
     await own.kill();
-    await expect.poll(() => status(`${String(line['url'])}/readyz`), { timeout: 5_000 }).toBe(503);
+    await expect.poll(() => status(`${String(line['url'])}/readyz`)).toBe(503);
     expect(await status(`${String(line['url'])}/livez`)).toBe(200);
     const startedMs = performance.now();
     daemon.signal('SIGTERM');
     const end = await daemon.ended;
     expect(end.code).toBe(0);
-    expect(performance.now() - startedMs).toBeLessThan(2_500);
+    const tookMs = performance.now() - startedMs;
+    await takesAtMost(2_000, () => tookMs);
   });
 
   it('says what is wrong and ends with 5 when NATS cannot be reached', async () => {

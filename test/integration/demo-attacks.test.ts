@@ -32,7 +32,7 @@ describe('trellis demo attacks', () => {
     expect(printed.rows.flatMap(({ id, surprise }) => (surprise === undefined ? [] : [`${id}: ${surprise}`]))).toEqual([]);
     expect(code).toBe(0);
     expect(stderr).toBe('');
-  }, 180_000);
+  });
   afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
   it('carries out every attack of its list, and no guest runs for one', () => {

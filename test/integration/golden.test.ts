@@ -153,15 +153,11 @@ describe('golden traffic, played against a Trellis host', () => {
       [],
       isScaled,
     ],
-  ] as const)(
-    '%s',
-    async (_name, file, known, settled = () => true) => {
-      const { unknown, unused } = await play(file, known, settled);
-      expect(unknown).toEqual([]);
-      expect(unused).toEqual([]);
-    },
-    120_000,
-  );
+  ] as const)('%s', async (_name, file, known, settled = () => true) => {
+    const { unknown, unused } = await play(file, known, settled);
+    expect(unknown).toEqual([]);
+    expect(unused).toEqual([]);
+  });
 
   it('makes the buckets with the settings that wasmCloud 1.9.2 makes them with', async () => {
     const { streams } = goldenFiles('wasmcloud-1.9.2').get('control')!;

@@ -98,7 +98,7 @@ describe('wasi:blobstore over wrpc:blobstore', () => {
     await serveWire(peer, 'blobs', BLOBSTORE, blobStore(false));
     await serveWire(peer, 'old-blobs', OLD_BLOBSTORE, blobStore(true));
     signing = await startSigningProvider(lab.config, 'signed-blobs', BLOBSTORE, () => blobStore(false));
-  }, 120_000);
+  });
   afterAll(async () => {
     await signing[Symbol.asyncDispose]();
     await peer[Symbol.asyncDispose]();

@@ -33,7 +33,7 @@ describe('wasi:http under enforce', () => {
     lab = await startTwoHosts({ front: [], back: [{ id: 'storefront', file, policy: 'reuse', maxInstances: 4 }], links: [] }, [
       'storefront wasi:http/incoming-handler',
     ]);
-  }, 120_000);
+  });
   afterAll(() => lab[Symbol.asyncDispose]());
 
   const get = async (path: string, body = 'hi', trailers: unknown = null): Promise<Answer> =>
@@ -219,7 +219,7 @@ describe.each([
     );
     peer = await RawPeer.connect(lab.url);
     await peer.serve(`default.gateway.wrpc.0.0.1.${HTTP_OUTGOING.name}.handle`, (service) => serve(service));
-  }, 120_000);
+  });
   afterAll(async () => {
     await peer[Symbol.asyncDispose]();
     await lab[Symbol.asyncDispose]();

@@ -28,7 +28,7 @@ describe('wasi:keyvalue over wrpc:keyvalue', () => {
         'shelf wrpc:keyvalue/store',
       ],
     );
-  }, 120_000);
+  });
   afterAll(() => lab[Symbol.asyncDispose]());
   const notes = (func: string, ...args: readonly unknown[]): Promise<unknown> => lab.call('notebook', `notes.${func}`, ...args);
 

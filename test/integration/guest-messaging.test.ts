@@ -33,7 +33,7 @@ beforeAll(async () => {
       'kiosk wasmcloud:messaging/consumer',
     ],
   );
-}, 120_000);
+});
 afterAll(() => lab[Symbol.asyncDispose]());
 
 const handle = (component: string, subject: string, body: string, replyTo?: string): Promise<unknown> =>

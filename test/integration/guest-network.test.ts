@@ -13,7 +13,8 @@ import { Lifetime } from '../../src/component/runner/wasi/poll.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
 import type { Certificate } from '../support/certificates.ts';
 import { fetchingGuest } from '../support/fetching-guest.ts';
-import { until } from '../support/running-component.ts';
+import { takesAtMost } from '../support/takes-at-most.ts';
+import { until } from '../support/until.ts';
 
 const MIB = 1024 * 1024;
 
@@ -388,10 +389,10 @@ describe('a guest with a network grant', () => {
     const { authority } = server;
     const first = await guest.send({ authority, firstByteTimeout: 100 });
     expect(first).toMatchObject({ failed: 'response connection-read-timeout' });
-    expect(first.ms).toBeLessThan(2_000);
+    expect(first.ms).toBeLessThan(15_000);
     const between = await guest.send({ authority, path: '/half', betweenBytesTimeout: 100 });
     expect(between).toMatchObject({ failed: 'read connection-read-timeout' });
-    expect(await until(() => server.connections.open === 0, 2_000)).toBe(true);
+    await until(() => server.connections.open === 0);
   });
 
   it('ends with its deadline, and its connections with it; others go on', async () => {
@@ -401,14 +402,14 @@ describe('a guest with a network grant', () => {
     await using guest = await fetchingGuest([server.authority], { policy: 'reuse' });
     const [pid] = guest.test.component.pids;
     const { authority } = server;
-    const stuck = [1, 2, 3].map(() => guest.send({ authority, firstByteTimeout: 60_000 }, 400));
-    expect(await until(() => server.connections.open === 3, 300)).toBe(true);
-    expect(await guest.send({ authority, path: '/fine' })).toMatchObject({ bodyStart: 'fine' });
-    for (const one of await Promise.all(stuck)) {
-      expect(one.call).toContain('timeout');
-      expect(one.ms).toBeLessThan(650);
-    }
-    expect(await until(() => server.connections.open === 0, 1_000)).toBe(true);
+    await takesAtMost(650, async () => {
+      const stuck = [1, 2, 3].map(() => guest.send({ authority, firstByteTimeout: 60_000 }, 400));
+      expect(await guest.send({ authority, path: '/fine' })).toMatchObject({ bodyStart: 'fine' });
+      const ended = await Promise.all(stuck);
+      for (const one of ended) expect(one.call).toContain('timeout');
+      await until(() => server.connections.open === 0);
+      return Math.max(...ended.map(({ ms }) => ms));
+    });
     expect(guest.test.component.pids).toEqual([pid]);
   });
 
@@ -416,19 +417,20 @@ describe('a guest with a network grant', () => {
     await using server = await webServer(() => {});
     await using guest = await fetchingGuest([server.authority], { policy: 'reuse', maxInstances: 1 });
     for (let i = 0; i < 3; i++) expect(await guest.leave(server.authority)).toMatchObject({ hex: '00', failure: undefined });
-    expect(await until(() => server.connections.open === 0, 1_000)).toBe(true);
+    await until(() => server.connections.open === 0);
   });
 
   it('serves other calls while one waits, each with its own answer', async () => {
+    // Answers when all have asked, the last one first.
+    const open: (() => void)[] = [];
     await using server = await webServer((request, response) => {
-      setTimeout(() => response.end(request.url), 100 - Number(request.url!.slice(1)) * 5);
+      open.push(() => response.end(request.url));
+      if (open.length === 20) for (const answer of open.reverse()) answer();
     });
     await using guest = await fetchingGuest([server.authority], { policy: 'reuse', maxInstances: 20 });
-    const startedMs = performance.now();
     const answers = await Promise.all(
       Array.from({ length: 20 }, (_, i) => guest.send({ authority: server.authority, path: `/${i}` })),
     );
     expect(answers.map((answer) => answer.bodyStart)).toEqual(Array.from({ length: 20 }, (_, i) => `/${i}`));
-    expect(performance.now() - startedMs).toBeLessThan(1_500);
   });
 });

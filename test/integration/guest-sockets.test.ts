@@ -2,7 +2,8 @@ import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { dialingGuest } from '../support/dialing-guest.ts';
-import { until } from '../support/running-component.ts';
+import { takesAtMost } from '../support/takes-at-most.ts';
+import { until } from '../support/until.ts';
 
 /** A TCP server on loopback that gives back what it gets, unless told otherwise. */
 async function tcpServer(serve: (socket: Socket) => void = (socket) => void socket.pipe(socket)) {
@@ -35,7 +36,7 @@ describe('a guest with a network grant and a socket', () => {
     await using server = await tcpServer();
     await using guest = await dialingGuest([`127.0.0.1:${server.port}`]);
     expect(await guest.exchange('127.0.0.1', server.port, 'hello')).toEqual({ bytes: 5, start: 'hello' });
-    expect(await until(() => server.open === 0, 1_000)).toBe(true);
+    await until(() => server.open === 0);
   });
 
   it('sends and receives more than fits anywhere', async () => {
@@ -104,10 +105,14 @@ describe('a guest with a network grant and a socket', () => {
     });
     await using guest = await dialingGuest([`127.0.0.1:${server.port}`], { policy: 'reuse' });
     const [pid] = guest.test.component.pids;
-    const startedMs = performance.now();
-    expect(await guest.exchange('127.0.0.1', server.port, 'hello', { timeoutMs: 300 })).toContain('timeout');
-    expect(performance.now() - startedMs).toBeLessThan(550);
-    expect(await until(() => ended === 1, 1_000)).toBe(true);
+    await takesAtMost(1_250, async () => {
+      const startedMs = performance.now();
+      expect(await guest.exchange('127.0.0.1', server.port, 'hello', { timeoutMs: 1_000 })).toContain('timeout');
+      const tookMs = performance.now() - startedMs;
+      await until(() => ended === server.opened);
+      return tookMs;
+    });
+    expect(ended).toBeGreaterThan(0);
     expect(guest.test.component.pids).toEqual([pid]);
   });
 });

@@ -128,7 +128,7 @@ it('runs what the lattice names with credentials that the lattice puts, and brin
   await own.stop();
   // The credentials that the lattice put are gone with the host, and the registry is away.
   const again = await lattice.host(settings);
-  await until(async () => (await again.inventory()).length === 1, 60_000);
+  await until(async () => (await again.inventory()).length === 1);
   expect(await again.inventory()).toMatchObject([{ id: 'tiny', image_ref: ref, max_instances: 3 }]);
   expect(again.logged.some(({ msg }) => String(msg).includes('is taken from the cache'))).toBe(true);
   expect(await lattice.call('tiny', 'echo-bytes', [9])).toMatchObject({ json: { hex: '09' } });

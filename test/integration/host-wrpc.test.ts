@@ -280,7 +280,8 @@ describe('a 1.x server', () => {
     await expect(test.call('quick-relay', 'relayed.answer', [])).rejects.toMatchObject({
       code: expect.stringMatching(/TRELLIS_INVOKE_(TRAP|TARGET_TIMEOUT)/),
     });
-    expect(performance.now() - started).toBeLessThan(5_000);
+    // Far below the time that the host gives by itself.
+    expect(performance.now() - started).toBeLessThan(15_000);
     await until('nothing is in flight', () => test.lattice.host.status().inFlight === 0);
   });
 

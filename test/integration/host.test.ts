@@ -74,13 +74,11 @@ describe('a host in a development lattice', () => {
     const pid = test.lattice.host.status().components.find((component) => component.id === 'echo')?.pids[0] ?? 0;
     process.kill(pid, 'SIGKILL');
     await expect
-      .poll(
-        () =>
-          test.call('echo', 'echo-u8', [7]).then(
-            ({ json }) => json,
-            () => 'lost',
-          ),
-        { timeout: 5_000 },
+      .poll(() =>
+        test.call('echo', 'echo-u8', [7]).then(
+          ({ json }) => json,
+          () => 'lost',
+        ),
       )
       .toBe(7);
     expect(await test.metric('trellis_runner_restarts_total', 'component="echo"')).toBe(1);

@@ -61,7 +61,7 @@ describe('config/kubernetes/trellis-host.yaml', () => {
     delete deployment.spec.replica;
     delete deployment.spec.selector;
     expect(await faultsOf([deployment])).toMatch(/'selector' is missing in type/);
-  }, 60_000);
+  });
 
   it('confines each container, and lets nobody in', () => {
     const pod = deploymentOf(manifest).spec!.template.spec!;

@@ -76,21 +76,21 @@ describe('calls between components', () => {
     expect(test.logged.findLast(({ msg }) => msg === 'import failed')).toMatchObject({ code: 'TRELLIS_LINK_MISSING' });
 
     await writer.data.putLink(greeting('hello'));
-    await expect.poll(call, { timeout: 20_000 }).toEqual(works);
+    await expect.poll(call).toEqual(works);
     expect([test.runs('hello'), test.runs('hello-two')]).toEqual([1, 0]);
     expect(test.logged.findLast(({ component }) => component === 'hello')).toMatchObject({ outcome: 'ok', verified: true });
 
     // The other side goes by the link as well: whoever was linked before may call no more.
     await writer.data.deleteLink(KEY);
-    await expect.poll(call, { timeout: 20_000 }).not.toEqual(works);
+    await expect.poll(call).not.toEqual(works);
     await writer.data.putLink(greeting('hello-two'));
-    await expect.poll(call, { timeout: 20_000 }).toEqual(works);
+    await expect.poll(call).toEqual(works);
     const before = test.runs('hello');
     expect(test.runs('hello-two')).toBeGreaterThan(0);
 
     for (const bucket of ['LATTICEDATA', 'CONFIGDATA']) await (await writer.streams()).delete(`KV_${bucket}_default`);
     const alarms = () => test.lattice.host.status().alarms.map(({ code }) => code);
-    await until(() => alarms().includes('TRELLIS_ALARM_LATTICE_DATA'), 20_000);
+    await until(() => alarms().includes('TRELLIS_ALARM_LATTICE_DATA'));
     expect(await call()).toEqual(works);
     expect(
       test.lattice.host
@@ -101,7 +101,7 @@ describe('calls between components', () => {
     // Another host makes it again, with nothing in it.
     await using other = await startDataHost(test.lattice.url);
     expect(other.data.links()).toEqual([]);
-    await until(() => alarms().includes('TRELLIS_ALARM_LATTICE_DATA_ROLLBACK'), 20_000);
+    await until(() => alarms().includes('TRELLIS_ALARM_LATTICE_DATA_ROLLBACK'));
     expect(await call()).toEqual(works);
     expect(test.runs('hello')).toBe(before);
   });

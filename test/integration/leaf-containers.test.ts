@@ -23,7 +23,7 @@ beforeAll(async () => {
   root = mkdtempSync(join(tmpdir(), 'trellis-leaf-'));
   chmodSync(root, 0o711);
   built = await buildImage([join(repository, 'config/compose/hello.yaml')]);
-}, 120_000);
+});
 afterAll(() => {
   built[Symbol.dispose]();
   rmSync(root, { recursive: true, force: true });
@@ -116,5 +116,5 @@ describe.each(['compose', 'kubernetes'] as const)('the containers of %s', (kind)
     const order = stopped.map(({ name }) => name);
     expect(order.indexOf('host')).toBeLessThan(order.indexOf('leaf'));
     expect(stopped.find(({ name }) => name === 'host')).toMatchObject({ code: 0 });
-  }, 120_000);
+  });
 });

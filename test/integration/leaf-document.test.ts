@@ -1,8 +1,7 @@
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, it } from 'vitest';
+import { CACHE_DIR } from '../support/cache-dir.ts';
 import { blocksIn, DocumentRun, type Server, textOf } from '../support/document.ts';
-import { freePort } from '../support/leaf.ts';
+import { freePort } from '../support/free-port.ts';
 
 describe('docs/leaf.md', () => {
   let tour: DocumentRun;
@@ -13,9 +12,9 @@ describe('docs/leaf.md', () => {
     commands.replaceAll(/127\.0\.0\.1:(\d+)/g, (_, port: string) => `127.0.0.1:${ports.get(port)}`);
   beforeAll(async () => {
     tour = new DocumentRun();
-    for (const port of ['4222', '7422', '4322', '8322']) ports.set(port, await freePort());
+    for (const port of ['4222', '7422', '4322', '8322']) ports.set(port, freePort());
     // Translated once for all tests.
-    tour.setEnv({ TRELLIS_CACHE_DIR: join(tmpdir(), `trellis-test-cache-${process.getuid?.() ?? 0}`) });
+    tour.setEnv({ TRELLIS_CACHE_DIR: CACHE_DIR });
     const server = (conf: string, ready: RegExp): Server => ({
       starts: `nats-server -c ${conf}`,
       as: `exec "$NATS_SERVER" -c ${conf}`,
@@ -31,7 +30,7 @@ describe('docs/leaf.md', () => {
   afterAll(() => tour.close());
 
   for (const block of blocksIn(textOf('docs/leaf.md'))) {
-    it(block.commands.trim().split('\n').join('; ').slice(0, 120), { timeout: 120_000 }, async () => {
+    it(block.commands.trim().split('\n').join('; ').slice(0, 120), async () => {
       await tour.play({ ...block, commands: moved(block.commands) }, servers);
     });
   }

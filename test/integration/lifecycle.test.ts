@@ -6,6 +6,7 @@ import { startDaemon, startDaemonLattice, startLoad } from '../support/daemon-la
 import { startTestLattice } from '../support/lattice.ts';
 import { openCall, STREAMS } from '../support/open-call.ts';
 import { Program } from '../support/program.ts';
+import { takesAtMost } from '../support/takes-at-most.ts';
 import { TINY, until } from '../support/trust-lattice.ts';
 
 /** Process ids of the children of a process, by /proc. */
@@ -45,7 +46,7 @@ describe('a host that stops under load', () => {
       expect(end.stderr).not.toContain('given up');
       running[i % 2] = hosts.use(await startDaemon(name, configFile));
     }
-    await until(() => load.sent >= CALLS, 60_000);
+    await until(() => load.sent >= CALLS);
     await load.stop();
     console.log(
       `${load.ok} of ${load.sent} calls answered, the slowest in ${Math.round(load.worstMs)} ms; ` +
@@ -78,7 +79,7 @@ describe('a host that stops under load', () => {
   });
 });
 
-describe('signals', { timeout: 180_000 }, () => {
+describe('signals', () => {
   it('USR2 makes a lame duck: takes nothing new, is not ready, and finishes a stream before it ends', async () => {
     await using lattice = await startDaemonLattice();
     await using hosts = new AsyncDisposableStack();
@@ -128,8 +129,8 @@ describe('signals', { timeout: 180_000 }, () => {
     const tookMs = performance.now() - atMs;
     console.log(`the second TERM ended the host in ${Math.round(tookMs)} ms`);
     expect([end.code, end.signal]).toEqual([143, undefined]);
-    // A second by the host's own timer, and what a busy machine needs to end processes.
-    expect(tookMs).toBeLessThan(1_500);
+    // A second by the host's own timer, and what it takes to end processes.
+    await takesAtMost(1_500, () => tookMs);
     expect(await stream.result).toBe('TRELLIS_INVOKE_FAILED');
     expect(end.stderr).not.toContain('TRELLIS_INTERNAL');
   });

@@ -73,7 +73,7 @@ describe('limits of the server', () => {
     for (const length of [10, 7_000, 8_192, 100_000]) await echo(length);
     expect(reconnects()).toEqual(before);
     expect(host.host.status()).toMatchObject({ ready: true });
-  }, 20_000);
+  });
 
   it('NAT-16 a host that stands still is cut off by the server, and comes back by itself with its memory bounded', async () => {
     const { rpc } = host.host.member!;
@@ -98,7 +98,7 @@ describe('limits of the server', () => {
     await echo(10);
     expect(process.memoryUsage().rss - rss).toBeLessThan(200e6);
     expect(host.host.status().ready).toBe(true);
-  }, 20_000);
+  });
 
   it('NAT-16 what a server does not take is dropped beyond 128 MiB, counted and alarmed', async () => {
     await using own = await startServer();
@@ -129,7 +129,7 @@ describe('limits of the server', () => {
     own.signal('SIGCONT');
     await connection.flush();
     connection.publish('sink', big);
-  }, 20_000);
+  });
 
   it('NAT-18 a subject that is refused at runtime is named in the status', async () => {
     await using jwt = await startJwtServer();

@@ -6,7 +6,7 @@ import { fillTemplate, type TemplateValues } from '../../src/auth/permission-tem
 import type { HostConfigInput } from '../../src/config/schema.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import type { NatsUser, TestAccount } from '../support/accounts.ts';
-import { freePort } from '../support/leaf.ts';
+import { freePort } from '../support/free-port.ts';
 import { type JwtTestServer, startJwtServer, startServer } from '../support/nats-server.ts';
 import { asUserPermissions, PermittedUser } from '../support/permitted-users.ts';
 import { Program, runProgram } from '../support/program.ts';
@@ -30,7 +30,7 @@ let single: Record<'provisioning' | 'one-account-ctl' | 'one-account-rpc' | 'cal
 let leaf: Record<'host-ctl-leaf' | 'host-rpc-leaf', NatsUser>;
 
 beforeAll(async () => {
-  leafPort = await freePort();
+  leafPort = freePort();
   jwt = await startJwtServer({ configText: `leafnodes { listen: "127.0.0.1:${leafPort}" }\njetstream { domain: hub }\n` });
   one = jwt.operator.addAccount('one', { jetstream: true });
   const all = <Kind extends string>(account: TestAccount, kinds: readonly Kind[]): Record<Kind, NatsUser> =>
@@ -180,7 +180,7 @@ describe('a host behind a leaf node', () => {
         `leafnodes { remotes: [ ${remote('CTL', leaf['host-ctl-leaf'])}, ${remote('RPC', leaf['host-rpc-leaf'])} ] }`,
       ].join('\n'),
     });
-    await expect.poll(() => sidecar.log().match(/Leafnode connection created/g)?.length, { timeout: 10_000 }).toBe(2);
+    await expect.poll(() => sidecar.log().match(/Leafnode connection created/g)?.length).toBe(2);
     const connection = (partition: 'ctl' | 'rpc'): object => ({
       servers: [sidecar.url],
       seedFile: seedFile(sidecar.dir, partition, local[partition]),

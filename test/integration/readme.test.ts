@@ -39,7 +39,7 @@ describe('README.md', () => {
 
   const blocks = blocksIn(textOf('README.md'));
   for (const block of blocks) {
-    it(block.commands.trim().split('\n').join('; ').slice(0, 120), { timeout: 180_000 }, async () => {
+    it(block.commands.trim().split('\n').join('; ').slice(0, 120), async () => {
       const text = await tour.play(block, SERVERS);
       // What follows goes to the server that `npm start` began.
       const url = /nats:\/\/127\.0\.0\.1:\d+/.exec(block.commands.startsWith('npm start') ? text : '')?.[0];

@@ -125,7 +125,7 @@ describe('a connection that moves', () => {
     expect(prefixes.size).toBe(20);
     expect(client.events.filter(({ type }) => type !== 'moved')).toEqual([]);
     expect(client.connection.stats.messagesIn).toBeGreaterThanOrEqual(seen.asked);
-  }, 30_000);
+  });
 });
 
 describe('a subscription without a queue group', () => {
@@ -224,7 +224,7 @@ describe('files that are replaced', () => {
     await until(() => test.standing().length === 0);
     const seen = await running.stop();
     expect([seen.lost, seen.wrong, test.events, test.connection.userKey]).toEqual([[], 0, [], userKey]);
-  }, 30_000);
+  });
 
   it('that the server refuses are tried again, and the old ones stay in use', async () => {
     await using own = await startJwtServer();
@@ -276,7 +276,7 @@ describe('credentials that end', () => {
     await test.connection.flush();
     await until(() => heard === 1);
     expect(test.events.some(({ type }) => type === 'closed')).toBe(false);
-  }, 60_000);
+  });
 
   it('CRD-03 by revocation: an alarm within 5 s, and the way back is open, by a new file or by taking it back', async () => {
     await using own = await startJwtServer();
@@ -285,7 +285,7 @@ describe('credentials that end', () => {
     own.rpc.revoke(user);
     const start = performance.now();
     await own.reload();
-    await until(() => test.standing().includes('LOGIN_REFUSED'), 5_000);
+    await until(() => test.standing().includes('LOGIN_REFUSED'));
     expect(performance.now() - start).toBeLessThan(5_000);
     // A newer JWT of the same user: the revocation is of those of that second and before.
     await sleep(2_100);
@@ -297,12 +297,12 @@ describe('credentials that end', () => {
     await until(() => test.connection.userKey === another.publicKey);
     own.rpc.revoke(another);
     await own.reload();
-    await until(() => test.standing().includes('LOGIN_REFUSED'), 5_000);
+    await until(() => test.standing().includes('LOGIN_REFUSED'));
     own.rpc.reinstate(another);
     await own.reload();
     await until(() => test.connection.state === 'connected' && test.standing().length === 0);
     await test.connection.flush();
-  }, 40_000);
+  });
 
   it('are warned of when two thirds of their life are over', async () => {
     let aheadMs = 0;
@@ -358,7 +358,7 @@ describe('a connection whose server goes', () => {
     expect([seen.lost, seen.wrong]).toEqual([[], 0]);
     expect([...answered.values()].filter((times) => times !== 1)).toEqual([]);
     expect(moving.flatMap(({ events }) => events.filter(({ type }) => type === 'disconnected'))).toEqual([]);
-  }, 30_000);
+  });
 
   it('takes new credentials that came while it was away, on a line of its own', async () => {
     await using own = await startJwtServer();
@@ -378,7 +378,7 @@ describe('a connection whose server goes', () => {
     test.connection.publish('again', bytes('x'));
     await test.connection.flush();
     await until(() => heard === 1);
-  }, 20_000);
+  });
 });
 
 describe('a move', () => {
@@ -457,7 +457,7 @@ describe('a move', () => {
     await connection.flush();
     await until(() => heard > 0);
     expect([heard, test.moves(), connection.stats.reconnects]).toEqual([1, 110, 0]);
-  }, 30_000);
+  });
 });
 
 describe('certificates', () => {
@@ -499,5 +499,5 @@ describe('certificates', () => {
     await until(() => test.connection.stats.reconnects === 1);
     await test.connection.flush();
     expect(test.moves()).toBe(2);
-  }, 20_000);
+  });
 });

@@ -14,7 +14,9 @@ import {
   helloComponent,
   hostileComponent,
 } from '../support/components.ts';
-import { delay, leb, runComponent, sized, until, type TestComponent } from '../support/running-component.ts';
+import { delay, leb, runComponent, sized, type TestComponent } from '../support/running-component.ts';
+import { takesAtMost } from '../support/takes-at-most.ts';
+import { until } from '../support/until.ts';
 
 const MIB = 1024 * 1024;
 
@@ -89,35 +91,35 @@ describe('a component in its runner', () => {
     const answerAll = (): void => {
       for (const events of open.splice(0)) events.result(sized('abc'), false);
     };
-    expect(await until(() => open.length === 2, 20_000)).toBe(true);
+    await until(() => open.length === 2);
     test.component.setMaxInstances(5);
-    expect(await until(() => open.length === 5, 20_000)).toBe(true);
+    await until(() => open.length === 5);
     test.component.setMaxInstances(1);
     answerAll();
     // Seven are left: one by one, and at once again with room for all.
-    expect(await until(() => open.length === 1, 20_000)).toBe(true);
+    await until(() => open.length === 1);
     await delay(50);
     expect(open.length).toBe(1);
     test.component.setMaxInstances(100);
-    expect(await until(() => open.length === 7, 20_000)).toBe(true);
+    await until(() => open.length === 7);
     answerAll();
     for (const answer of await Promise.all(answers)) expect(answer).toMatchObject({ failure: undefined, ends: 1 });
     expect(test.component.pids).toEqual([pid]);
 
     // A runner that takes the place of this one is told as well.
     process.kill(pid!, 'SIGKILL');
-    expect(await until(() => test.component.pids.length === 1 && test.component.pids[0] !== pid, 20_000)).toBe(true);
+    await until(() => test.component.pids.length === 1 && test.component.pids[0] !== pid);
     const more = Array.from({ length: 9 }, () => test.call('calls.storm', Buffer.from([1, 3])));
-    expect(await until(() => open.length === 9, 20_000)).toBe(true);
+    await until(() => open.length === 9);
     answerAll();
     await Promise.all(more);
   });
 
   it('is busy when the bytes that wait are too many', async () => {
     await using test = await runComponent(hostileComponent('hostile'), { maxInstances: 1, maxQueue: 10_000 });
-    const looping = test.begin('attacks.loop', '', { timeoutMs: 5_000 });
+    const looping = test.begin('attacks.loop');
     const params = sized(Buffer.alloc(3 * MIB));
-    const outcomes = Array.from({ length: 60 }, () => test.begin('attacks.take', params, { timeoutMs: 5_000 }));
+    const outcomes = Array.from({ length: 60 }, () => test.begin('attacks.take', params));
     expect(outcomes.length).toBe(60);
     const first = await Promise.race(outcomes.map(({ outcome }) => outcome));
     expect(first).toMatchObject({ failure: 'busy', ends: 1 });
@@ -210,12 +212,10 @@ describe('a component that cannot run', () => {
   });
 
   it('because its initialiser does not end is given up in time', async () => {
-    const startedMs = performance.now();
     await expect(runComponent(hostileComponent('hostile-start'), { startTimeoutMs: 600 })).rejects.toMatchObject({
       code: 'TRELLIS_RUNNER_START',
+      message: expect.stringContaining('not ready after 600 ms'),
     });
-    // The time includes translating the component.
-    expect(performance.now() - startedMs).toBeLessThan(15_000);
   });
 });
 
@@ -395,12 +395,14 @@ describe('imports', () => {
     };
     await using test = await runComponent(hostileComponent('hostile-calls'), { maxInstances: 4 }, { invokeImport });
     const [pid] = test.component.pids;
-    const answers = await Promise.all([1, 2, 3, 4].map(() => test.call('calls.storm', Buffer.from([1, 3]), { timeoutMs: 300 })));
-    for (const answer of answers) {
-      expect(answer).toMatchObject({ failure: 'timeout', ends: 1 });
-      expect(answer.ms).toBeLessThan(550);
-    }
-    expect(cancelled).toBe(4);
+    await takesAtMost(550, async () => {
+      cancelled = 0;
+      const ends = [1, 2, 3, 4].map(() => test.call('calls.storm', Buffer.from([1, 3]), { timeoutMs: 300 }));
+      const answers = await Promise.all(ends);
+      for (const answer of answers) expect(answer).toMatchObject({ failure: 'timeout', ends: 1 });
+      expect(cancelled).toBe(4);
+      return Math.max(...answers.map(({ ms }) => ms));
+    });
     // Answers that come now reach nobody.
     for (const events of open) events.result(sized('late'), false);
     await delay(400);
@@ -447,6 +449,6 @@ describe('the runner process', () => {
     const pid = Number(await new Promise((resolve) => void host.stdout.once('data', resolve)));
     expect(isAlive(pid)).toBe(true);
     host.kill('SIGKILL');
-    expect(await until(() => !isAlive(pid), 5_000)).toBe(true);
+    await until(() => !isAlive(pid));
   });
 });

@@ -67,7 +67,7 @@ describe('trellis up --secure', () => {
     });
     expect(exposed).toEqual([]);
     expect(statSync(stateDir).mode & 0o077).toBe(0);
-  }, 150_000);
+  });
 
   it('renews what ends soon, and nothing else', async () => {
     const stateDir = join(dir, 'renewal');

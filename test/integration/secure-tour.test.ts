@@ -2,7 +2,7 @@ import { dirname } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findNatsServer } from '../../src/nats/server.ts';
 import { blocksIn, DocumentRun, type Server, textOf } from '../support/document.ts';
-import { freePort } from '../support/leaf.ts';
+import { freePort } from '../support/free-port.ts';
 
 const SERVERS: readonly Server[] = [
   { starts: 'PATH="$PATH:.trellis/bin" nats-server', as: '', ready: /Server is ready/, stop: 'SIGTERM' },
@@ -19,12 +19,12 @@ describe('docs/secure-tour.md', () => {
       // As the document says of root.
       ...(process.getuid?.() === 0 ? { TRELLIS_ALLOW: 'root' } : {}),
     });
-    port = await freePort();
+    port = freePort();
   });
   afterAll(() => tour.close());
 
   for (const block of blocksIn(textOf('docs/secure-tour.md'))) {
-    it(block.commands.trim().split('\n').join('; ').slice(0, 120), { timeout: 180_000 }, async () => {
+    it(block.commands.trim().split('\n').join('; ').slice(0, 120), async () => {
       // The port that the document shows may be taken.
       const commands = block.commands.replaceAll('4333', String(port));
       const output = block.output.map((line) => line.replaceAll('4333', String(port)));

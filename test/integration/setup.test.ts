@@ -172,7 +172,7 @@ describe('handing over', () => {
     child.kill('SIGKILL');
     await ended;
     await until(/SIGTERM/);
-    await expect.poll(() => isAlive(pid), { timeout: 5000 }).toBe(false);
+    await expect.poll(() => isAlive(pid)).toBe(false);
   });
 });
 

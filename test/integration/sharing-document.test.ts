@@ -1,8 +1,7 @@
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, it } from 'vitest';
+import { CACHE_DIR } from '../support/cache-dir.ts';
 import { blocksIn, DocumentRun, type Server, textOf } from '../support/document.ts';
-import { freePort } from '../support/leaf.ts';
+import { freePort } from '../support/free-port.ts';
 
 describe('docs/sharing.md', () => {
   let tour: DocumentRun;
@@ -11,10 +10,8 @@ describe('docs/sharing.md', () => {
   beforeAll(async () => {
     tour = new DocumentRun();
     // The port that the document shows may be taken.
-    address = `127.0.0.1:${await freePort()}`;
-    // Translated once for all tests.
-    const cache = join(tmpdir(), `trellis-test-cache-${process.getuid?.() ?? 0}`);
-    tour.setEnv({ TRELLIS_CACHE_DIR: cache });
+    address = `127.0.0.1:${freePort()}`;
+    tour.setEnv({ TRELLIS_CACHE_DIR: CACHE_DIR });
     tour.setEnv({ TRELLIS_CTL_SERVERS: `nats://${address}`, TRELLIS_RPC_SERVERS: `nats://${address}` });
     const conf = '.trellis/sharing/nats/nats-server.conf';
     const as = `sed -i 's/127.0.0.1:4222/${address}/' ${conf}; exec "$NATS_SERVER" -c ${conf}`;
@@ -27,7 +24,7 @@ describe('docs/sharing.md', () => {
 
   for (const block of blocksIn(textOf('docs/sharing.md'))) {
     const exported = /^export (\w+)=(\S+)\n$/.exec(block.commands);
-    it(block.commands.trim().split('\n').join('; ').slice(0, 120), { timeout: 120_000 }, async () => {
+    it(block.commands.trim().split('\n').join('; ').slice(0, 120), async () => {
       if (exported !== null) tour.setEnv({ [exported[1]!]: exported[2]! });
       else await tour.play({ ...block, commands: block.commands.replaceAll('127.0.0.1:4222', address) }, servers);
     });

@@ -2,7 +2,8 @@ import { renameSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sampleFile } from '../../src/development.ts';
 import { SHARED_HEADER_BYTES } from '../../src/invocation/foreign/one-message.ts';
-import { freePort, templateRights } from '../support/leaf.ts';
+import { freePort } from '../support/free-port.ts';
+import { templateRights } from '../support/leaf.ts';
 import { startServer, type TestServer } from '../support/nats-server.ts';
 import { BYTES, callShared, failing, share, type SharedTestCall } from '../support/sharing.ts';
 import { startTenantServer, type Tenant } from '../support/tenants.ts';
@@ -180,9 +181,9 @@ describe('calls between accounts while credentials are replaced', () => {
       const users = connections.map(({ userKey }) => userKey);
       renew(a, configs.host.rpc.credsFile);
       renew(b, configs.caller.rpc.credsFile);
-      await until(() => connections.every(({ userKey }, at) => userKey !== users[at]), 30_000);
+      await until(() => connections.every(({ userKey }, at) => userKey !== users[at]));
       const before = answered;
-      await until(() => answered > before + 100, 30_000);
+      await until(() => answered > before + 100);
     }
     end.abort();
     await Promise.all(workers);
@@ -195,7 +196,7 @@ describe('calls between accounts while credentials are replaced', () => {
 
 describe('a shared component, and its callers, behind leaf nodes', () => {
   it('is called through both: the mark of another account and the one answer pass', async () => {
-    const port = await freePort();
+    const port = freePort();
     const tenants = await startTenantServer((_, tenant) => {
       const [a, b] = [tenant('a', 'one'), tenant('b', 'two')];
       share(a, b, 'tiny', BYTES);

@@ -22,7 +22,7 @@ const call = (text: string) => lattice.cli('call', 'tiny', 'echo-bytes', '--json
 
 /** Resolves when the command says that it listens. */
 async function listening(program: Program): Promise<Program> {
-  await expect.poll(() => program.stderr, { timeout: 30_000 }).toContain('Listening');
+  await expect.poll(() => program.stderr).toContain('Listening');
   return program;
 }
 
@@ -32,7 +32,7 @@ describe('trellis spy', () => {
     await using json = lattice.start('spy', 'tiny', '--count', '8', '--output', 'json');
     await listening(text);
     // The other one says nothing: so calls are made until it has heard one.
-    await expect.poll(async () => (await call(SECRET), json.stdout), { timeout: 60_000 }).toContain('"verified"');
+    await expect.poll(async () => (await call(SECRET), json.stdout)).toContain('"verified"');
     const nc = await login(lattice.url, lattice.caller, 'rpc');
     const forged = headers();
     forged.set('source-id', 'somebody');
@@ -46,7 +46,7 @@ describe('trellis spy', () => {
       reply: `_INBOX_RPC.lab.${lattice.caller.users[1]!.publicKey}.x`,
     });
     await nc.flush();
-    await expect.poll(async () => (await call(SECRET), json.stdout.split('\n').length), { timeout: 60_000 }).toBeGreaterThan(8);
+    await expect.poll(async () => (await call(SECRET), json.stdout.split('\n').length)).toBeGreaterThan(8);
     await nc.close();
     const ended = await Promise.all([text.ended, json.ended]);
     expect(ended.map(({ code }) => code)).toEqual([0, 0]);

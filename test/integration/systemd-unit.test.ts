@@ -8,7 +8,8 @@ import { findNatsServer } from '../../src/nats/server.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
 import { blocksIn, textOf } from '../support/document.ts';
 import { repository } from '../support/image.ts';
-import { freePort, startPlain } from '../support/plain-process.ts';
+import { freePort } from '../support/free-port.ts';
+import { startPlain } from '../support/plain-process.ts';
 import { runProgram } from '../support/program.ts';
 import { giveTo, sandboxObstacle, SandboxNetwork, type SandboxProcess } from '../support/sandbox.ts';
 import { SystemdMachine } from '../support/systemd-machine.ts';
@@ -40,7 +41,7 @@ beforeAll(async () => {
     noMachine = (error as Error).message;
     console.warn(`No systemd could be started here, so the unit is tried without one: ${noMachine}`);
   }
-}, 60_000);
+});
 afterAll(() => {
   machine?.[Symbol.dispose]();
   for (const folder of [given, work]) rmSync(folder, { recursive: true, force: true });
@@ -180,7 +181,7 @@ describe('without systemd', () => {
   beforeAll(() => {
     installed = join(work, 'installed');
     execFileSync(process.execPath, [join(repository, 'setup/run.mjs'), 'install', installed], { stdio: 'pipe' });
-  }, 60_000);
+  });
 
   const obstacle = sandboxObstacle();
   if (obstacle !== undefined) console.warn(`The unit is tried as a plain process here, confined by its user alone: ${obstacle}`);
@@ -253,7 +254,6 @@ describe('without systemd', () => {
         network?.end();
       }
     },
-    60_000,
   );
 });
 
@@ -353,5 +353,5 @@ describe('docs/install.md, on a machine with systemd', () => {
     expect([show('ActiveState'), show('ExecMainStatus')]).toEqual(['failed', '78']);
     await sleep(Number(service('RestartSec')) * 1_000 + 500);
     expect(show('ActiveState')).toBe('failed');
-  }, 120_000);
+  });
 });

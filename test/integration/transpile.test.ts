@@ -126,7 +126,7 @@ describe('the rejected-import correction', () => {
       'trellis-samples:hello/greeting@0.1.0': { greet: () => Promise.reject(new Error('deadline')) },
     });
     const call = Promise.resolve(failing['trellis-samples:chain/greeter@0.1.0']!.greetAll!(['Ann']));
-    await expect(Promise.race([call, new Promise((resolve) => setTimeout(resolve, 2_000, 'still pending'))])).rejects.toThrow(
+    await expect(Promise.race([call, new Promise((resolve) => setTimeout(resolve, 30_000, 'still pending'))])).rejects.toThrow(
       'deadline',
     );
     const working = await instantiate({
@@ -243,7 +243,8 @@ describe('the translating process', () => {
       code: 'TRELLIS_COMPONENT_TRANSPILE_TIMEOUT',
       retryable: true,
     });
-    expect(performance.now() - started).toBeLessThan(2_000);
+    // Translating it takes longer than that, and the limit by default is longer still.
+    expect(performance.now() - started).toBeLessThan(10_000);
   });
 
   it('reports what the generator refuses, without its internals', async () => {

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { latticeName } from '../../src/ids.ts';
@@ -6,6 +5,7 @@ import { connectPartition, type LatticeConnection } from '../../src/nats/connect
 import { TrustBucket } from '../../src/nats/trust-bucket.ts';
 import { silentLogger } from '../../src/telemetry/log.ts';
 import { startServer, type TestServer } from '../support/nats-server.ts';
+import { until } from '../support/until.ts';
 
 let server: TestServer;
 let lattices = 0;
@@ -35,14 +35,6 @@ function listener() {
     rolledBack: (reason: string) => void heard.push(`rolled back: ${reason}`),
     failed: () => void heard.push('failed'),
   };
-}
-
-async function until(ready: () => boolean, withinMs = 10_000): Promise<void> {
-  const end = performance.now() + withinMs;
-  while (!ready()) {
-    if (performance.now() > end) throw new Error('did not happen in time');
-    await sleep(10);
-  }
 }
 
 describe('the trust bucket', () => {
@@ -115,7 +107,7 @@ describe('the trust bucket', () => {
     await until(() => heard.includes('failed'));
     await own.restart();
     const before = heard.length;
-    await until(() => heard.slice(before).includes('current'), 20_000);
+    await until(() => heard.slice(before).includes('current'));
     expect(heard.some((line) => line.startsWith('rolled back'))).toBe(false);
     watch.end();
   });

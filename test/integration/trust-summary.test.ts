@@ -31,7 +31,7 @@ it('a host says at its start who can talk to whom, by what the other hosts say o
     await using other = await startHost({ config: own, log, metrics: createMetrics({ eventLoop: false }) });
     expect(other.status().ready).toBe(true);
     const line = (): string | undefined => lines.find(({ msg }) => msg.startsWith('trust: '))?.msg;
-    await expect.poll(line, { timeout: 10_000 }).toBeDefined();
+    await expect.poll(line).toBeDefined();
     return line()!;
   };
   expect(await said(config.trust, 'same')).toContain(`; both ways with ${host.id} (`);

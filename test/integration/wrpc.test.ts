@@ -8,19 +8,12 @@ import { type OutgoingCall, type OutgoingEvents, prepareCall } from '../../src/w
 import { createInbox, type Inbox } from '../../src/wrpc/inbox.ts';
 import { type IncomingInvocation, serveFunction } from '../../src/wrpc/server.ts';
 import { startServer, type TestServer } from '../support/nats-server.ts';
+import { until } from '../support/until.ts';
 
 const SUBJECT = 'default.comp-a.wrpc.0.0.1.ns:pkg/iface@1.0.0.func';
 const EMPTY = new Uint8Array(0);
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 const unhex = (text: string): Uint8Array => Buffer.from(text, 'hex');
-
-async function until(ready: () => boolean, withinMs = 5_000): Promise<void> {
-  const end = performance.now() + withinMs;
-  while (!ready()) {
-    if (performance.now() > end) throw new Error('did not happen in time');
-    await sleep(5);
-  }
-}
 
 /** One message of a recorded trace between Rust peers. `Rc` and `Rs` stand for the inboxes of client and server. */
 interface TraceMessage {

@@ -20,7 +20,7 @@ describeWithPeers('commands of trellis to a wasmCloud 1.9 host', [WASMCLOUD], ()
     host = await WasmcloudHost.start(nc, { port: server.port, labels: { zone: 'a' } });
     file = join(server.dir, 'tiny.wasm');
     copyFileSync(sampleFile('hello/build/hello.wasm'), file);
-  }, 120_000);
+  });
   afterAll(async () => {
     await host[Symbol.asyncDispose]();
     await nc.close();

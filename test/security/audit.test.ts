@@ -134,13 +134,13 @@ describe('the audit of a host', () => {
     // The summary of the last second follows within one.
     const all = () => events.map(({ event }) => event.data);
     const sums = (records: readonly Data[]) => codes.map((code) => countOf(code, records));
-    await expect.poll(() => sums(all()), { timeout: 20_000 }).toEqual(counted);
-    await expect.poll(() => sums(inFile()), { timeout: 20_000 }).toEqual(counted);
+    await expect.poll(() => sums(all())).toEqual(counted);
+    await expect.poll(() => sums(inFile())).toEqual(counted);
     expect(inFile().length - before).toBeLessThan(1_000);
     expect(JSON.stringify(all())).not.toContain(canary);
     expect(readFileSync(file, 'utf8')).not.toContain(canary);
     expect(await test.metric('trellis_audit_lost_total', 'sink="file"')).toBe(0);
-  }, 180_000);
+  });
 
   it('explains a refusal to who asks on the control connection, and only to an inbox', async () => {
     const reply = attacker.reply();

@@ -120,7 +120,7 @@ describe('what a server sends to a control subject', () => {
       user.nc.publish(`$JS.API.DIRECT.GET.KV_CONFIGDATA_lab.$KV.CONFIGDATA_lab.forged${at}`, '', { reply: subject });
     }
     await user.nc.flush();
-    await expect.poll(ignored, { timeout: 10_000 }).toBe(heard());
+    await expect.poll(ignored).toBe(heard());
     expect(user.refused).toEqual([]);
     expect(await state()).toEqual(before);
   });
@@ -134,7 +134,7 @@ describe('what a server sends to a control subject', () => {
       user.nc.publish('$JS.API.DIRECT.GET.KV_CONFIGDATA_lab', JSON.stringify(request), { reply: subject });
     }
     await user.nc.flush();
-    await expect.poll(ignored, { timeout: 10_000 }).toBe(heard());
+    await expect.poll(ignored).toBe(heard());
     expect(await state()).toEqual(before);
   });
 
@@ -147,7 +147,7 @@ describe('what a server sends to a control subject', () => {
     const user = await as('stolen-ctl');
     for (const [subject] of targets()) user.nc.publish(question, body, { reply: subject });
     await user.nc.flush();
-    await expect.poll(ignored, { timeout: 10_000 }).toBe(heard());
+    await expect.poll(ignored).toBe(heard());
     expect(await state()).toEqual(before);
   });
 
@@ -178,7 +178,7 @@ describe('what a server sends to a control subject', () => {
       );
       expect(answer.json()).not.toHaveProperty('error');
     }
-    await expect.poll(() => delivered.length, { timeout: 10_000 }).toBe(targets().length);
+    await expect.poll(() => delivered.length).toBe(targets().length);
     expect(await state()).toEqual(before);
   });
 
@@ -196,7 +196,7 @@ describe('what a server sends to a control subject', () => {
       user.nc.publish(`$JS.API.CONSUMER.MSG.NEXT.KV_CONFIGDATA_lab.pull${at}`, '', { reply: subject });
     }
     await user.nc.flush();
-    await expect.poll(ignored, { timeout: 10_000 }).toBe(heard());
+    await expect.poll(ignored).toBe(heard());
     expect(await state()).toEqual(before);
   });
 
@@ -213,7 +213,7 @@ describe('what a server sends to a control subject', () => {
       }
     }
     await user.nc.flush();
-    await expect.poll(ignored, { timeout: 10_000 }).toBe(4 * heard());
+    await expect.poll(ignored).toBe(4 * heard());
     expect(await state()).toEqual(before);
   });
 
@@ -231,7 +231,7 @@ describe('what a server sends to a control subject', () => {
     for (const question of ['$JS.API.INFO', '$SYS.REQ.USER.INFO']) user.nc.publish(question, '', { reply: subject });
     await user.nc.flush();
     user.nc.publish(subject, '{"r":{"token":"t"}}');
-    await expect.poll(() => silent.credentials.length, { timeout: 10_000 }).toBe(1);
+    await expect.poll(() => silent.credentials.length).toBe(1);
     expect(silent.credentials).toEqual([{ r: { token: 't', registryType: 'oci' } }]);
     expect(await state()).toEqual(before);
   });
@@ -306,6 +306,6 @@ describe('commands by the rights of the sender', () => {
     await user.nc.request(`${root}.trust.report`);
     expect(renewed).toBe(before);
     user.nc.publish(`${root}.trust.renew`, '', { reply: `_INBOX_CTL.lab.${users['operator-ctl']!.publicKey}.x.1` });
-    await expect.poll(() => renewed, { timeout: 10_000 }).toBe(before + 1);
+    await expect.poll(() => renewed).toBe(before + 1);
   });
 });

@@ -226,7 +226,7 @@ describe('credentials are rotated under load', () => {
     expect(moved).toEqual({ a: 4, b: 3, caller: 5 });
     process.stdout.write(`CRD-02: ${seen.made} calls, the slowest in ${Math.round(seen.slowestMs)} ms\n`);
     for (const { host } of [a, b]) expect(host.status()).toMatchObject({ ready: true, alarms: [] });
-  }, 150_000);
+  });
 });
 
 describe('a call that outlives the wait of a rotation', () => {

@@ -161,7 +161,6 @@ describe('frames that nobody signs, where nobody enforces', () => {
     }
     // The best of three: on a busy machine any of them may be held up.
     expect(Math.min(...over)).toBeLessThanOrEqual(100);
-    expect(Math.max(...over)).toBeLessThan(1_500);
   });
 
   it('FRM-13 an endless stream meets its limit, whichever way it goes', async () => {
@@ -317,7 +316,6 @@ describe('frames that nobody signs, under enforce', () => {
       over.push(Number(ended()!['durationMs']) - DEADLINE_MS);
     }
     expect(Math.min(...over)).toBeLessThanOrEqual(100);
-    expect(Math.max(...over)).toBeLessThan(1_500);
   });
 
   it('FRM-10 values put beside a signed result, or into it, are never part of one', async () => {

@@ -108,8 +108,8 @@ describe('a slow call whose request is copied', () => {
   it('an honest caller still learns that it was refused, and before its deadline', async () => {
     const call = { target: 'probes', instance: INSTANCE, func: 'sleep', params: new Uint8Array(0) };
     const startedMs = performance.now();
-    await expect(test.caller.call({ ...call, timeoutMs: 5_000 })).rejects.toMatchObject({ code: 'TRELLIS_INVOKE_BAD_PARAMS' });
-    expect(performance.now() - startedMs).toBeLessThan(3_000);
+    await expect(test.caller.call({ ...call, timeoutMs: 60_000 })).rejects.toMatchObject({ code: 'TRELLIS_INVOKE_BAD_PARAMS' });
+    expect(performance.now() - startedMs).toBeLessThan(30_000);
     await expect(test.caller.call({ ...call, timeoutMs: 300 })).rejects.toMatchObject({ code: 'TRELLIS_INVOKE_BAD_PARAMS' });
   });
 });

@@ -185,16 +185,14 @@ describe('introductions', () => {
 });
 
 describe('revocation', () => {
-  it('a host that is revoked is refused within a second, and believed again with a new delegation', async () => {
+  it('a host that is revoked is refused from its next call on, and believed again with a new delegation', async () => {
     const m = minted('revoked', [COMMAND_LINE_ORIGIN]);
     await using caller = await joinWith(m);
     await call(caller);
     const iat = Date.now();
     const text = signRevocation(issuer, { v: 2, iat, lat: 'default', iss: issuer.publicKey, sub: m.key.publicKey, frm: iat });
-    const before = performance.now();
     expect(member().trust.takeRevocation(text)).toBe('taken');
     await expect(call(caller)).rejects.toMatchObject({ code: 'TRELLIS_INVOKE_DENIED' });
-    expect(performance.now() - before).toBeLessThan(1_000);
     await until('time to pass', () => Date.now() > iat);
     writeFileSync(m.file, mint(m.key, [COMMAND_LINE_ORIGIN], []));
     await caller.member.delegation.renew();

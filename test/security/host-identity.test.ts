@@ -8,11 +8,11 @@ import { claimIdentity, type ClaimOptions, type IdentityClaim } from '../../src/
 import type { TrellisError } from '../../src/errors.ts';
 import { latticeName } from '../../src/ids.ts';
 import { connectPartition, type LatticeConnection } from '../../src/nats/connection.ts';
-import type { PartitionOptions } from '../../src/nats/partition.ts';
 import { silentLogger } from '../../src/telemetry/log.ts';
 import { signInstanceAnswer } from '../../src/trust/instance-answer.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import { newTokenId } from '../../src/trust/signer.ts';
+import { FaultProxy } from '../support/fault-proxy.ts';
 import { startServer, type TestServer } from '../support/nats-server.ts';
 import { Program, runProgram } from '../support/program.ts';
 import { memberConfig, seedFile, startTrustHost, until } from '../support/trust-lattice.ts';
@@ -37,8 +37,8 @@ interface Process extends AsyncDisposable {
   readonly claim: IdentityClaim;
   readonly lost: TrellisError[];
 }
-async function connection(url: string, more: Partial<PartitionOptions> = {}): Promise<LatticeConnection> {
-  return connectPartition({ partition: 'ctl', lattice, servers: [url], name: 'test', log: silentLogger(), ...more });
+async function connection(url: string): Promise<LatticeConnection> {
+  return connectPartition({ partition: 'ctl', lattice, servers: [url], name: 'test', log: silentLogger() });
 }
 async function claimOn(ctl: LatticeConnection, key: SigningKey, more: Partial<ClaimOptions> = {}): Promise<Process> {
   const lost: TrellisError[] = [];
@@ -130,13 +130,13 @@ describe('NAT-23 two processes of one host', () => {
   });
 
   it('NAT-23 that both serve after a split: the later gives way, the earlier does not', async () => {
-    await using split = await startServer();
+    await using way = await FaultProxy.start(server.port);
     const key = SigningKey.generate('server');
-    const slow = { reconnectWaitMs: 2_000, reconnectJitterMs: 0 };
-    await using early = await claimOn(await connection(split.url, slow), key);
-    await split.restart();
-    // The first one is not back yet, so nobody objects.
-    await using late = await claimOn(await connection(split.url), key);
+    await using early = await claimOn(await connection(way.url), key);
+    await way.cut();
+    // The first one is away, so nobody objects.
+    await using late = await claimOn(await connection(server.url), key);
+    await way.heal();
     await until(() => late.lost.length > 0);
     expect(late.lost[0]).toEqual(duplicate);
     expect(early.ctl.state).toBe('connected');

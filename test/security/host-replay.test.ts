@@ -53,7 +53,7 @@ describe('a host under replay', () => {
     for (let n = 0; n < 1_000; n++) bus.publish(attacker.subject, PARAMS, { reply: message.reply, headers: { entries } });
     // The last copy is behind all others on the same connection; when it is answered, all have been judged.
     await attacker.send({ ...message, headers: [] }, 10_000);
-    await expect.poll(() => test.lattice.host.status().inFlight, { timeout: 10_000 }).toBe(0);
+    await expect.poll(() => test.lattice.host.status().inFlight).toBe(0);
     expect(test.runs(VICTIM.target)).toBe(runs + 1);
   });
 

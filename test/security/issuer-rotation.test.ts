@@ -9,6 +9,7 @@ import { latticeName } from '../../src/ids.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import { startServer, type TestServer } from '../support/nats-server.ts';
 import { Program, runProgram } from '../support/program.ts';
+import { takesAtMost } from '../support/takes-at-most.ts';
 import {
   callTiny,
   memberConfig,
@@ -186,7 +187,7 @@ describe('rotating the cluster key', () => {
     while (refusedMs === Number.POSITIVE_INFINITY && performance.now() - startMs < 5_000) {
       await callTiny(former, 1_000).catch(() => (refusedMs = performance.now() - startMs));
     }
-    expect(refusedMs).toBeLessThan(1_000);
+    await takesAtMost(1_000, () => refusedMs);
     expect((await rotate.ended).code).toBe(0);
   });
 });
@@ -207,7 +208,8 @@ describe('revoking', () => {
     await callTiny(thief);
     const startMs = performance.now();
     const { code, data } = await keys([...revoke, '--now'], [old, next]);
-    expect(performance.now() - startMs).toBeLessThan(10_000);
+    const tookMs = performance.now() - startMs;
+    await takesAtMost(10_000, () => tookMs);
     expect(code).toBe(0);
     expect(data).toMatchObject({ done: true, epoch: 1, issuers: [next.publicKey], late: [] });
     expect(data.hosts).toHaveLength(10);

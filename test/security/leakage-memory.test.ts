@@ -27,9 +27,9 @@ function secretFile(name: string, text: string): string {
 /** The text of the one file of `folder` that ends so, once it has been written to its end. */
 async function written(folder: string, extension: string): Promise<string> {
   const path = (): string | undefined => readdirSync(folder).find((name) => name.endsWith(extension));
-  await expect.poll(path, { timeout: 30_000 }).toBeDefined();
+  await expect.poll(path).toBeDefined();
   const file = join(folder, path()!);
-  await expect.poll(() => readFileSync(file).subarray(-3).toString().trim().endsWith('}'), { timeout: 60_000 }).toBe(true);
+  await expect.poll(() => readFileSync(file).subarray(-3).toString().trim().endsWith('}')).toBe(true);
   return readFileSync(file, 'utf8');
 }
 /** Pids of the direct children of `pid`. */
@@ -117,7 +117,7 @@ describe('what strangers write', () => {
     };
     const args = ['--component', `echo=${echoComponent().file}`, '--log-format', 'pretty', '--log-level', 'debug'];
     await using daemon = new Program('daemon', args, { env });
-    await expect.poll(() => daemon.stderr.includes(' ready '), { timeout: 60_000 }).toBe(true);
+    await expect.poll(() => daemon.stderr.includes(' ready ')).toBe(true);
     await using peer = await RawPeer.connect(server.url);
     const subject = 'default.echo.wrpc.0.0.1.trellis-samples:echo/values@0.1.0.echo-string';
     const evil = 'x\u001b[2J\u001b]0;owned\u0007\u009b31m\u202eend';

@@ -9,6 +9,7 @@ import { silentLogger } from '../../src/telemetry/log.ts';
 import type { NatsUser } from '../support/accounts.ts';
 import { createCertificateAuthority, selfSignedCertificate } from '../support/certificates.ts';
 import { type JwtTestServer, startJwtServer, startServer, startTlsServer } from '../support/nats-server.ts';
+import { until } from '../support/until.ts';
 
 const open = (servers: string[], more: Partial<Parameters<typeof connectPartition>[0]> = {}): Promise<LatticeConnection> =>
   connectPartition({
@@ -117,7 +118,7 @@ describe('an impostor without TLS', () => {
     await connection.flush();
     await real.server.kill();
     const fake = await impostor({}, undefined, port);
-    await expect.poll(() => fake.dials, { timeout: 10_000 }).toBeGreaterThan(2);
+    await expect.poll(() => fake.dials).toBeGreaterThan(2);
     expect(fake.heard()).toBe('');
     expect(connection.state).toBe('disconnected');
     await connection.close();
@@ -142,8 +143,11 @@ describe('an impostor without TLS', () => {
     for (const socket of fake.sockets) socket.write(`INFO {"connect_urls":["127.0.0.1:${trap.port}"]}\r\n`);
     await connection.flush();
     for (const socket of fake.sockets) socket.destroy();
-    await sleep(1000);
-    expect(fake.dials).toBeGreaterThan(1);
+    // It comes back, and more than once: each of these dials could have gone elsewhere.
+    for (let again = 2; again < 6; again++) {
+      await until(() => fake.dials >= again);
+      for (const socket of fake.sockets) socket.destroy();
+    }
     expect(trap.dials).toBe(0);
     await connection.close();
     await trap.close();

@@ -14,7 +14,7 @@ import { type JwtTestServer, startJwtServer, startServer, startTlsServer, type T
 import { recordedLog } from '../support/recorded-log.ts';
 import { runProgram } from '../support/program.ts';
 import { serverAllowances, tellsTime } from '../support/server-facts.ts';
-import { callTiny, memberConfig, seedFile, startTrustCaller, TINY, until } from '../support/trust-lattice.ts';
+import { acrossReconnect, callTiny, memberConfig, seedFile, startTrustCaller, TINY, until } from '../support/trust-lattice.ts';
 
 const rights = leastRights('default');
 let jwt: JwtTestServer;
@@ -251,7 +251,8 @@ describe('a host in production', () => {
     );
     expect(started.host.status().ready).toBe(true);
     // A restart that changes nothing changes nothing.
-    await server.restart();
+    const { ctl: ctlLine, rpc: rpcLine } = started.host.member!;
+    await acrossReconnect([ctlLine, rpcLine], () => server.restart());
     await until(() => started.host.status().ready);
     await server.reload(users(['wasmbus.ctl.>']));
     await server.restart();

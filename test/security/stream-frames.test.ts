@@ -77,7 +77,7 @@ describe('frames of streams under enforce, with somebody on the wire', () => {
   const whole = Buffer.concat([...chunks, bytes('00')]);
   const ended = (func: string): Record<string, unknown> | undefined =>
     test.logged.findLast(({ outcome, operation }) => outcome !== undefined && String(operation).endsWith(func));
-  const idle = (): Promise<void> => until('nothing is in flight', () => test.lattice.host.status().inFlight === 0, 25_000);
+  const idle = (): Promise<void> => until('nothing is in flight', () => test.lattice.host.status().inFlight === 0);
 
   it('arrive whole when nobody does anything, and the bytes are those that 1.x would see', async () => {
     const seen: Passing[] = [];
@@ -213,7 +213,7 @@ describe('frames of streams under enforce, with somebody on the wire', () => {
     const outcome = await caller.call(echoed);
     expect(outcome).not.toHaveProperty('code');
     expect(outcome.paths.get('0')!.content.equals(whole)).toBe(true);
-  }, 20_000);
+  });
 
   it('FRM-11 an accept with another key for the session is no accept', async () => {
     caller.middle.incoming = (message, pass) => {

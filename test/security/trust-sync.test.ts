@@ -18,6 +18,8 @@ import { signRevocation } from '../../src/trust/revocation.ts';
 import { TrustState } from '../../src/trust/trust-state.ts';
 import { TrustedTime } from '../../src/trust/trusted-time.ts';
 import { startServer, type TestServer } from '../support/nats-server.ts';
+import { takesAtMost } from '../support/takes-at-most.ts';
+import { until } from '../support/until.ts';
 
 let server: TestServer;
 let dir: string;
@@ -96,14 +98,6 @@ async function member(lattice: string, more: Partial<TrustSyncOptions> = {}, iss
   };
 }
 
-async function until(ready: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
-  const end = performance.now() + withinMs;
-  while (!(await ready())) {
-    if (performance.now() > end) throw new Error('did not happen in time');
-    await sleep(10);
-  }
-}
-
 describe('following the trust bucket', () => {
   it('lets a newcomer walk from its configured issuers to the current ones', async () => {
     const lattice = `walk${++lattices}`;
@@ -158,14 +152,17 @@ describe('following the trust bucket', () => {
     await using writer = await member(lattice);
     // The store is looked at every ten minutes only: what comes, comes as it is written.
     await using reader = await member(lattice, { checkEveryMs: 600_000 });
-    const host = SigningKey.generate('server').publicKey;
-    const startMs = performance.now();
-    await writer.bucket.create('issuers.1', setOf(lattice, 1, A, [A, B]));
-    const iat = Date.now();
-    const claims = { v: 2, iat, lat: lattice, iss: A.publicKey, sub: host, frm: iat } as const;
-    await writer.bucket.put(`revoked.${host}`, signRevocation(A, claims));
-    await until(() => reader.state.epoch === 1 && reader.state.snapshot().revocations.length === 1);
-    expect(performance.now() - startMs).toBeLessThan(1_000);
+    let known = 0;
+    await takesAtMost(1_000, async () => {
+      const sub = SigningKey.generate('server').publicKey;
+      const startMs = performance.now();
+      known++;
+      await writer.bucket.create(`issuers.${known}`, setOf(lattice, known, A, [A, B]));
+      const iat = Date.now();
+      await writer.bucket.put(`revoked.${sub}`, signRevocation(A, { v: 2, iat, lat: lattice, iss: A.publicKey, sub, frm: iat }));
+      await until(() => reader.state.epoch === known && reader.state.snapshot().revocations.length === known);
+      return performance.now() - startMs;
+    });
   });
 
   it('NAT-14 does not follow a bucket that was deleted and filled with an older set, and puts back what it knows', async () => {
@@ -220,7 +217,7 @@ describe('following the trust bucket', () => {
     await until(() => !believes());
     expect(host.state.find(A.publicKey, undefined)).toMatchObject({ ok: false, code: 'TRELLIS_VERIFY_STALE' });
     await own.restart();
-    await until(believes, 20_000);
+    await until(believes);
     await ctl.close();
   });
 });

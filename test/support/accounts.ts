@@ -285,6 +285,8 @@ export class TestOperator {
   configText(): string {
     const accounts = this.#accounts.map((account) => `  ${account.publicKey}: ${account.jwt(this.#keys)}`);
     return [
+      // A busy machine takes longer to log in than the two seconds that a server gives it.
+      'authorization { timeout: 30 }',
       `operator: ${this.#jwt}`,
       `system_account: ${this.system.publicKey}`,
       'resolver: MEMORY',

@@ -101,7 +101,7 @@ export class Attacker {
   }
 
   /** Sends one message and waits for the first thing that comes back. */
-  async send(forged: Forged, waitMs = 3_000): Promise<Reply> {
+  async send(forged: Forged, waitMs = 30_000): Promise<Reply> {
     const bus = this.#lattice.caller.member.rpc;
     const reply = forged.reply ?? this.reply();
     let resolve: (reply: Reply) => void = () => {};

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ComposeProject, ComposeService } from './compose-file.ts';
-import { freePort, type PlainProcess, startPlain } from './plain-process.ts';
+import { freePort } from './free-port.ts';
+import { type PlainProcess, startPlain } from './plain-process.ts';
 import {
   giveTo,
   type RunningSandbox,

@@ -11,6 +11,7 @@ import { connectPartition, type LatticeConnection } from '../../src/nats/connect
 import { Audit } from '../../src/telemetry/audit.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import { recordedLog } from './recorded-log.ts';
+import { until } from './until.ts';
 
 /** The control interface on real connections, with the lattice's real data and events; what it is told to run is written down. */
 export interface ControlHost extends AsyncDisposable {
@@ -151,7 +152,7 @@ export class RawControlClient implements AsyncDisposable {
   }
 
   /** The answer to one request. @param body - Text as it is, everything else as JSON. */
-  async message(tail: string, body: unknown = '', timeoutMs = 10_000): Promise<Msg> {
+  async message(tail: string, body: unknown = '', timeoutMs = 30_000): Promise<Msg> {
     const payload = typeof body === 'string' ? body : JSON.stringify(body);
     return this.nc.request(`${this.#root}.${tail}`, payload, { timeout: timeoutMs });
   }
@@ -166,17 +167,17 @@ export class RawControlClient implements AsyncDisposable {
     return (await this.message(tail, body)).json();
   }
 
-  /** All answers to one request: the first one whenever it comes, and what else comes in this time after it. */
-  async answers(tail: string, body: unknown, forMs: number): Promise<string[]> {
-    return this.#gather(tail, body, forMs, 20_000);
+  /** All answers to one request: the first `least`, whenever they come, and what else comes in this time after them. */
+  async answers(tail: string, body: unknown, forMs: number, least = 1): Promise<string[]> {
+    return this.#gather(tail, body, forMs, least);
   }
 
-  /** All answers to one request that come in this time. */
+  /** All answers to one request that come in this time: for what nobody should answer. */
   async gather(tail: string, body: unknown, forMs: number): Promise<string[]> {
     return this.#gather(tail, body, forMs, 0);
   }
 
-  async #gather(tail: string, body: unknown, forMs: number, firstMs: number): Promise<string[]> {
+  async #gather(tail: string, body: unknown, forMs: number, least: number): Promise<string[]> {
     // Users may listen below their own key only.
     const { inboxPrefix } = (this.nc as unknown as { readonly options: { readonly inboxPrefix?: string } }).options;
     const inbox = createInbox(inboxPrefix);
@@ -184,8 +185,7 @@ export class RawControlClient implements AsyncDisposable {
     const subscription = this.nc.subscribe(inbox, { callback: (_, message) => void answers.push(message.string()) });
     this.nc.publish(`${this.#root}.${tail}`, typeof body === 'string' ? body : JSON.stringify(body), { reply: inbox });
     await this.nc.flush();
-    const end = performance.now() + firstMs;
-    while (answers.length === 0 && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 5));
+    await until(() => answers.length >= least);
     await new Promise((resolve) => setTimeout(resolve, forMs));
     subscription.unsubscribe();
     return answers;

@@ -1,10 +1,10 @@
 import { writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
 import type { Caller } from '../../src/caller.ts';
 import { parseConfig, type HostConfigInput } from '../../src/config/schema.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
+import { CACHE_DIR } from './cache-dir.ts';
 import { startJwtServer, type JwtTestServer } from './nats-server.ts';
 import { Program } from './program.ts';
 import { seedFile, startTrustCaller, TINY } from './trust-lattice.ts';
@@ -77,7 +77,7 @@ export async function startDaemonLattice(): Promise<DaemonLattice> {
     dev: true,
     ...connections(name),
     components: [TINY],
-    cacheDir: join(tmpdir(), `trellis-test-cache-${process.getuid?.() ?? 0}`),
+    cacheDir: CACHE_DIR,
     stateDir: join(dir, `state-${name}`),
     ...settings,
     trust: { clusterSeedFile, unlinkedOrigins: ['caller'], ...settings.trust },
@@ -147,7 +147,7 @@ export interface Load {
 const MAX_OPEN = 300;
 
 /** One verified call, whose answer must be what was sent. @throws what became of it instead */
-export async function callEcho(caller: Caller, target: string, timeoutMs: number): Promise<void> {
+export async function callEcho(caller: Caller, target: string, timeoutMs = 20_000): Promise<void> {
   const text = Buffer.from(`${target} ${Math.random()}`.padEnd(40).slice(0, 40));
   const params = Buffer.concat([Buffer.of(text.length), text]);
   const answer = await caller.call({

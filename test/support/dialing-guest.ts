@@ -62,7 +62,7 @@ export async function dialingGuest(network: readonly string[], spec: Partial<Com
   const sample = dialerComponent();
   const { types } = preflight(readFileSync(sample.file), { maxBytes: 1024 * 1024 });
   const test = await runComponent(sample, { grants: { network }, ...spec });
-  const call = async (name: string, args: unknown[], timeoutMs = 15_000): Promise<unknown> => {
+  const call = async (name: string, args: unknown[], timeoutMs = 60_000): Promise<unknown> => {
     const codec = compileFunction(types.exports[0]!.functions.find((fn) => fn.name === name)!);
     const params = codec.encodeParams(args);
     if (!params.ok) throw new Error(params.reason);

@@ -100,7 +100,7 @@ export async function fetchingGuest(network: readonly string[], spec: Partial<Co
   const { types } = preflight(readFileSync(sample.file), { maxBytes: 1024 * 1024 });
   const codec = compileFunction(types.exports[0]!.functions.find((fn) => fn.name === 'send')!);
   const test = await runComponent(sample, { grants: { network }, ...spec });
-  const send = async (request: GuestRequest, timeoutMs = 15_000): Promise<GuestAnswer> => {
+  const send = async (request: GuestRequest, timeoutMs = 60_000): Promise<GuestAnswer> => {
     const params = codec.encodeParams([
       {
         method: request.method ?? 'GET',

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, type ConnectionOptions } from 'nats';
 import type { HostConfigInput } from '../../src/config/schema.ts';
+import { CACHE_DIR } from './cache-dir.ts';
 import { startDaemon, writeConfig, type RunningDaemon } from './daemon-lattice.ts';
 
 /** A daemon of Trellis on a lattice without accounts, as its neighbours see it. */
@@ -30,7 +31,7 @@ export async function startLatticeHost(
     writeConfig(configFile, {
       dev: true,
       artifacts: { allowFiles: true },
-      cacheDir: join(tmpdir(), `trellis-test-cache-${process.getuid?.() ?? 0}`),
+      cacheDir: CACHE_DIR,
       stateDir: join(dir, 'state'),
       ...settings,
       ctl: { servers: [url], connectTimeoutMs: 30_000, ...settings.ctl },

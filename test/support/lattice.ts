@@ -9,6 +9,7 @@ import { COMMAND_LINE_ORIGIN, startDevelopmentLattice, type DevelopmentLattice }
 import { createMetrics, type Metrics } from '../../src/telemetry/metrics.ts';
 import { callTyped, type TypedResult } from '../../src/cli/call-typed.ts';
 import { findOperation } from '../../src/cli/find-operation.ts';
+import { CACHE_DIR } from './cache-dir.ts';
 import { recordedLog } from './recorded-log.ts';
 
 /** A development lattice for tests, with everything it said and counted. */
@@ -33,15 +34,13 @@ export async function startTestLattice(overrides: HostConfigInput = {}, clock: C
   const stateDir = mkdtempSync(join(tmpdir(), 'trellis-test-'));
   const { log, logged } = recordedLog();
   const metrics = createMetrics({ eventLoop: false });
-  // Components are transpiled once for all tests of a run: the cache is content-addressed.
-  const cacheDir = join(tmpdir(), `trellis-test-cache-${process.getuid?.() ?? 0}`);
   const lattice = await startDevelopmentLattice({
     stateDir,
     port: 0,
     log,
     metrics,
     clock,
-    overrides: { admin: { listen: false }, cacheDir, ...overrides },
+    overrides: { admin: { listen: false }, cacheDir: CACHE_DIR, ...overrides },
   });
   const caller = await connectCaller({
     config: lattice.callerConfig,
@@ -60,7 +59,7 @@ export async function startTestLattice(overrides: HostConfigInput = {}, clock: C
       const line = text.split('\n').find((each) => each.startsWith(name) && each.includes(labels));
       return line === undefined ? 0 : Number(line.slice(line.lastIndexOf(' ') + 1));
     },
-    async call(component, operation, args, timeoutMs = 10_000) {
+    async call(component, operation, args, timeoutMs = 20_000) {
       const { types } = await caller.describe(component, timeoutMs);
       return callTyped({
         caller,

@@ -117,7 +117,7 @@ export const tiny = (id: string): Components[number] => ({ ...TINY, id });
 export const streams = (id: string): Components[number] => ({ id, file: echoStreamsComponent().file, maxInstances: 2 });
 
 /** One call of {@link tiny}: three bytes, which come back. */
-export const callTiny = (caller: Caller, target: string, timeoutMs = 5_000): Promise<Uint8Array> =>
+export const callTiny = (caller: Caller, target: string, timeoutMs = 20_000): Promise<Uint8Array> =>
   caller.call({
     target,
     instance: 'trellis-samples:echo/bytes@0.1.0',

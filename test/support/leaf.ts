@@ -1,9 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { bindToUser, fillTemplate } from '../../src/auth/permission-templates.ts';
 import { type NatsUser, type TestAccount, TestOperator, type UserPermissions } from './accounts.ts';
 import { type CertificateFiles, writeCertificates } from './certificates.ts';
+import { freePort } from './free-port.ts';
 import { startServer, type TestServer } from './nats-server.ts';
 import { runProgram } from './program.ts';
 
@@ -21,24 +21,15 @@ export interface LeafHub extends AsyncDisposable {
   readonly certificates: CertificateFiles;
 }
 
-/** A port of loopback that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
 /** Starts a hub; `dir` takes its files. */
 export async function startLeafHub(dir: string): Promise<LeafHub> {
   const operator = new TestOperator(dir);
   const ctl = operator.addAccount('ctl', { jetstream: true });
   const rpc = operator.addAccount('rpc');
   const certificates = writeCertificates(dir);
-  const leafPort = await freePort();
+  const leafPort = freePort();
   const { serverCertFile, serverKeyFile, caFile } = certificates;
-  const tls = `tls { cert_file: "${serverCertFile}", key_file: "${serverKeyFile}", ca_file: "${caFile}", timeout: 3 }`;
+  const tls = `tls { cert_file: "${serverCertFile}", key_file: "${serverKeyFile}", ca_file: "${caFile}", timeout: 20 }`;
   const server = await startServer({
     configText: [
       operator.configText(),
@@ -113,7 +104,7 @@ export async function writeLeaf(
   },
 ): Promise<WrittenLeaf> {
   const { dir, form = 'both', lattice, args = [] } = options;
-  const [port, rpcPort, monitorPort] = [await freePort(), await freePort(), await freePort()];
+  const [port, rpcPort, monitorPort] = [freePort(), freePort(), freePort()];
   const hostConfig = join(dir, 'host.yaml');
   const jwt = (name: string, text: string): string => {
     const file = join(dir, `${name}.jwt`);

@@ -1,9 +1,9 @@
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AddedMember } from '../../src/auth/members.ts';
 import type { HostConfigInput } from '../../src/config/schema.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import { type AuthLattice, credsOf, makeAuthLattice } from './auth-lattice.ts';
+import { CACHE_DIR } from './cache-dir.ts';
 import { type RunningDaemon, startDaemon, writeConfig } from './daemon-lattice.ts';
 import { Program, type ProgramEnd, runProgram } from './program.ts';
 import { seedFile, TINY } from './trust-lattice.ts';
@@ -64,7 +64,7 @@ export async function startOperatorLattice(...hostNames: readonly string[]): Pro
           ctl: { servers: [url], credsFile: credsOf(member, 'ctl'), connectTimeoutMs },
           rpc: { servers: [url], credsFile: credsOf(member, 'rpc'), connectTimeoutMs },
           components: [TINY],
-          cacheDir: join(tmpdir(), `trellis-test-cache-${process.getuid?.() ?? 0}`),
+          cacheDir: CACHE_DIR,
           stateDir: join(auth.dir, `state-${name}`),
           ...settings,
           trust: { clusterSeedFile, unlinkedOrigins: ['trellis-cli'], ...settings.trust },

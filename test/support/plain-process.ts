@@ -141,23 +141,3 @@ function putRight(
       (whole, host: string, port: string) => addressOf(host, Number(port)) ?? whole,
     );
 }
-
-const given = new Set<number>();
-
-/** A port on which nobody listens, outside of the range that the system hands out by itself, and not given before. */
-export function freePort(): number {
-  const tables = ['/proc/net/tcp', '/proc/net/tcp6']
-    .filter((path) => existsSync(path))
-    .map((path) => readFileSync(path, 'latin1'));
-  const used = new Set(
-    tables.flatMap((text) =>
-      [...text.matchAll(/^ *\d+: [0-9A-F]+:([0-9A-F]{4}) /gm)].map(([, hex]) => Number.parseInt(hex!, 16)),
-    ),
-  );
-  for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 10_000);
-    if (used.has(port) || given.has(port)) continue;
-    given.add(port);
-    return port;
-  }
-}

@@ -57,7 +57,7 @@ export class Program {
   }
 
   /** Resolves with the first JSON log line on standard error that `matches`. */
-  async logLine(matches: (line: Record<string, unknown>) => boolean, timeoutMs = 20_000): Promise<Record<string, unknown>> {
+  async logLine(matches: (line: Record<string, unknown>) => boolean, timeoutMs = 60_000): Promise<Record<string, unknown>> {
     const deadlineMs = performance.now() + timeoutMs;
     while (performance.now() < deadlineMs) {
       const found = this.logLines().find(matches);

@@ -30,7 +30,7 @@ function frameOf(message: Msg, inbox: string): Frame {
 }
 
 /** Resolves when `ready` holds. Tests poll: the machine may be busy. */
-export async function until(what: string, ready: () => boolean | Promise<boolean>, withinMs = 15_000): Promise<void> {
+export async function until(what: string, ready: () => boolean | Promise<boolean>, withinMs = 60_000): Promise<void> {
   const end = performance.now() + withinMs;
   while (!(await ready())) {
     if (performance.now() > end) throw new Error(`did not happen in ${withinMs} ms: ${what}`);

@@ -1,6 +1,4 @@
-import { mkdtempSync, readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { systemClock } from '../../src/clock.ts';
 import { startComponent } from '../../src/component/component-host.ts';
 import type {
@@ -15,12 +13,10 @@ import type { CallFailure } from '../../src/component/runner/frames.ts';
 import { transpileComponent } from '../../src/component/transpile.ts';
 import { asComponent } from '../../src/component/wrapped-module.ts';
 import { componentId } from '../../src/ids.ts';
+import { CACHE_DIR } from './cache-dir.ts';
 import type { SampleComponent } from './components.ts';
 
 const MIB = 1024 * 1024;
-// One cache for all tests of a file: translating is not what they are about.
-const cacheDir = mkdtempSync(join(tmpdir(), 'trellis-components-'));
-
 /** How a call ended. */
 export interface Outcome {
   /** Root result; empty if the call failed. */
@@ -59,10 +55,14 @@ export async function runComponent(
   spec: Partial<ComponentSpec> = {},
   ports: Partial<ComponentPorts> = {},
 ): Promise<TestComponent> {
-  const bytes = await asComponent(readFileSync(sample.file), { maxBytes: 64 * MIB, cacheDir, timeoutMs: 60_000 });
+  const bytes = await asComponent(readFileSync(sample.file), { maxBytes: 64 * MIB, cacheDir: CACHE_DIR, timeoutMs: 60_000 });
   const checked = preflight(bytes, { maxBytes: 64 * MIB });
   const maxMemoryBytes = spec.maxMemoryBytes ?? 32 * MIB;
-  const transpiled = await transpileComponent(bytes, checked, { cacheDir, limits: { maxMemoryBytes }, timeoutMs: 60_000 });
+  const transpiled = await transpileComponent(bytes, checked, {
+    cacheDir: CACHE_DIR,
+    limits: { maxMemoryBytes },
+    timeoutMs: 60_000,
+  });
   const logged: string[] = [];
   const lines: string[] = [];
   const log = (fields: object, message: string): void => void logged.push(`${message} ${JSON.stringify(fields)}`);
@@ -76,7 +76,7 @@ export async function runComponent(
       maxQueue: 1_000,
       maxMemoryBytes,
       maxResultBytes: 4 * MIB,
-      timeoutMs: 20_000,
+      timeoutMs: 60_000,
       env: {},
       args: [],
       config: {},
@@ -117,7 +117,7 @@ export async function runComponent(
         exportIndex: index(name.slice(0, at), name.slice(at + 1)),
         params: typeof params === 'string' ? Buffer.from(params, 'hex') : params,
         complete: true,
-        timeoutMs: 15_000,
+        timeoutMs: 60_000,
         depth: 0,
         pending: 'allow',
         ...options,
@@ -164,14 +164,4 @@ export function sized(value: string | Uint8Array): Buffer {
 /** Resolves after so many milliseconds. */
 export function delay(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-/** Resolves with true as soon as `what` holds, or with false after so many milliseconds. */
-export async function until(what: () => boolean, timeoutMs: number): Promise<boolean> {
-  const endMs = performance.now() + timeoutMs;
-  while (!what()) {
-    if (performance.now() > endMs) return false;
-    await delay(10);
-  }
-  return true;
 }

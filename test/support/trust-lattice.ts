@@ -9,7 +9,11 @@ import type { LatticeConnection } from '../../src/nats/connection.ts';
 import { silentLogger } from '../../src/telemetry/log.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import type { SigningKey } from '../../src/trust/nkey.ts';
+import { CACHE_DIR } from './cache-dir.ts';
 import { recordedLog } from './recorded-log.ts';
+import { until } from './until.ts';
+
+export { until };
 
 /** Writes a file of seeds, one a line, in a folder of the test's own. */
 export function seedFile(dir: string, name: string, ...keys: readonly SigningKey[]): string {
@@ -30,15 +34,16 @@ const stateDir = mkdtempSync(join(tmpdir(), 'trellis-state-'));
 
 /** The settings that all members of a test's lattice share, over `more`. */
 export function memberConfig(url: string, more: HostConfigInput = {}): HostConfig {
-  const cacheDir = join(tmpdir(), `trellis-test-cache-${process.getuid?.() ?? 0}`);
+  // On a machine that has other work to do, too, a login can take longer than the five seconds it has by default.
+  const connection = { servers: [url], connectTimeoutMs: 30_000 };
   return parseConfig({
     dev: true,
-    ctl: { servers: [url] },
-    rpc: { servers: [url] },
-    cacheDir,
+    cacheDir: CACHE_DIR,
     stateDir,
     admin: { listen: false },
     ...more,
+    ctl: { ...connection, ...more.ctl },
+    rpc: { ...connection, ...more.rpc },
   });
 }
 
@@ -64,7 +69,7 @@ export const TINY: NonNullable<HostConfigInput['components']>[number] = {
 };
 
 /** One call of it: three bytes, which come back. */
-export const callTiny = (caller: Caller, timeoutMs = 5_000): Promise<Uint8Array> =>
+export const callTiny = (caller: Caller, timeoutMs = 20_000): Promise<Uint8Array> =>
   caller.call({
     target: 'tiny',
     instance: 'trellis-samples:echo/bytes@0.1.0',
@@ -82,13 +87,4 @@ export async function acrossReconnect(connections: readonly LatticeConnection[],
   await change();
   await until(() => connections.every(({ stats }, at) => stats.reconnects > before[at]!));
   await Promise.all(connections.map((connection) => connection.flush()));
-}
-
-/** Ends when `ready`, or throws. */
-export async function until(ready: () => boolean | Promise<boolean>, withinMs = 20_000): Promise<void> {
-  const end = performance.now() + withinMs;
-  while (!(await ready())) {
-    if (performance.now() > end) throw new Error('did not happen in time');
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }

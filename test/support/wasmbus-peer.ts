@@ -108,7 +108,7 @@ export class WasmbusPeer implements AsyncDisposable {
   }
 
   /** Sends a message as it is, and reads the answer. */
-  async send(subject: string, message: Uint8Array, timeoutMs = 10_000): Promise<PeerAnswer> {
+  async send(subject: string, message: Uint8Array, timeoutMs = 30_000): Promise<PeerAnswer> {
     const answer = readAnswer((await this.client.request(subject, message, { timeout: timeoutMs })).data);
     if (answer.error !== undefined || answer.contentLength <= answer.msg.length) return answer;
     const stored = await (await this.store()).getBlob(`${answer.invocationId}-r`);

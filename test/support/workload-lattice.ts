@@ -104,7 +104,7 @@ export async function startWorkloadLattice({ jetstream = true } = {}): Promise<W
           const answer = await scale(component, asked);
           if (!answer.success) throw new Error(answer.message);
           const later = (): HeardEvent[] => of(component).filter(({ source }) => source === id);
-          await until(() => later().length > heard, 60_000);
+          await until(() => later().length > heard);
           return later()[heard]!;
         },
         update: (component_id, new_component_ref, annotations) =>
@@ -117,9 +117,9 @@ export async function startWorkloadLattice({ jetstream = true } = {}): Promise<W
       };
     },
     async call(component, operation, ...args) {
-      const { types } = await caller.describe(component, 10_000);
+      const { types } = await caller.describe(component, 20_000);
       const found = findOperation(types, operation);
-      return callTyped({ caller, target: component, operation: found, args, link: 'default', timeoutMs: 10_000, stdin: noInput });
+      return callTyped({ caller, target: component, operation: found, args, link: 'default', timeoutMs: 20_000, stdin: noInput });
     },
     async [Symbol.asyncDispose]() {
       await caller[Symbol.asyncDispose]();

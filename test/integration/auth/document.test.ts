@@ -12,7 +12,7 @@ describe('docs/auth.md', () => {
   });
   afterAll(() => run.close());
 
-  it.each(blocksIn(text))('$commands', { timeout: 120_000 }, async (block) => {
+  it.each(blocksIn(text))('$commands', async (block) => {
     await run.play(block);
   });
 

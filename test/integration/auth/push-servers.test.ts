@@ -36,7 +36,7 @@ describe('auth push to a cluster', () => {
     const route = /Listening for route connections on 127\.0\.0\.1:(\d+)/.exec(one.log())![1]!;
     const joins = `cluster { name: c, listen: "127.0.0.1:-1", routes: ["nats://127.0.0.1:${route}"] }`;
     const two = await serve(lattice, 'two', joins);
-    await expect.poll(() => two.log(), { timeout: 10_000 }).toContain('Route connection created');
+    await expect.poll(() => two.log()).toContain('Route connection created');
     const where = { servers: [one.url, two.url] };
     const push = (): Promise<PushRow[]> => pushAccounts({ store, where, login: systemLoginOf(store) });
     const outcomes = (rows: readonly PushRow[]): string[] => [...new Set(rows.map(({ outcome }) => outcome))];
@@ -59,7 +59,7 @@ describe('auth push to a cluster', () => {
     await runAuth('rotate', '--operator-key', '--store', store.dir);
     const config = serverConfig(store, { resolver: { kind: 'full', dir: join(lattice.dir, 'two') }, listen: 'x:1', name: 'two' });
     await two.restartWith(`${config.replace(/^listen:.*$/m, '')}\n${joins}`);
-    await expect.poll(() => two.log(), { timeout: 10_000 }).toContain('Route connection created');
+    await expect.poll(() => two.log()).toContain('Route connection created');
     const early = await runAuth('rotate', '--operator-key', '--finish', '--store', store.dir, '--server', one.url);
     expect(early.stderr).toContain('Server one does not know the new operator key');
     expect(outcomes(await push())).toEqual(['unchanged']);
