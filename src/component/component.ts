@@ -30,7 +30,7 @@ export interface ComponentSpec {
   readonly maxResultBytes: number;
   /** Cap for the `timeoutMs` of each call. */
   readonly timeoutMs: number;
-  /** Longest time to load, link and instantiate the component; 10 s if left out. */
+  /** Longest time to load, link and instantiate the component; 30 s if left out, for a machine that starts many or has other work. */
   readonly startTimeoutMs?: number;
   /** Imports one call may make; 1,000 if left out. */
   readonly maxImportsPerCall?: number;

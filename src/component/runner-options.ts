@@ -9,7 +9,7 @@ const MIB = 1024 * 1024;
 const RUNNER_OVERHEAD_BYTES = 192 * MIB;
 /** Room in a frame beside parameters or a result. */
 const FRAME_OVERHEAD_BYTES = 4_096;
-const START_TIMEOUT_MS = 10_000;
+const START_TIMEOUT_MS = 30_000;
 const CALLS_PER_INSTANCE = 100_000;
 
 /** Part of the machine's memory that one runner may use. */
