@@ -32,7 +32,7 @@ describe('a host that stops under load', () => {
     await using hosts = new AsyncDisposableStack();
     const running = [hosts.use(await lattice.start('a')), hosts.use(await lattice.start('b'))];
     await using caller = await lattice.caller();
-    const load = startLoad(caller, 300);
+    await using load = startLoad(caller, 300);
     const drainedMs: number[] = [];
     for (let i = 0; i < RESTARTS; i++) {
       const { program, name, configFile } = running[i % 2]!;
@@ -88,7 +88,7 @@ describe('signals', () => {
     const stream = openCall(caller);
     await until(async () => (await duck.metric('trellis_in_flight')) === 1);
     hosts.use(await lattice.start('b', { components: [TINY, STREAMS] }));
-    const load = startLoad(caller, 200);
+    await using load = startLoad(caller, 200);
     await until(() => load.ok > 50);
     duck.program.signal('SIGUSR2');
     await duck.program.logLine(({ msg, lameDuck }) => msg === 'draining' && lameDuck === true);

@@ -90,7 +90,7 @@ describe('a host behind a network with faults', () => {
     expect(await daemon.metric('trellis_ready')).toBe(1);
 
     // NAT-03
-    const load = startLoad(own.caller, 200, { target });
+    await using load = startLoad(own.caller, 200, { target });
     await until(() => load.ok > 50);
     cutMs = Date.now();
     await ctl.cut();
@@ -147,7 +147,7 @@ describe('a host behind a network with faults', () => {
         await recovered(cut, 'NAT-04 both cut');
       })(),
       (async () => {
-        const load = startLoad(own.caller, 50, { target: stormy.target, timeoutMs: 3_000 });
+        await using load = startLoad(own.caller, 50, { target: stormy.target, timeoutMs: 3_000 });
         const faults = await Promise.all([stormy.ctl.storm(8_000), stormy.rpc.storm(8_000)]);
         const overMs = performance.now();
         await until(async () => (await stormy.daemon.readyz()).status === 200);
@@ -173,7 +173,7 @@ describe('a host behind a network with faults', () => {
     await using host = await startFaulty('far');
     const { daemon, target, ctl, rpc } = host;
     const phase = async (what: string, calls: number): Promise<void> => {
-      const load = startLoad(own.caller, 40, { target });
+      await using load = startLoad(own.caller, 40, { target });
       await until(() => load.ok + load.failures.size >= calls);
       await load.stop();
       console.log(`${what}: ${load.ok} of ${load.sent} calls answered, the slowest in ${Math.round(load.worstMs)} ms`);

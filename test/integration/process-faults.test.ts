@@ -58,7 +58,7 @@ describe.runIf(onLinux)('a host in trouble', () => {
       onSignal('SIGIO', 'for (const end = performance.now() + 2_100; performance.now() < end;);'),
     );
     await using stopped = await startWith('stopped', {});
-    const load = startLoad(own.caller, 20, { target: 'stopped', timeoutMs: 25_000 });
+    await using load = startLoad(own.caller, 20, { target: 'stopped', timeoutMs: 25_000 });
     await until(async () => load.ok > 20 && (await stopped.metric('trellis_ready')) === 1);
     // Longer than the pings of the host may stay unanswered; what 30 s do to it is the same.
     const STOP_MS = 13_000;
@@ -135,7 +135,7 @@ describe.runIf(onLinux)('a host in trouble', () => {
         ({ status }) => status,
         () => 'nobody',
       );
-      const load = startLoad(own.caller, 100, { target: 'poor' });
+      await using load = startLoad(own.caller, 100, { target: 'poor' });
       await until(() => load.ok > 200);
       // A reload that needs a process is refused, and costs nothing.
       writeConfig(

@@ -32,7 +32,7 @@ describe('HUP', { timeout: 240_000 }, () => {
   it('LIF-14 lists every error at once and keeps the configuration before, without a lost call', async () => {
     const mine = own.lattice.config('careful', { components: [{ ...TINY, id: 'careful' }] });
     await using host = await own.lattice.start('careful', mine);
-    const load = startLoad(own.caller, 200, { target: 'careful' });
+    await using load = startLoad(own.caller, 200, { target: 'careful' });
     await until(() => load.ok > 50);
     const pids = await host.metric('trellis_runner_restarts_total');
 
@@ -90,7 +90,7 @@ describe('HUP', { timeout: 240_000 }, () => {
     const auditFile = join(own.lattice.dir, 'audit.jsonl');
     const mine = own.lattice.config('ready', { components: [main, STREAMS], audit: { file: auditFile } });
     await using host = await own.lattice.start('ready', mine);
-    const load = startLoad(own.caller, 500, { target: 'main' });
+    await using load = startLoad(own.caller, 500, { target: 'main' });
     await until(() => load.ok > 100);
     const apply = async (next: HostConfigInput): Promise<Record<string, unknown>> => {
       const from = load.ok;
@@ -174,7 +174,7 @@ describe('HUP', { timeout: 240_000 }, () => {
     const mine = own.lattice.config('mover', { components: [{ ...TINY, id: 'mover' }] });
     await using host = await own.lattice.start('mover', mine);
     await using elsewhere = await FaultProxy.start(own.lattice.jwt.server.port);
-    const load = startLoad(own.caller, 200, { target: 'mover' });
+    await using load = startLoad(own.caller, 200, { target: 'mover' });
     await until(() => load.ok > 50);
     const stranger = new TestOperator(own.lattice.dir).addAccount('rpc').addUser('stranger');
     const refusals: [HostConfigInput, RegExp][] = [

@@ -242,7 +242,7 @@ describe('a host that reads its configuration again', () => {
     await using host = await start('reads', { components: [{ ...TINY, id: 'reads-own' }] });
     await scaled(host, 'reads-a', { component_ref: refs.first, count: 2 });
     await scaled(host, 'reads-own', { component_ref: pathToFileURL(String(TINY.file)).href, count: 0 });
-    const load = startLoad(caller, 100, { target: 'reads-a' });
+    await using load = startLoad(caller, 100, { target: 'reads-a' });
     await until(() => load.ok > 20);
     writeConfig(
       host.configFile,

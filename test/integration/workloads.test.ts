@@ -312,7 +312,7 @@ describe('calls while the lattice scales', () => {
   it('are none of them lost: 4 updates, and 20 changes of the number', async () => {
     const id = 'loaded';
     await host.scaled(id, { component_ref: refs.first, count: 8, annotations: WADM });
-    const load = startLoad(lattice.caller, 300, { target: id });
+    await using load = startLoad(lattice.caller, 300, { target: id });
     await until(() => load.ok > 100);
     for (const ref of [refs.second, refs.first, refs.second, refs.first]) {
       const heard = events(id).length;
@@ -337,11 +337,12 @@ describe('calls while the lattice scales', () => {
 
   it('of one component are not touched by others that start and stop, each of which changes the delegation', async () => {
     await host.scaled('calm', { component_ref: refs.first, count: 8 });
-    const load = startLoad(lattice.caller, 200, { target: 'calm' });
+    await using load = startLoad(lattice.caller, 200, { target: 'calm' });
     await until(() => load.ok > 50);
     for (let at = 0; at < 3; at++) {
       const ids = [`noise-${at}-a`, `noise-${at}-b`];
-      await Promise.all(ids.map((id) => host.scaled(id, { component_ref: refs.first, count: 1 })));
+      const started = await Promise.all(ids.map((id) => host.scaled(id, { component_ref: refs.first, count: 1 })));
+      for (const event of started) expect(event).toMatchObject({ name: 'component_scaled' });
       await Promise.all(ids.map((id) => callEcho(lattice.caller, id)));
       await Promise.all(ids.map((id) => host.scaled(id, { count: 0 })));
     }
@@ -392,7 +393,7 @@ describe('two hosts that the lattice gives the same component', () => {
       other.scaled(id, { component_ref: refs.first, count: 4 }),
     ]);
     const runs = (which: WorkloadHost): number => which.host.status().components.find((each) => each.id === id)?.calls ?? 0;
-    const load = startLoad(lattice.caller, 200, { target: id });
+    await using load = startLoad(lattice.caller, 200, { target: id });
     await until(() => runs(host) > 20 && runs(other) > 20);
     await host.scaled(id, { count: 0 });
     const from = load.ok;

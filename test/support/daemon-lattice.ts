@@ -132,7 +132,7 @@ export async function startDaemon(name: string, configFile: string, env: Record<
 }
 
 /** Calls that go on until {@link Load.stop}. */
-export interface Load {
+export interface Load extends AsyncDisposable {
   readonly sent: number;
   readonly ok: number;
   /** What came instead of the answer, with its number. */
@@ -189,6 +189,10 @@ export function startLoad(caller: Caller, perSecond = 1_000, { target = 'tiny', 
       open.add(call);
     }
   }, 2);
+  const stop = async (): Promise<void> => {
+    clearInterval(timer);
+    await Promise.all(open);
+  };
   return {
     get sent() {
       return counts.sent;
@@ -200,9 +204,7 @@ export function startLoad(caller: Caller, perSecond = 1_000, { target = 'tiny', 
       return counts.worstMs;
     },
     failures,
-    async stop() {
-      clearInterval(timer);
-      await Promise.all(open);
-    },
+    stop,
+    [Symbol.asyncDispose]: stop,
   };
 }

@@ -12,6 +12,7 @@ import {
   quote,
   quotePath,
 } from '../../src/ids.ts';
+import { takesAtMost } from '../support/takes-at-most.ts';
 
 describe('names', () => {
   it.each(['greet', 'get-DNS-name', 'counter.up', 'a1-2b', 'x-1'])('takes the function name %s', (name) => {
@@ -39,18 +40,20 @@ describe('names', () => {
     },
   );
 
-  it('INJ-07 refuses a name made to backtrack without delay', () => {
-    const begin = performance.now();
-    for (const name of [
-      `a${'-1'.repeat(95)}!`,
-      `a${'-1a'.repeat(60)}!`,
-      `${'a:'.repeat(100)}!`,
-      `a@1.0.0-${'.-'.repeat(100)}!`,
-    ]) {
-      expect(() => functionName(name)).toThrow();
-      expect(() => instanceName(name)).toThrow();
-    }
-    expect(performance.now() - begin).toBeLessThan(200);
+  it('INJ-07 refuses a name made to backtrack without delay', async () => {
+    await takesAtMost(200, () => {
+      const begin = performance.now();
+      for (const name of [
+        `a${'-1'.repeat(95)}!`,
+        `a${'-1a'.repeat(60)}!`,
+        `${'a:'.repeat(100)}!`,
+        `a@1.0.0-${'.-'.repeat(100)}!`,
+      ]) {
+        expect(() => functionName(name)).toThrow();
+        expect(() => instanceName(name)).toThrow();
+      }
+      return performance.now() - begin;
+    });
   });
 
   it('judges any text the same in every kind, and never throws anything but its own error', () => {

@@ -140,6 +140,7 @@ describe('memory', () => {
     for (const byte of bytes.bytes) values.push('0', Uint8Array.of(byte), false);
     values.push('0', hex(''), true);
     expect(await (got.values[0] as Promise<unknown[]>)).toHaveLength(elements);
-    expect(performance.now() - started).toBeLessThan(1500);
+    // Over and over it would be minutes.
+    expect(performance.now() - started).toBeLessThan(15_000);
   });
 });
