@@ -1,8 +1,8 @@
-import type { Socket } from 'node:net';
 import type { MsgHdrs, NatsConnection, Status, Subscription } from 'nats';
 import { TrellisError } from '../errors.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { BusHeaders, BusLine, BusMessage, BusSubscription, LineHolder } from '../wrpc/bus.ts';
+import { giveUpDial, hearErrors, socketOf } from './client-inside.ts';
 import { requestFailure, runtimeError } from './connect-error.ts';
 import type { ConnectionEvent } from './connection-events.ts';
 import { encodeHeaders, OutgoingHeaders } from './headers.ts';
@@ -111,7 +111,7 @@ export class Line implements BusLine {
     const out = block === undefined ? this.#plainOptions : this.#headerOptions;
     out.reply = reply;
     if (block !== undefined) this.#block.block = block;
-    if ((this.#socket()?.writableLength ?? 0) > MAX_BACKLOG_BYTES) {
+    if ((socketOf(this.#nc)?.writableLength ?? 0) > MAX_BACKLOG_BYTES) {
       this.#onEvent(this, { type: 'shed' });
       throw new TrellisError('TRELLIS_NATS_BACKLOG');
     }
@@ -240,7 +240,7 @@ export class Line implements BusLine {
 
   /** Ends it now. */
   async close(): Promise<void> {
-    hearErrors(this.#socket());
+    hearErrors(this.#nc);
     await this.#nc.close();
     await this.closed;
   }
@@ -267,11 +267,6 @@ export class Line implements BusLine {
     for (const renew of renewals) renew();
   }
 
-  /** The client's socket. Private there; the version is pinned and a test watches what depends on it. */
-  #socket(): Socket | undefined {
-    return (this.#nc as unknown as { protocol?: { transport?: { socket?: Socket } } }).protocol?.transport?.socket;
-  }
-
   async #watch(): Promise<void> {
     for await (const status of this.#nc.status()) this.#onStatus(status);
   }
@@ -279,11 +274,15 @@ export class Line implements BusLine {
   #onStatus(status: Status): void {
     switch (status.type) {
       case 'disconnect':
-        if (this.#state === 'connected') this.#state = 'disconnected';
+        if (this.#state === 'disconnected') giveUpDial(this.#nc);
+        if (this.#state !== 'connected') break;
+        this.#state = 'disconnected';
         this.#onEvent(this, { type: 'disconnected', server: status.server });
         break;
       case 'reconnect':
-        if (this.#state === 'disconnected') this.#state = 'connected';
+        // The client says it once more for each dial that was given up.
+        if (this.#state !== 'disconnected') break;
+        this.#state = 'connected';
         this.lameDuck = false;
         this.#pace.connected();
         this.login?.accepted();
@@ -292,7 +291,7 @@ export class Line implements BusLine {
         break;
       case 'staleConnection':
         // The client now waits for its last bytes to leave, which a dead peer with full buffers never lets happen.
-        this.#socket()?.destroy();
+        socketOf(this.#nc)?.destroy();
         break;
       case 'reconnecting':
         this.#pace.attempted();
@@ -314,14 +313,4 @@ export class Line implements BusLine {
         break;
     }
   }
-}
-
-/**
- * The client stops listening to a socket that it closes. Where the server has just ended the connection and a write came too late,
- * the socket's error is still under way then, and with nobody to hear it would end this process.
- */
-function hearErrors(socket: Socket | undefined): void {
-  if (socket === undefined) return;
-  const forget = socket.removeAllListeners.bind(socket);
-  socket.removeAllListeners = (event?: string | symbol) => forget(event).on('error', () => {});
 }
