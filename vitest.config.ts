@@ -17,7 +17,7 @@ const suite = (name: string, timeoutMs: number) => ({
 
 export default defineConfig({
   test: {
-    projects: [suite('unit', 30_000), suite('integration', 180_000), suite('security', 180_000), suite('interop', 180_000)],
+    projects: [suite('unit', 30_000), suite('integration', 240_000), suite('security', 240_000), suite('interop', 240_000)],
     maxWorkers: 2,
     reporters: ['default'],
   },

@@ -274,7 +274,7 @@ describe('a component that the lattice scales', () => {
     const scaled = (): HeardEvent[] => lattice.of(id);
     // Those that found nothing running say so twice.
     const fresh = counts.filter((count, at) => count > 0 && (at === 0 || counts[at - 1] === 0)).length;
-    await until(() => scaled().length === counts.length + fresh);
+    await until(() => scaled().length === counts.length + fresh, 200_000);
     expect(scaled().every(({ name }) => name === 'component_scaled')).toBe(true);
     const said = scaled().map(({ data }) => data['max_instances']);
     expect(said).toEqual(
