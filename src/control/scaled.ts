@@ -1,5 +1,6 @@
 import { TrellisError } from '../errors.ts';
 import type { ControlReply } from '../lattice/control-replies.ts';
+import { TO_FIX_IT } from '../lattice/events.ts';
 import { type ExpectedScale, judgeScaleEvent, SCALE_EVENTS, type ScaleOutcome } from '../lattice/scaled-event.ts';
 import type { ControlClient, ScaleCommand } from './control-client.ts';
 import { watchEvents } from './event-watch.ts';
@@ -95,10 +96,16 @@ async function giveAndWait(
 }
 
 function scaleFailed(componentId: string, why: string): TrellisError {
-  const remedy = /file loading is disabled/i.test(why)
-    ? { remedy: 'Name an image of a registry, or let the host load files: artifacts.allowFiles, WASMCLOUD_ALLOW_FILE_LOAD=true.' }
-    : {};
-  return new TrellisError('TRELLIS_SCALE_FAILED', { message: `${componentId}: ${why.slice(0, 2_000)}`, ...remedy });
+  // Hosts of Trellis say what helps; what people run into first with those of wasmCloud has the same remedy.
+  const at = why.lastIndexOf(TO_FIX_IT);
+  const [reason, said] = at < 0 ? [why, undefined] : [why.slice(0, at), why.slice(at + TO_FIX_IT.length)];
+  const remedy = /file loading is disabled/i.test(reason)
+    ? 'Name an image of a registry, or let the host load files: artifacts.allowFiles, WASMCLOUD_ALLOW_FILE_LOAD=true.'
+    : said?.slice(0, 1_000);
+  return new TrellisError('TRELLIS_SCALE_FAILED', {
+    message: `${componentId}: ${reason.slice(0, 2_000)}`,
+    ...(remedy === undefined ? {} : { remedy }),
+  });
 }
 
 async function accepted(asked: Promise<ControlReply<never>>): Promise<ControlReply<never>> {

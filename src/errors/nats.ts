@@ -84,7 +84,7 @@ export const NATS_ERRORS = {
     EXIT.unreachable,
     true,
     'No NATS server answered.',
-    'Check that the server runs at the configured address.',
+    'Check that the server runs at that address (ctl.servers, rpc.servers; for commands --ctl-servers, --context). trellis up starts one for development.',
   ),
   TRELLIS_NATS_DISCONNECTED: entry(
     'peer',

@@ -1,3 +1,4 @@
+import { TrellisError } from '../errors.ts';
 import type { LatticeLink, LinkKey } from './links.ts';
 import { randomBytes } from 'node:crypto';
 import type { HostInventory } from './inventory.ts';
@@ -137,6 +138,15 @@ export function errorChain(error: unknown): string {
     messages.push(at instanceof Error ? at.message : typeof at === 'string' ? at : typeof at);
   }
   return messages.join(': ');
+}
+
+/** Between what went wrong and what helps, in {@link errorAndRemedy}. */
+export const TO_FIX_IT = '. To fix it: ';
+
+/** The chain, and what helps: for those who hear of it far from the log of the host. */
+export function errorAndRemedy(error: unknown): string {
+  const chain = errorChain(error);
+  return error instanceof TrellisError ? `${chain.replace(/\.$/, '')}${TO_FIX_IT}${error.remedy}` : chain;
 }
 
 /** Subject of an event. */

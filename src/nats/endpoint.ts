@@ -37,7 +37,9 @@ export interface TlsOptions {
   handshakeFirst?: true;
 }
 
-interface Address {
+/** A server's address in parts. */
+export interface Address {
+  /** Name or IP address; IPv6 without brackets. */
   readonly host: string;
   readonly port: number;
   readonly tls: boolean;
@@ -70,7 +72,11 @@ export function resolveEndpoints(servers: readonly string[], tls: TlsSettings | 
   };
 }
 
-function parseAddress(text: string): Address {
+/**
+ * Reads `nats://host:port` or `tls://host:port`; `nats` and 4222 if left out.
+ * @throws TRELLIS_NATS_SERVERS_INVALID, which does not repeat the text
+ */
+export function parseAddress(text: string): Address {
   // Never quoted back: what is wrong with it may be a password.
   const refuse = (why: string) => new TrellisError('TRELLIS_NATS_SERVERS_INVALID', { message: `a NATS server address ${why}` });
   if (typeof text !== 'string' || text.length > 300 || !/^[!-~]+$/.test(text)) {

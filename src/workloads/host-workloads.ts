@@ -7,7 +7,7 @@ import { isToken, quote } from '../ids.ts';
 import { Lanes } from '../lanes.ts';
 import { LatticeMemory, type MemoryData } from './lattice-memory.ts';
 import type { DesiredWorkload } from '../lattice/desired-state.ts';
-import { componentScaled, componentScaleFailed, errorChain } from '../lattice/events.ts';
+import { componentScaled, componentScaleFailed, errorAndRemedy } from '../lattice/events.ts';
 import {
   annotationsAfter,
   type RunningWorkload,
@@ -126,7 +126,7 @@ export class HostWorkloads implements Workloads {
         const { workload } = this.#options.components.get(id) ?? running;
         const hostId = this.#options.host;
         const failed = { ...workload, componentId: id, hostId, imageRef: ref };
-        this.#options.events.publish(componentScaleFailed(failed, errorChain(err)));
+        this.#options.events.publish(componentScaleFailed(failed, errorAndRemedy(err)));
       }
     });
     return { success: true, message: `component ${id} updating from ${imageRef} to ${ref}` };
@@ -239,7 +239,7 @@ export class HostWorkloads implements Workloads {
     } catch (err) {
       const fields = { code: codeOf(err), component: id, ref: imageRef, count: maxInstances };
       this.#log.warn({ ...fields, err }, 'a component could not be scaled');
-      this.#options.events.publish(componentScaleFailed({ componentId: id, hostId, ...asked }, errorChain(err)));
+      this.#options.events.publish(componentScaleFailed({ componentId: id, hostId, ...asked }, errorAndRemedy(err)));
       return false;
     }
   }

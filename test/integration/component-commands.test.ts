@@ -2,6 +2,7 @@ import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sampleFile } from '../../src/development.ts';
+import { CATALOGUE } from '../../src/errors.ts';
 import type { RunningDaemon } from '../support/daemon-lattice.ts';
 import { type OperatorLattice, startOperatorLattice } from '../support/operator-lattice.ts';
 import { type ProgramEnd, runProgram } from '../support/program.ts';
@@ -104,7 +105,13 @@ describe('a component', () => {
     const missing = await failed('start', 'component', '/nowhere/x.wasm', 'nope');
     expect(missing).toMatchObject({ exit: 7, code: 'TRELLIS_SCALE_FAILED', message: expect.stringContaining('/nowhere/x.wasm') });
     const config = await failed('start', 'component', file, 'nope', '--config', 'unknown-settings');
-    expect(config).toMatchObject({ exit: 7, code: 'TRELLIS_SCALE_FAILED', message: expect.stringContaining('unknown-settings') });
+    expect(config).toMatchObject({
+      exit: 7,
+      code: 'TRELLIS_SCALE_FAILED',
+      message: expect.stringMatching(/unknown-settings does not exist$/),
+    });
+    // Nor are there words of the command line between the host and the person.
+    expect(config.hint).toBe(CATALOGUE.TRELLIS_CONFIG_MISSING.remedy);
     const nobody = await failed('start', 'component', file, 'nope', '--constraint', 'zone=c', '--auction-timeout-ms', '500');
     expect(nobody).toMatchObject({ exit: 3, code: 'TRELLIS_NO_OFFER', message: expect.stringContaining('labels zone=c') });
     const id = await failed('start', 'component', file, 'a.b');

@@ -87,7 +87,18 @@ describe('trellis ctx', () => {
 
   it('takes whole paths from where it is called, and says which are not there', async () => {
     writeFileSync(join(home, 'a.creds'), 'x');
-    await cli(['ctx', 'new', 'lab', '--ctl-creds', 'a.creds', '--rpc-creds', '~/b.creds', '--sign-seed-file', './op.seed']);
+    const made = await cli([
+      'ctx',
+      'new',
+      'lab',
+      '--ctl-creds',
+      'a.creds',
+      '--rpc-creds',
+      '~/b.creds',
+      '--sign-seed-file',
+      './op.seed',
+    ]);
+    expect(made.stderr.match(/^note: .*$/gm)).toHaveLength(2);
     expect(JSON.parse(readFileSync(contextFile('lab'), 'utf8'))).toEqual({
       ctl: { credsFile: join(home, 'a.creds') },
       rpc: { credsFile: join(home, 'b.creds') },
@@ -109,6 +120,7 @@ describe('trellis ctx', () => {
       [{ components: [] }, /"components" does not say/],
       [{ ctl: { credsFile: 'a.creds' } }, /whole path/],
       [{ sign: { seedFile: '/x', seed: SEED } }, /sign must hold/],
+      [{ ctl: { servers: [`nats://ada:${SEED}@h`] } }, /ctl\.servers: .* holds a user, password or token/],
       [{ lattice: 'a.b' }, /lattice must be/],
       [[], /must hold settings/],
       [{ ctl: { server: 'x' } }, /no setting/],
@@ -158,6 +170,9 @@ describe('trellis ctx', () => {
     expect((await cli(['ctx', 'edit', 'lab'], editor('exit 3'))).code).toBe(2);
     expect((await cli(['ctx', 'edit', 'lab'])).code).toBe(2);
     expect(JSON.parse(readFileSync(contextFile('lab'), 'utf8'))).toEqual({ lattice: 'lab2' });
+    // One that is broken is what most needs it.
+    writeFileSync(contextFile('lab'), '{');
+    expect((await cli(['ctx', 'edit', 'lab'], editor(`echo '{"lattice":"lab3"}' > "$2"`))).stdout).toBe('lab is changed.\n');
   });
 
   it('refuses names that are none, or taken, or unknown, and forgets what it is told to', async () => {

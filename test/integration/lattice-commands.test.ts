@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ControlHost, runs, startControlHost } from '../support/control-host.ts';
+import { textOf } from '../support/document.ts';
 import { startServer, type TestServer } from '../support/nats-server.ts';
 import { Program, type ProgramEnd, runProgram } from '../support/program.ts';
 
@@ -27,8 +28,25 @@ const ok = async (...args: string[]): Promise<string> => {
   expect(code, stderr).toBe(0);
   return stdout;
 };
-const json = async (...args: string[]): Promise<Record<string, unknown>> =>
-  JSON.parse(await ok(...args, '--output', 'json')) as Record<string, unknown>;
+const json = async (...args: string[]): Promise<Record<string, unknown>> => {
+  const document = JSON.parse(await ok(...args, '--output', 'json')) as Record<string, unknown>;
+  const known = documented(args);
+  for (const field of known === undefined ? [] : Object.keys(document)) expect(known, args.join(' ')).toContain(field);
+  return document;
+};
+/** The fields that the page promises of a command; `undefined` where they are the user's own. */
+function documented(args: readonly string[]): string[] | undefined {
+  const rows = textOf('docs/cli.md')
+    .split('\n')
+    .map((line) => line.split('|'));
+  const row = rows.find(
+    (cells) => cells.length === 5 && named(cells[1]!).some((name) => `${args.join(' ')} `.startsWith(`${name} `)),
+  );
+  expect(row, `docs/cli.md has no row for ${args.join(' ')}`).toBeDefined();
+  const fields = named(row![2]!);
+  return fields.length === 0 ? undefined : fields;
+}
+const named = (cell: string): string[] => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name!);
 const code = (text: string): unknown => (JSON.parse(text) as { error: { code: string } }).error.code;
 
 describe('get', () => {
@@ -70,15 +88,17 @@ describe('get', () => {
 describe('config and link', () => {
   it('keep, show and delete configurations', async () => {
     await ok('config', 'put', 'cache', 'url=redis://c:6379', 'note=a b=c');
-    expect(await json('config', 'get', 'cache')).toEqual({ url: 'redis://c:6379', note: 'a b=c' });
-    expect(await ok('config', 'get', 'cache')).toMatch(/^note +a b=c$/m);
+    const [values, text] = await Promise.all([json('config', 'get', 'cache'), ok('config', 'get', 'cache')]);
+    expect(values).toEqual({ url: 'redis://c:6379', note: 'a b=c' });
+    expect(text).toMatch(/^note +a b=c$/m);
     expect(await ok('config', 'del', 'cache')).toBe('cache is deleted.\n');
-    expect(await json('config', 'del', 'cache')).toMatchObject({ name: 'cache', deleted: false });
-    const [gone, dotted, pair] = await Promise.all([
+    const [again, gone, dotted, pair] = await Promise.all([
+      json('config', 'del', 'cache'),
       cli('config', 'get', 'cache', '--output', 'json'),
       cli('config', 'get', 'a.b', '--output', 'json'),
       cli('config', 'put', 'x', 'nopair', '--output', 'json'),
     ]);
+    expect(again).toMatchObject({ name: 'cache', deleted: false });
     expect([gone.code, code(gone.stdout)]).toEqual([3, 'TRELLIS_CONFIG_UNKNOWN']);
     expect([dotted.code, code(dotted.stdout)]).toEqual([2, 'TRELLIS_ID_INVALID']);
     expect([pair.code, code(pair.stdout)]).toEqual([2, 'TRELLIS_USAGE']);
@@ -117,10 +137,12 @@ describe('config and link', () => {
     expect(host.data.links()).toHaveLength(1);
     expect(await json('link', 'del', '--all', '--yes')).toMatchObject({ deleted: [{ source_id: 'web' }] });
     expect(host.data.links()).toHaveLength(0);
-    const whole = await cli('link', 'put', 'web', 'store', 'wasi', 'keyvalue', '--interface', 'wasi:keyvalue/store');
+    // A host would take the second one, and no import would ever find it.
+    const [whole, spaced] = await Promise.all([
+      cli('link', 'put', 'web', 'store', 'wasi', 'keyvalue', '--interface', 'wasi:keyvalue/store'),
+      cli('link', 'put', 'web', 'store', 'wasi', 'key value', '--interface', 'store'),
+    ]);
     expect([whole.code, whole.stderr]).toEqual([2, expect.stringContaining('wasi keyvalue --interface store')]);
-    // A host would take it, and no import would ever find it.
-    const spaced = await cli('link', 'put', 'web', 'store', 'wasi', 'key value', '--interface', 'store');
     expect([spaced.code, spaced.stderr]).toEqual([2, expect.stringContaining('a package cannot be called "key value"')]);
   });
 });

@@ -162,7 +162,9 @@ describe('a component that the lattice scales', () => {
     expect(await failed('f1', { ...asked, component_ref: 'file:///nowhere.wasm' })).toContain('does not exist');
     expect(await failed('f2', { ...asked, component_ref: pathToFileURL(broken).href })).toContain('f2');
     expect(await failed('f3', { ...asked, config: ['nosuch'] })).toContain('nosuch');
-    expect(await failed('f4', { ...asked, config: ['SECRET_key'] })).toBe('secret store not configured, could not fetch secrets');
+    expect(await failed('f4', { ...asked, config: ['SECRET_key'] })).toMatch(
+      /^secret store not configured, could not fetch secrets\. To fix it: /,
+    );
     expect(await failed('f5', { ...asked, component_ref: '' })).not.toBe('');
     // Each left the delegation again.
     expect(host.host.member?.delegation.held.claims.tgt).not.toMatch(/f\d/);

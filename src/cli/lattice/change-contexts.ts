@@ -6,7 +6,9 @@ import { listSettings } from '../../config/settings.ts';
 import { textToValue } from '../../config/text-values.ts';
 import { TrellisError } from '../../errors.ts';
 import { examples, outputOf } from '../program.ts';
+import { visible } from '../../telemetry/scrub.ts';
 import { type CommandSigner, ContextStore } from './context-store.ts';
+import { contextFields, NOT_THERE } from './context-text.ts';
 
 /** Settings that a context is made of, by the flags that hosts have for them. */
 const FLAGS: readonly (readonly [flag: string, setting: string, placeholder: string, about: string])[] = [
@@ -65,7 +67,10 @@ export function registerContextChanges(ctx: Command): void {
       });
       if (flags['use'] === true) store.select(name);
       const file = store.fileOf(name);
-      outputOf(command).result({ name, file, selected: flags['use'] === true }, (print) =>
+      const output = outputOf(command);
+      for (const [setting, text] of contextFields(store.get(name)))
+        if (text.endsWith(NOT_THERE)) output.progress(`note: ${setting} ${visible(text)}`);
+      output.result({ name, file, selected: flags['use'] === true }, (print) =>
         print(`${name} is kept in ${file}${flags['use'] === true ? ' and in use' : `; use it with trellis ctx use ${name}`}.`),
       );
     });

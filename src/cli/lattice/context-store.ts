@@ -7,8 +7,9 @@ import { loadConfig } from '../../config/load.ts';
 import { listSettings } from '../../config/settings.ts';
 import { TrellisError } from '../../errors.ts';
 import { isToken, quote } from '../../ids.ts';
+import { parseAddress } from '../../nats/endpoint.ts';
 import { replaceFile } from '../../replace-file.ts';
-import { readNatsContext } from './nats-context.ts';
+import { natsContextRemedy, readNatsContext } from './nats-context.ts';
 
 /** How to reach a lattice, kept under a name. */
 export interface Context extends ContextContent {
@@ -160,7 +161,7 @@ export class ContextStore {
     const text = readText(name, file);
     if (kind === 'trellis') return parseOwn(name, file, text);
     const { description, settings } = readNatsContext(name, text);
-    checkSettings(name, settings);
+    checkSettings(name, settings, natsContextRemedy(name));
     return { name, kind, file, description, settings };
   }
 }
@@ -175,7 +176,7 @@ function writing(file: string, write: () => void): void {
 }
 
 /** The text of a context's file. */
-export function contextText({ description, settings, signer }: ContextContent): string {
+function contextText({ description, settings, signer }: ContextContent): string {
   const about = description === '' ? {} : { description };
   const sign = signer === undefined ? {} : { sign: signer };
   return `${JSON.stringify({ ...about, ...settings, ...sign }, undefined, 2)}\n`;
@@ -206,24 +207,36 @@ function readSigner(name: string, sign: unknown): CommandSigner {
 }
 
 /** Refuses what has no place in a context, secrets first, and what no host would take either. */
-function checkSettings(name: string, settings: Tree): void {
+function checkSettings(name: string, settings: Tree, remedy?: string): void {
   for (const setting of listSettings()) {
     if (!setting.secret || at(settings, setting.path) === undefined) continue;
     throw invalid(
       name,
       `${setting.name} is a secret; a context holds paths only: put it into a file (mode 0600), set ${setting.name}File`,
+      remedy,
     );
+  }
+  for (const partition of ['ctl', 'rpc']) {
+    const servers = at(settings, [partition, 'servers']);
+    for (const server of Array.isArray(servers) ? servers : []) {
+      try {
+        parseAddress(String(server));
+      } catch (error) {
+        // It may hold a password, which must be neither kept nor shown.
+        throw invalid(name, `${partition}.servers: ${(error as Error).message}`, remedy);
+      }
+    }
   }
   const relative = listSettings().find((setting) => {
     const value = setting.kind === 'path' && !setting.nested ? at(settings, setting.path) : undefined;
     return typeof value === 'string' && !isAbsolute(value) && !isCredentialPath(value);
   });
-  if (relative !== undefined) throw invalid(name, `${relative.name} must be a whole path, beginning with /`);
+  if (relative !== undefined) throw invalid(name, `${relative.name} must be a whole path, beginning with /`, remedy);
   const stranger = Object.keys(settings).find((key) => !GROUPS.has(key));
-  if (stranger !== undefined) throw invalid(name, `${quote(stranger)} does not say how to reach a lattice`);
+  if (stranger !== undefined) throw invalid(name, `${quote(stranger)} does not say how to reach a lattice`, remedy);
   const { problems } = loadConfig({ context: { settings, source: `context ${name}`, askedFor: true } });
   const [problem] = problems;
-  if (problem !== undefined) throw invalid(name, `${problem.summary} ${problem.fix}`);
+  if (problem !== undefined) throw invalid(name, `${problem.summary} ${problem.fix}`, remedy);
 }
 
 function at(tree: Tree, path: readonly string[]): unknown {
@@ -262,6 +275,7 @@ function checkedName(name: string): string {
   });
 }
 
-function invalid(name: string, why: string): TrellisError {
-  return new TrellisError('TRELLIS_CONTEXT_INVALID', { message: `context ${name}: ${why}` });
+function invalid(name: string, why: string, remedy?: string): TrellisError {
+  const said = remedy === undefined ? {} : { remedy };
+  return new TrellisError('TRELLIS_CONTEXT_INVALID', { message: `context ${name}: ${why}`, ...said });
 }

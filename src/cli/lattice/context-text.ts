@@ -2,6 +2,9 @@ import { existsSync } from 'node:fs';
 import { isTree, type Tree } from '../../config/layers.ts';
 import type { Context, ListedContext } from './context-store.ts';
 
+/** Stands behind the path of a file that is missing. */
+export const NOT_THERE = ' (not there)';
+
 /** A row of `trellis ctx list`. */
 export function contextRow(listed: ListedContext, selected: boolean): string[] {
   const mark = selected ? '*' : '';
@@ -28,7 +31,7 @@ function leaves(tree: Tree, prefix: string): [string, string][] {
     const name = prefix === '' ? key : `${prefix}.${key}`;
     if (isTree(value)) return leaves(value, name);
     const text = Array.isArray(value) ? value.join(', ') : String(value);
-    const missing = key.endsWith('File') && text.startsWith('/') && !existsSync(text) ? ' (not there)' : '';
+    const missing = key.endsWith('File') && text.startsWith('/') && !existsSync(text) ? NOT_THERE : '';
     return [[name, `${text}${missing}`]];
   });
 }

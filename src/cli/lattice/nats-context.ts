@@ -92,6 +92,14 @@ function inboxPrefix(name: string, prefix: string | undefined): string | undefin
 
 const present = (fields: Tree): Tree => Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 
+/** What helps with a context of the `nats` command, which Trellis does not write. */
+export function natsContextRemedy(name: string): string {
+  return `Change it with nats context edit ${name}, or make one for Trellis with trellis ctx new.`;
+}
+
 function invalid(name: string, why: string): TrellisError {
-  return new TrellisError('TRELLIS_CONTEXT_INVALID', { message: `nats context ${name}: ${why}` });
+  return new TrellisError('TRELLIS_CONTEXT_INVALID', {
+    message: `nats context ${name}: ${why}`,
+    remedy: natsContextRemedy(name),
+  });
 }

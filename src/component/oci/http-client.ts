@@ -218,6 +218,9 @@ function asFault(url: URL, error: unknown, signal: AbortSignal): TrellisError {
       : new TrellisError('TRELLIS_ARTIFACT_TIMEOUT', { message: `${url.host} took too long` });
   }
   const code = (error as NodeJS.ErrnoException).code ?? 'unknown reason';
+  // What OpenSSL says of an answer in plain HTTP; its text helps nobody.
+  if (error instanceof Error && /wrong version number|packet length too long/i.test(error.message))
+    return unreachable(url, 'does not speak TLS', undefined);
   const isTls = /CERT|SSL|TLS|SELF_SIGNED|UNABLE_TO|EPROTO/.test(code);
   // Node hangs whole certificates on some of its errors; the message and the code tell enough for a log.
   const cause = Object.assign(new Error(error instanceof Error ? error.message : code), { code });

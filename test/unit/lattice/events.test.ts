@@ -1,11 +1,13 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { TrellisError } from '../../../src/errors.ts';
 import {
   cloudEvent,
   componentScaled,
   componentScaleFailed,
   configDeleted,
   configSet,
+  errorAndRemedy,
   errorChain,
   EventIds,
   eventSubject,
@@ -141,5 +143,11 @@ describe('what an event says', () => {
     expect(errorChain(circular).split(': ')).toHaveLength(10);
     const { error } = componentScaleFailed(SCALED, 'x'.repeat(5_000)).data as { error: string };
     expect([error.length, error.slice(-4)]).toEqual([4_096, 'x...']);
+  });
+
+  it('says beside it what helps, where somebody knows', () => {
+    const known = new TrellisError('TRELLIS_CONFIG_MISSING', { message: 'No such thing.', remedy: 'Put it there.' });
+    expect(errorAndRemedy(known)).toBe('No such thing. To fix it: Put it there.');
+    expect(errorAndRemedy(new Error('outer'))).toBe('outer');
   });
 });
