@@ -119,7 +119,7 @@ export const hostConfigSchema = z.strictObject({
   }),
   stateDir: setting(
     path().default(defaultStateDir),
-    'Folder of what must survive a crash: how far ahead the restart fence reaches.',
+    'Folder of what must survive a crash: how far ahead the restart fence reaches, which issuers and revocations are known, and what ran (with `restore`).',
     {
       defaultText: '$XDG_STATE_HOME/trellis, else ~/.local/state/trellis',
     },

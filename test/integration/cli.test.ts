@@ -89,7 +89,9 @@ describe('trellis', () => {
     });
     const claims = openDelegation(readFileSync(join(dir, 'ops.dlg'), 'utf8').trim());
     expect(claims).toMatchObject({ iss: issuer.publicKey, sub: operator.publicKey, org: '', tgt: '', ctl: 'component,link' });
-    expect((await delegate(operator.publicKey, 'all.dlg', '--commands', '*')).stdout).toMatch(/commands +\*/);
+    expect((await delegate(operator.publicKey, 'all.dlg', '--commands', '*')).stdout).toMatch(
+      /^lattice +default\n(?:.*\n)*commands +\*$/m,
+    );
 
     const host = SigningKey.generate('server').publicKey;
     for (const [key, ...args] of [

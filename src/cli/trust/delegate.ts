@@ -89,6 +89,8 @@ export function registerDelegate(keys: Command): void {
       outputOf(command).result({ file: flags.out, lattice: claims.lat, ...facts }, (print) => {
         for (const line of fieldLines([
           ['delegation', flags.out],
+          // It counts in this one alone, and says nothing of it anywhere else.
+          ['lattice', claims.lat],
           ['kid', kid],
           ['from', iss],
           ['to', sub],
