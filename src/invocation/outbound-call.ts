@@ -13,7 +13,7 @@ import { HeldRefusal } from './held-refusal.ts';
 import type { Introduction } from './introductions.ts';
 import { LaterResults } from './later-results.ts';
 import type { Invocation, InvocationEvents, InvocationHandle, InvokerOptions } from './outbound.ts';
-import { pairName } from './unsigned-pairs.ts';
+import { UnsignedTarget } from './unsigned-pairs.ts';
 import { ParamFrames } from './value-frames.ts';
 
 const EMPTY = new Uint8Array(0);
@@ -43,11 +43,7 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
   #dropped = 0;
   /** An acknowledgement lets this call go on, and does not only say that it runs. */
   #wantsAccept = false;
-  /**
-   * What came without any signature was taken, because an operator listed this call, and streams go with it. It cannot become a signed
-   * call any more: a signed word after that says that the other was somebody else's.
-   */
-  #plain = false;
+  readonly #unsigned: UnsignedTarget;
   #oneMessage = false;
   #answered = false;
   /** Streams and futures of the result may come. */
@@ -62,6 +58,7 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
     // The reply subject comes first: the token signs it.
     this.#wire = prepareCall({ bus: options.bus, inbox: options.inbox });
     this.#frames = new ParamFrames(this.#wire);
+    this.#unsigned = new UnsignedTarget(options.unsigned, options.observer, invocation);
     const { asyncResult, pendingParams } = invocation;
     if (asyncResult === true) {
       const { observer, maxResultBytes: maxBytes } = options;
@@ -157,14 +154,17 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
         this.#drop('unsigned acknowledgement');
         return false;
       }
-      if (this.#invocation.pendingParams === true) this.#plain = true;
+      this.#unsigned.acknowledged();
       return true;
     }
-    this.#o.unsigned.signs(this.#invocation.target, 'server');
+    const contradicted = this.#unsigned.signs();
     if (judged === 'other') this.#drop('acknowledgement of a copy of the request');
     if (this.#accept.running) this.#refusal.drop();
     if (judged !== 'taken') return false;
-    if (this.#endedByContradiction()) return false;
+    if (contradicted) {
+      this.#contradicted();
+      return false;
+    }
     this.#later?.forget();
     const { session } = this.#accept;
     if (session !== undefined) this.#wire.sealFrames(sealerOf(session));
@@ -207,7 +207,7 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
     // After the root, a refusal says that its streams and futures end here.
     if (!this.#answered && isProven && this.#judge([], EMPTY, header, true)) return;
     const [code, detail] = refusalFailure(status, text);
-    const believed = this.#o.mode !== 'enforce' || (this.#plain && this.#answered);
+    const believed = this.#o.mode !== 'enforce' || (this.#unsigned.taken && this.#answered);
     if (believed && this.#accept.session === undefined) {
       this.fail(code, detail);
     } else if (this.#answered || this.#accept.running) {
@@ -265,7 +265,7 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
   /** Bytes of a stream or future. */
   #onPath(path: string, bytes: Uint8Array, header: HeaderLookup): void {
     const { session } = this.#accept;
-    const proofless = session === undefined && this.#o.mode === 'enforce' && !this.#plain && !this.#mayAnswerUnsigned();
+    const proofless = session === undefined && this.#o.mode === 'enforce' && !this.#unsigned.taken && !this.#unsigned.allowed;
     // Anybody could have sent it, so it ends no call either. Of a function without streams it would belong to nothing.
     if (this.#later === undefined || proofless) this.#drop('a value outside the signed result', 'TRELLIS_PATH_UNSIGNED_VALUES');
     else if (!this.#later.take({ path, bytes, header }, session)) this.#dropped++;
@@ -296,8 +296,10 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
     if (this.#o.mode === 'off') return this.#judgeUnsigned(result, proof, refusal);
     const verdict = this.#sent === undefined ? undefined : this.#o.answers.result(this.#sent, header, root);
     if (verdict?.ok) {
-      this.#o.unsigned.signs(this.#invocation.target, 'server');
-      if (this.#endedByContradiction()) return true;
+      if (this.#unsigned.signs()) {
+        this.#contradicted();
+        return true;
+      }
       if (!this.#accept.fits(verdict.inbox)) {
         this.#drop('an answer to a copy of the request');
         return false;
@@ -314,33 +316,22 @@ export class OutboundCall implements OutgoingEvents, InvocationHandle {
       if (verdict !== undefined) this.#o.observer.wouldDeny(verdict.code, 'answer', target, `${instance}/${func}`);
       return this.#judgeUnsigned(result, proof, refusal);
     }
-    if (proof === undefined && this.#mayAnswerUnsigned()) {
-      const { origin, target, instance, asyncResult, pendingParams } = this.#invocation;
-      const withStreams = asyncResult === true || pendingParams === true;
-      this.#o.observer.unsigned('out', pairName(origin, target, instance), withStreams);
-      this.#plain = true;
+    if (proof === undefined && this.#unsigned.allowed) {
+      this.#unsigned.answered();
       return this.#judgeUnsigned(result, proof, refusal);
     }
     this.#drop(reason);
     return false;
   }
 
-  /** True, and the call at its end, if the target has signed something after what was not signed has been taken for its word. */
-  #endedByContradiction(): boolean {
-    if (!this.#plain) return false;
+  /** The target has signed something, after what was not signed has been taken for its word. */
+  #contradicted(): void {
     this.fail('TRELLIS_INVOKE_UNAUTHENTICATED', 'the target signs, and the call had gone on with what was not signed');
-    return true;
   }
 
   /** True for an acknowledgement as peers give it that sign nothing, of a call that may be answered by one. */
   #isPlainAccept(header: HeaderLookup): boolean {
-    return header(HEADER.accept) === undefined && this.#mayAnswerUnsigned();
-  }
-
-  /** True if an operator listed this call: what comes without any signature then counts, a bad signature still does not. */
-  #mayAnswerUnsigned(): boolean {
-    const { origin, target, instance } = this.#invocation;
-    return this.#o.unsigned.mayAnswer(origin, target, instance);
+    return header(HEADER.accept) === undefined && this.#unsigned.allowed;
   }
 
   /** The answer of a peer that cannot sign, or whose signature is not asked for. */

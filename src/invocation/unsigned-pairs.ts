@@ -1,4 +1,6 @@
 import { linkKey } from '../ids.ts';
+import type { Invocation } from './outbound.ts';
+import type { PathObserver } from './observer.ts';
 
 /** A source that may call an interface of a target without signatures, while a lattice migrates. */
 export interface UnsignedPair {
@@ -54,6 +56,53 @@ export class UnsignedPairs {
     if (!this.#listed[role].has(id) || this.#signing[role].has(id)) return;
     this.#signing[role].add(id);
     this.#onSigning(id, role);
+  }
+}
+
+/**
+ * What one call takes of its target without any signature, because an operator listed the pair. Once streams have gone out on the word of
+ * such an acknowledgement, or such an answer has been taken, it cannot become a signed call any more: a signed word after that says that the
+ * other was somebody else's.
+ */
+export class UnsignedTarget {
+  readonly #pairs: UnsignedPairs;
+  readonly #observer: PathObserver;
+  readonly #call: Invocation;
+  #taken = false;
+
+  constructor(pairs: UnsignedPairs, observer: PathObserver, call: Invocation) {
+    this.#pairs = pairs;
+    this.#observer = observer;
+    this.#call = call;
+  }
+
+  /** True while what comes without any signature may count. A bad signature never does. */
+  get allowed(): boolean {
+    const { origin, target, instance } = this.#call;
+    return this.#pairs.mayAnswer(origin, target, instance);
+  }
+
+  /** True once something unsigned has been taken that streams depend on: they are as unsigned until the call ends. */
+  get taken(): boolean {
+    return this.#taken;
+  }
+
+  /** Takes note that an acknowledgement was taken: streams of the parameters, if there are any, follow it. */
+  acknowledged(): void {
+    this.#taken ||= this.#call.pendingParams === true;
+  }
+
+  /** Takes note that an answer was taken, and counts it. */
+  answered(): void {
+    const { origin, target, instance, asyncResult, pendingParams } = this.#call;
+    this.#taken = true;
+    this.#observer.unsigned('out', pairName(origin, target, instance), asyncResult === true || pendingParams === true);
+  }
+
+  /** Takes note that the target has signed something that was verified. True if that contradicts what was taken. */
+  signs(): boolean {
+    this.#pairs.signs(this.#call.target, 'server');
+    return this.#taken;
   }
 }
 

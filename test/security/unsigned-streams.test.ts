@@ -6,7 +6,7 @@ import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { startTestLattice, type TestLattice } from '../support/lattice.ts';
 import { CallerInTheMiddle, type Passing } from '../support/man-in-the-middle.ts';
 import { bytes, RawPeer, type RawService, until } from '../support/raw-peer.ts';
-import { leb, sized } from '../support/running-component.ts';
+import { sized } from '../support/running-component.ts';
 
 const MIB = 1024 * 1024;
 const STREAMS = 'trellis-samples:echo/streams@0.1.0';
@@ -68,21 +68,6 @@ describe('streams of pairs that may stay unsigned under enforce', () => {
       const label = 'pair="old-caller → echo-streams trellis-samples:echo/streams"';
       expect(await test.metric('trellis_unsigned_streams_total', label)).toBe(1);
       expect(await test.metric('trellis_unsigned_invocations_total', label)).toBe(1);
-    });
-
-    it('FRM-13 has the limits of everybody, either way', async () => {
-      const counted = call('count-bytes', '00');
-      const rs = await counted.acknowledged();
-      counted.end(rs);
-      for (let i = 0; i < 20; i++) counted.params(rs, sized(Buffer.alloc(50_000)), '.0');
-      expect((await counted.result()).length).toBe(0);
-      expect(lastEnd()).toMatchObject({ outcome: 'bad', code: 'TRELLIS_PATH_TOO_LARGE' });
-      const made = call('make-bytes', leb(2 ** 31));
-      made.end(await made.acknowledged());
-      // Broken off so that nobody takes it for whole: by a chunk that does not come.
-      expect((await made.result('.0')).at(-1)).toBe(127);
-      expect(made.on('.0').data.length).toBeLessThanOrEqual(MIB / 4 + 1);
-      expect(lastEnd()).toMatchObject({ outcome: 'too-large', code: 'TRELLIS_PATH_TOO_LARGE' });
     });
 
     it('FRM-10 is refused with all its streams once its id has signed', async () => {
@@ -183,6 +168,18 @@ describe('streams of pairs that may stay unsigned under enforce', () => {
     });
   });
 
+  it('FRM-07 a server that acknowledges a call given up is told so, and takes no stream for whole', async () => {
+    let served: RawService | undefined;
+    behave = (service) => (served = service);
+    const one = new CallerInTheMiddle(test, 100, [pair(COMMAND_LINE_ORIGIN, 'old-streams')]);
+    const begun = one.begin({ ...echoed, target: 'old-streams', frames: [chunks[0]!], unended: true });
+    await until('the server has the call', () => served !== undefined);
+    begun.cancel();
+    served!.acknowledge();
+    await until('both ends', () => served!.frames.filter(({ hex }) => hex === '').length === 2);
+    expect(served!.frames.map(({ tail, hex }) => `${tail} ${hex}`.trim())).toEqual(['.params', '.params.0 7f', '.params.0']);
+  });
+
   /** The caller lists `echo-streams`, which signs; a stranger speaks for it, without signing. */
   describe('a listed target that signs after all', () => {
     const caller = () => new CallerInTheMiddle(test, 100, [pair(COMMAND_LINE_ORIGIN, 'echo-streams')]);
@@ -227,16 +224,29 @@ describe('streams of pairs that may stay unsigned under enforce', () => {
       expect((await one.call(echoed)).paths.get('0')!.content.equals(whole)).toBe(true);
     });
 
+    /** Answers in its name, without signing, when its accept comes. */
+    const answerFor = (message: Passing, pass: (message: Passing) => void): void => {
+      if (!isAccept(message)) return;
+      const forged = (tail: string, payload: Uint8Array): void =>
+        pass({ subject: message.subject + tail, reply: '', payload, headers: [] });
+      forged('.results', bytes('00'));
+      forged('.results', bytes(''));
+      forged('.results.0', sized('evil'));
+    };
+
+    it('FRM-11 is known in a call by its accept, before it has answered any', async () => {
+      const one = caller();
+      one.middle.incoming = (message, pass) => {
+        pass(message);
+        answerFor(message, pass);
+      };
+      expect((await one.call(echoed)).paths.get('0')!.content.equals(whole)).toBe(true);
+    });
+
     it('FRM-11 breaks off the call that was answered in its name', async () => {
       const one = caller();
       one.middle.incoming = (message, pass) => {
-        const forged = (tail: string, payload: Uint8Array): void =>
-          pass({ subject: message.subject + tail, reply: '', payload, headers: [] });
-        if (isAccept(message)) {
-          forged('.results', bytes('00'));
-          forged('.results', bytes(''));
-          forged('.results.0', sized('evil'));
-        }
+        answerFor(message, pass);
         pass(message);
       };
       const outcome = await one.call(echoed);
@@ -252,5 +262,15 @@ describe('streams of pairs that may stay unsigned under enforce', () => {
       expect(outcome).toMatchObject({ code: 'TRELLIS_INVOKE_UNAUTHENTICATED' });
       expect(outcome.paths.size).toBe(0);
     });
+  });
+
+  // Last: a guest that is slow to notice takes its runner along.
+  it('FRM-13 a caller that signs nothing has the limits of everybody', async () => {
+    const call = peer.call(`default.echo-streams.wrpc.0.0.1.${STREAMS}.count-bytes`, '00', [['source-id', 'old-caller']]);
+    const rs = await call.acknowledged();
+    call.end(rs);
+    for (let i = 0; i < 20; i++) call.params(rs, sized(Buffer.alloc(50_000)), '.0');
+    expect((await call.result()).length).toBe(0);
+    expect(lastEnd()).toMatchObject({ outcome: 'bad', code: 'TRELLIS_PATH_TOO_LARGE' });
   });
 });
