@@ -115,6 +115,7 @@ export class HostLattice {
       ready,
       log,
       audit,
+      metrics,
       clock,
     });
     await ctl.flush();

@@ -78,6 +78,7 @@ export function createExposition(counts: Counts): () => Promise<string> {
     'pair',
     counts.unsignedStreams,
   );
+  addControlMetrics(add, counts);
   labelled('trellis_audit_lost_total', 'Audit records that could not be written or published.', 'sink', counts.auditLosses);
   const gauge = (name: string, help: string, read: () => number): void =>
     add(
@@ -140,6 +141,30 @@ export function createExposition(counts: Counts): () => Promise<string> {
   addProcessMetrics(add);
   if (counts.loopDelay !== undefined) add(loopDelayMetric(counts.loopDelay));
   return () => registry.metrics();
+}
+
+function addControlMetrics(add: (metric: Metric) => void, counts: Counts): void {
+  add(
+    new Counter({
+      name: 'trellis_control_requests_total',
+      help: 'Requests of the control interface, by command and by how they ended.',
+      labelNames: ['command', 'outcome'],
+      registers: [],
+      collect() {
+        this.reset();
+        for (const [command, outcomes] of counts.control) {
+          for (const [outcome, count] of outcomes) this.inc({ command, outcome }, count);
+        }
+      },
+    }),
+  );
+  add(
+    DurationHistogram.metric(
+      'trellis_control_duration_seconds',
+      'Time from the arrival of a control request that was carried out to its answer.',
+      () => [...counts.controlDurations].map(([command, histogram]) => ({ labels: { command }, histogram })),
+    ),
+  );
 }
 
 function addConnectionMetrics(add: (metric: Metric) => void, counts: Counts): void {

@@ -17,6 +17,12 @@ export type InvocationOutcome =
   | 'unavailable'
   | 'error';
 
+/**
+ * How a control request ended: done; answered that it could not be; left without an answer, as an auction that this host does not bid
+ * in; refused before it was looked at, unsigned or too large; told to come back; dropped, because even that was too much.
+ */
+export type ControlOutcome = 'ok' | 'failed' | 'silent' | 'refused' | 'busy' | 'dropped';
+
 /** Counts one operation of one component. Resolve it once and keep it: recording is a few additions. */
 export interface InvocationMeter {
   /** @param durationMs - From arrival to the end of the reply, milliseconds. */
@@ -42,6 +48,11 @@ export interface Metrics {
   unsigned(direction: 'in' | 'out', pair: string): void;
   /** It had streams or futures, which nothing proves either. */
   unsignedStreams(pair: string): void;
+  /**
+   * A control request ended. @param command - Such as `link.get`: one of a few that the host knows, `other` for all else
+   * @param durationMs - From its arrival to its answer, milliseconds; left out where it was not carried out
+   */
+  control(command: string, outcome: ControlOutcome, durationMs?: number): void;
   /** Audit records that a sink could not keep. */
   auditLost(sink: 'file' | 'events', count: number): void;
   /** Has the value read at each scrape, e.g. invocations in flight. */
@@ -89,6 +100,10 @@ export interface Counts {
   readonly unsigned: Readonly<Record<'in' | 'out', ReadonlyMap<string, number>>>;
   /** By pair. */
   readonly unsignedStreams: ReadonlyMap<string, number>;
+  /** By command, then by outcome. */
+  readonly control: ReadonlyMap<string, ReadonlyMap<ControlOutcome, number>>;
+  /** By command. */
+  readonly controlDurations: ReadonlyMap<string, DurationHistogram>;
   /** By sink. */
   readonly auditLosses: ReadonlyMap<string, number>;
   /** By component. */
@@ -144,6 +159,8 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
   const durations = new Map<string, DurationHistogram>();
   const denials = new Map<string, number>();
   const observations = new Map<string, number>();
+  const control = new Map<string, Map<ControlOutcome, number>>();
+  const controlDurations = new Map<string, DurationHistogram>();
   const auditLosses = new Map<string, number>([
     ['file', 0],
     ['events', 0],
@@ -176,12 +193,12 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
   loopDelay?.enable();
   let exposition: Promise<() => Promise<string>> | undefined;
 
-  const durationOf = (component: string): DurationHistogram => {
-    let found = durations.get(component);
-    if (found === undefined) durations.set(component, (found = new DurationHistogram()));
+  const durationOf = (of: Map<string, DurationHistogram>, key: string): DurationHistogram => {
+    let found = of.get(key);
+    if (found === undefined) of.set(key, (found = new DurationHistogram()));
     return found;
   };
-  const count = (counts: Map<string, number>, key: string): void => void counts.set(key, (counts.get(key) ?? 0) + 1);
+  const count = <K>(counts: Map<K, number>, key: K): void => void counts.set(key, (counts.get(key) ?? 0) + 1);
   const counts: Counts = {
     meters,
     durations,
@@ -189,6 +206,8 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
     observations,
     unsigned,
     unsignedStreams,
+    control,
+    controlDurations,
     auditLosses,
     restarts,
     reconnects,
@@ -210,7 +229,7 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
       let meter = byOperation.get(operation);
       if (meter === undefined) {
         if (meterCount >= MAX_METERS && operation !== 'other') return this.invocation('other', 'other');
-        meter = new Meter(component, operation, durationOf(component));
+        meter = new Meter(component, operation, durationOf(durations, component));
         byOperation.set(operation, meter);
         meterCount += 1;
       }
@@ -220,6 +239,12 @@ export function createMetrics(o: { eventLoop?: boolean } = {}): Metrics {
     observed: (code) => count(observations, code),
     unsigned: (direction, pair) => count(unsigned[direction], pair),
     unsignedStreams: (pair) => count(unsignedStreams, pair),
+    control(command, outcome, durationMs) {
+      let outcomes = control.get(command);
+      if (outcomes === undefined) control.set(command, (outcomes = new Map()));
+      count(outcomes, outcome);
+      if (durationMs !== undefined) durationOf(controlDurations, command).observe(durationMs / 1_000);
+    },
     auditLost: (sink, lost) => void auditLosses.set(sink, auditLosses.get(sink)! + lost),
     inFlight: (read) => void (readInFlight = read),
     health: (read) => void (readHealth = read),

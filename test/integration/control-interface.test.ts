@@ -314,6 +314,41 @@ describe('one host', () => {
     expect(await client.ask(`component.update.${host.id}`, { component_id: 'x', annotations })).toMatchObject(tooLarge);
   });
 
+  it('counts each request by command and outcome, and how long those took that were carried out', async () => {
+    await using there = await startControlHost(server.url, {
+      lattice: 'counted',
+      admit: (_, { operation }) => (operation === 'claims.get' ? { refused: 'unsigned' } : 'ok'),
+    });
+    await using asking = await RawControlClient.connect(server.url, 'wasmbus.ctl.v1.counted');
+    await asking.ask('host.ping');
+    await asking.ask(`label.put.${there.id}`, { key: 'a', value: 'b' });
+    await asking.ask(`label.put.${there.id}`, 'x');
+    await asking.ask('config.get.none');
+    await asking.ask('claims.get');
+    // Names of others' choice do not become labels.
+    for (const verb of ['a', 'b']) await asking.ask(`link.${verb}`);
+    asking.nc.publish('wasmbus.ctl.v1.counted.component.auction', '{"component_id":"x","constraints":{"a":"c"}}', {
+      reply: '_INBOX.counted',
+    });
+    await asking.ask('host.ping');
+    const lines = (await there.metrics.text()).split('\n');
+    expect(lines.filter((line) => line.startsWith('trellis_control_requests_total{')).toSorted()).toEqual([
+      'trellis_control_requests_total{command="claims.get",outcome="refused"} 1',
+      'trellis_control_requests_total{command="component.auction",outcome="silent"} 1',
+      'trellis_control_requests_total{command="config.get",outcome="ok"} 1',
+      'trellis_control_requests_total{command="host.ping",outcome="ok"} 2',
+      'trellis_control_requests_total{command="label.put",outcome="failed"} 1',
+      'trellis_control_requests_total{command="label.put",outcome="ok"} 1',
+      'trellis_control_requests_total{command="other",outcome="failed"} 2',
+    ]);
+    expect(lines.filter((line) => line.startsWith('trellis_control_duration_seconds_count{')).toSorted()).toEqual([
+      'trellis_control_duration_seconds_count{command="component.auction"} 1',
+      'trellis_control_duration_seconds_count{command="config.get"} 1',
+      'trellis_control_duration_seconds_count{command="host.ping"} 2',
+      'trellis_control_duration_seconds_count{command="label.put"} 2',
+    ]);
+  });
+
   it('refuses a request that is too large', async () => {
     await using big = await startServer({ jetstream: true, configText: 'max_payload: 4MB' });
     await using there = await startControlHost(big.url);

@@ -9,6 +9,7 @@ import { latticeName } from '../../src/ids.ts';
 import type { RunningWorkload, ScaleRequest, UpdateRequest, WorkloadReply, Workloads } from '../../src/lattice/workloads.ts';
 import { connectPartition, type LatticeConnection } from '../../src/nats/connection.ts';
 import { Audit } from '../../src/telemetry/audit.ts';
+import { createMetrics, type Metrics } from '../../src/telemetry/metrics.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import { recordedLog } from './recorded-log.ts';
 import { until } from './until.ts';
@@ -23,6 +24,7 @@ export interface ControlHost extends AsyncDisposable {
   readonly logged: Record<string, unknown>[];
   /** Audit records so far, parsed. */
   readonly audited: Record<string, unknown>[];
+  readonly metrics: Metrics;
   /** What was asked of the workloads, in order. */
   readonly asked: (ScaleRequest | UpdateRequest)[];
   readonly stops: (number | undefined)[];
@@ -85,6 +87,7 @@ export async function startControlHost(url: string, { creds, ...options }: Contr
     scale: write,
     update: write,
   };
+  const metrics = createMetrics({ eventLoop: false });
   const stops: (number | undefined)[] = [];
   const credentials: object[] = [];
   const control = serveControl({
@@ -105,6 +108,7 @@ export async function startControlHost(url: string, { creds, ...options }: Contr
     stopHost: (timeoutMs) => void stops.push(timeoutMs),
     log,
     audit,
+    metrics,
     clock: systemClock,
     ...options,
     lattice,
@@ -118,6 +122,7 @@ export async function startControlHost(url: string, { creds, ...options }: Contr
     ctl: ctl!,
     logged,
     audited,
+    metrics,
     asked,
     stops,
     credentials,

@@ -5,6 +5,7 @@ import type { LatticeLink, LinkKey } from '../../lattice/links.ts';
 import type { Workloads } from '../../lattice/workloads.ts';
 import type { Audit } from '../../telemetry/audit.ts';
 import type { Logger } from '../../telemetry/log.ts';
+import type { Metrics } from '../../telemetry/metrics.ts';
 import type { Bus, BusMessage } from '../../wrpc/bus.ts';
 import type { HostFacts } from '../host-facts.ts';
 import type { LatticeEvents } from '../lattice-events.ts';
@@ -79,5 +80,6 @@ export interface ControlOptions {
   readonly ready?: Promise<unknown>;
   readonly log: Logger;
   readonly audit: Audit;
+  readonly metrics: Pick<Metrics, 'control'>;
   readonly clock: { monotonicMs(): number };
 }

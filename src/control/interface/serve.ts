@@ -7,6 +7,7 @@ import {
   controlSubscriptions,
 } from '../../lattice/control-subjects.ts';
 import { errorChain } from '../../lattice/events.ts';
+import type { ControlOutcome } from '../../telemetry/metrics.ts';
 import { childTraceparent } from '../../telemetry/trace.ts';
 import { within } from '../../within.ts';
 import type { BusMessage, BusSubscription, LineHolder } from '../../wrpc/bus.ts';
@@ -33,6 +34,8 @@ const FLUSH_MS = 500;
 /** Of an answer, what a log line shows. */
 const MAX_SAID_CHARS = 300;
 
+/** All that the control interface does not know, for metrics. */
+const UNKNOWN = 'other';
 const UNSUPPORTED = failed('unsupported subject');
 const BUSY = failed('the host is busy; try again');
 
@@ -99,7 +102,7 @@ class Control implements ServedControl {
 
   /** Everything that can be judged without reading the body. Never throws: it runs inside the client. */
   #take(message: BusMessage, subscription: ControlSubscription): void {
-    const { log, audit, facts, admit, silentRegistries = false } = this.#options;
+    const { log, audit, facts, admit, metrics, clock, silentRegistries = false } = this.#options;
     const judgement = judge(message, subscription, { root: this.#root, host: facts.id, silentRegistries });
     if (judgement === 'elsewhere') return;
     if ('ignored' in judgement) {
@@ -108,6 +111,7 @@ class Control implements ServedControl {
       audit.record({ kind: 'control', code, operation: subscription.subject, detail: `${judgement.ignored}: ${subject}` });
       return;
     }
+    const arrivedMs = clock.monotonicMs();
     const { operation, asked, argument } = judgement.request;
     const to: ReplyTo = {
       line: message.line,
@@ -115,24 +119,26 @@ class Control implements ServedControl {
       traceparent: childTraceparent(message.header('traceparent')),
     };
     const rate = this.#rate.take();
-    if (rate !== 'ok') {
-      if (rate === 'busy') this.#refuse(to, asked, BUSY, operation);
-      return;
+    if (rate === 'drop') return metrics.control(operation ?? UNKNOWN, 'dropped');
+    if (rate === 'busy') return this.#refuse(to, asked, BUSY, operation, 'busy');
+    if (operation === undefined) {
+      metrics.control(UNKNOWN, 'failed');
+      return this.#answer(to, UNSUPPORTED);
     }
-    if (operation === undefined) return this.#answer(to, UNSUPPORTED);
     const command = COMMANDS[operation];
     const bytes = message.payload.length;
     if (bytes > MAX_REQUEST_BYTES) {
       const outcome = failed(`a request of ${bytes} bytes is larger than the ${MAX_REQUEST_BYTES} that this host reads`);
-      return this.#refuse(to, asked, outcome, operation);
+      return this.#refuse(to, asked, outcome, operation, 'refused');
     }
     const shared = subscription.queue !== undefined;
     const admitted = admit?.(message, { operation, changes: command.changes, shared }) ?? 'ok';
     const signer = typeof admitted === 'object' && 'signer' in admitted ? admitted.signer : undefined;
     if (typeof admitted === 'object' && 'refused' in admitted) {
+      metrics.control(operation, 'refused');
       return this.#answer(to, failed(admitted.refused));
     }
-    const request = { operation, command, argument, signer, reply: to, payload: message.payload };
+    const request = { operation, command, argument, signer, arrivedMs, reply: to, payload: message.payload };
     if (this.#isReady && command.waits !== true) return this.#runNow(request);
     // What waits outlives the client's buffer.
     const kept = { ...request, payload: Uint8Array.from(message.payload) };
@@ -143,7 +149,7 @@ class Control implements ServedControl {
     const isTaken = lane.add(bytes, () => this.#run(kept).finally(() => to.line.release(holder)));
     if (isTaken) return;
     to.line.release(holder);
-    this.#refuse(to, asked, BUSY, operation);
+    this.#refuse(to, asked, BUSY, operation, 'busy');
   }
 
   #runNow(request: Request): void {
@@ -176,11 +182,13 @@ class Control implements ServedControl {
   /** Sends the answer, and says in log and audit what was changed. */
   #finish(
     to: ReplyTo,
-    request: Pick<Request, 'operation' | 'command' | 'argument' | 'signer'>,
+    request: Pick<Request, 'operation' | 'command' | 'argument' | 'signer' | 'arrivedMs'>,
     outcome: Outcome | undefined,
   ): void {
-    if (outcome === undefined) return;
-    const { operation, command, signer } = request;
+    const { operation, command, signer, arrivedMs } = request;
+    const ended = (how: ControlOutcome): void =>
+      this.#options.metrics.control(operation, how, this.#options.clock.monotonicMs() - arrivedMs);
+    if (outcome === undefined) return ended('silent');
     const { success, message, about, after } = outcome;
     if (command.changes) {
       const { log, audit } = this.#options;
@@ -191,11 +199,13 @@ class Control implements ServedControl {
       audit.record({ kind: 'control', code: success ? 'ok' : FAILED, operation, detail: detail.slice(0, 500), signer });
     }
     this.#answer(to, outcome);
+    ended(success ? 'ok' : 'failed');
     if (after !== undefined) void within(FLUSH_MS, this.#options.ctl.flush()).then(after);
   }
 
   /** Turns a request away at little cost. Silence is the refusal of what many hosts are asked at once. */
-  #refuse(to: ReplyTo, asked: string, outcome: Outcome, operation: ControlOperation | undefined): void {
+  #refuse(to: ReplyTo, asked: string, outcome: Outcome, operation: ControlOperation | undefined, how: 'busy' | 'refused'): void {
+    this.#options.metrics.control(operation ?? UNKNOWN, how);
     this.#options.log.warn({ code: 'TRELLIS_CONTROL_BUSY', operation: quote(asked) }, outcome.message);
     if (operation === undefined || COMMANDS[operation].isForAll !== true) this.#answer(to, outcome);
   }
@@ -214,6 +224,8 @@ interface Request {
   readonly command: Command;
   readonly argument: string;
   readonly signer?: string | undefined;
+  /** On the monotonic clock, milliseconds. */
+  readonly arrivedMs: number;
   readonly reply: ReplyTo;
   readonly payload: Uint8Array;
 }
