@@ -361,6 +361,20 @@ describe('one host', () => {
 });
 
 describe('a flood', () => {
+  it('of changes leaves a host to who looks for it', async () => {
+    const clock = { now: 0, monotonicMs: () => clock.now };
+    await using host = await startControlHost(server.url, { lattice: 'changing', clock });
+    await using flooder = await RawControlClient.connect(server.url, 'wasmbus.ctl.v1.changing');
+    const label = JSON.stringify({ key: 'a', value: 'b' });
+    const subject = `wasmbus.ctl.v1.changing.label.put.${host.id}`;
+    for (let at = 0; at < 3_000; at++) flooder.nc.publish(subject, label, { reply: '_INBOX.changing' });
+    // Its answer comes after all of them have been looked at, however long this machine takes for that.
+    expect((await flooder.message('host.ping', '', 50_000)).json()).toMatchObject({ success: true });
+    const counted = await host.metrics.text();
+    for (const outcome of ['ok', 'busy', 'dropped'])
+      expect(counted).toContain(`trellis_control_requests_total{command="label.put",outcome="${outcome}"} 1000`);
+  });
+
   it('is refused at little cost, ends nothing, and is over a second later', async () => {
     // Its seconds are counted by a clock of the test's own: how long this machine takes for the messages is another matter.
     const clock = { now: 0, monotonicMs: () => clock.now };

@@ -20,7 +20,9 @@ import { ProviderLinks } from './provider-links.ts';
 import { RateLimit } from './rate-limit.ts';
 
 /** Requests a second that are carried out; as many again are told to come back, and the rest is dropped. */
-const MAX_PER_SECOND = 2_000;
+const MAX_READS_PER_SECOND = 2_000;
+/** The same for those that change something: counted apart, so that no flood of them makes a host silent to who looks for it. */
+const MAX_CHANGES_PER_SECOND = 1_000;
 /** An answer costs as much as so many requests as it has of these. */
 const BYTES_A_REQUEST = 64 * 1024;
 /** Requests that read or write the lattice's data, and thus wait for a server. */
@@ -61,7 +63,8 @@ class Control implements ServedControl {
   readonly #providers: ProviderLinks;
   readonly #data: Lane;
   readonly #early: Lane;
-  readonly #rate: RateLimit;
+  readonly #reads: RateLimit;
+  readonly #changes: RateLimit;
   #subscriptions: readonly BusSubscription[] = [];
   #isReady: boolean;
 
@@ -69,7 +72,8 @@ class Control implements ServedControl {
     this.#options = options;
     this.#root = controlRoot(options.prefix, options.lattice);
     this.#providers = new ProviderLinks(options.rpc, options.lattice, options.log);
-    this.#rate = new RateLimit(options.clock, MAX_PER_SECOND);
+    this.#reads = new RateLimit(options.clock, MAX_READS_PER_SECOND);
+    this.#changes = new RateLimit(options.clock, MAX_CHANGES_PER_SECOND);
     this.#data = new Lane(DATA_LANE, options.clock);
     this.#early = new Lane(EARLY_LANE, options.clock);
     this.#isReady = options.ready === undefined;
@@ -118,7 +122,8 @@ class Control implements ServedControl {
       reply: message.reply,
       traceparent: childTraceparent(message.header('traceparent')),
     };
-    const rate = this.#rate.take();
+    const isRead = operation !== undefined && !COMMANDS[operation].changes;
+    const rate = (isRead ? this.#reads : this.#changes).take();
     if (rate === 'drop') return metrics.control(operation ?? UNKNOWN, 'dropped');
     if (rate === 'busy') return this.#refuse(to, asked, BUSY, operation, 'busy');
     if (operation === undefined) {
@@ -212,7 +217,7 @@ class Control implements ServedControl {
 
   #answer(to: ReplyTo, outcome: Outcome): void {
     try {
-      this.#rate.spend(Math.floor(sendOutcome(to, outcome) / BYTES_A_REQUEST));
+      this.#reads.spend(Math.floor(sendOutcome(to, outcome) / BYTES_A_REQUEST));
     } catch (err) {
       this.#options.log.debug({ err }, 'the answer to a control request could not be sent');
     }
