@@ -47,7 +47,7 @@ export interface ScaleCommand {
   /** Instances at most; 0 stops it, 4294967295 is without a limit. */
   readonly maxInstances: number;
   readonly annotations?: Readonly<Record<string, string>>;
-  /** Names of configurations, in order. */
+  /** Names of configurations, in order. Left out, what runs keeps those it has on a Trellis host, and loses them on one of 1.x. */
   readonly config?: readonly string[];
   /** Replace the image if another one runs under the id. */
   readonly allowUpdate?: boolean;
@@ -133,7 +133,7 @@ export class ControlClient {
 
   /** Starts, scales or stops a component. The reply comes before the work is done: see `src/control/scaled.ts`. */
   scale(host: string, command: ScaleCommand): Promise<ControlReply<never>> {
-    const { componentId, componentRef, maxInstances, annotations = {}, config = [], allowUpdate = false } = command;
+    const { componentId, componentRef, maxInstances, annotations = {}, config, allowUpdate = false } = command;
     return this.#tell(`component.scale.${host}`, {
       component_id: componentId,
       component_ref: componentRef,
@@ -141,7 +141,7 @@ export class ControlClient {
       count: maxInstances,
       annotations,
       host_id: host,
-      config,
+      ...(config === undefined ? {} : { config }),
       allow_update: allowUpdate,
     });
   }

@@ -78,7 +78,7 @@ export function readScale(payload: Uint8Array): Parsed<ScaleRequest> {
   const count = whole(fields?.['count'], MAX_U32, 0);
   const limits = optional(fields?.['component_limits'], strings);
   const hostId = text(fields?.['host_id'], '');
-  const config = texts(fields?.['config'], []);
+  const config = fields?.['config'] === undefined ? null : texts(fields['config'], []);
   const allowUpdate = flag(fields?.['allow_update'], false);
   if (
     componentId === undefined ||
@@ -92,7 +92,7 @@ export function readScale(payload: Uint8Array): Parsed<ScaleRequest> {
   ) {
     return malformed('component scale command');
   }
-  const excess = tooMuch({ texts: [componentId, componentRef, hostId], maps: [annotations, limits], configs: config });
+  const excess = tooMuch({ texts: [componentId, componentRef, hostId], maps: [annotations, limits], configs: config ?? [] });
   if (excess !== undefined) return { error: excess };
   return {
     value: {
@@ -100,8 +100,8 @@ export function readScale(payload: Uint8Array): Parsed<ScaleRequest> {
       componentRef,
       count,
       hostId,
-      config,
       allowUpdate,
+      ...(config === null ? {} : { config }),
       ...(annotations === null ? {} : { annotations }),
       ...(limits === null ? {} : { limits }),
     },

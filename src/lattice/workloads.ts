@@ -29,8 +29,11 @@ export interface ScaleRequest {
   readonly limits?: Readonly<Record<string, string>>;
   /** As the request says it; events repeat it. May be empty. */
   readonly hostId: string;
-  /** Names of configurations, later ones win; names beginning with `SECRET` are references to secrets. */
-  readonly config: readonly string[];
+  /**
+   * Names of configurations, later ones win; names beginning with `SECRET` are references to secrets. Those that it has stay when this
+   * is absent. `wash` and `wadm` always name them, and mean none by an empty list.
+   */
+  readonly config?: readonly string[];
   /** Whether another reference than the one that runs may take its place. */
   readonly allowUpdate: boolean;
 }

@@ -99,7 +99,7 @@ export class HostWorkloads implements Workloads {
         maxInstances: count,
         annotations: annotationsAfter(before?.annotations, annotations),
         limits: limits ?? before?.limits ?? null,
-        config,
+        config: config ?? running?.config?.names ?? [],
         known: before !== undefined && this.#memory.knows(id),
       });
     void this.#inTurn(id, () => this.#scale(request));

@@ -87,7 +87,7 @@ export class WorkloadStates {
     if (scope.isFixed) await scope.cover(id);
     const program = own === undefined ? await unless(giveWay(id), fetch(imageRef)) : undefined;
     await scope.cover(id);
-    const config = await WorkloadConfig.open(request.config, settings.config, openConfig);
+    const config = await WorkloadConfig.open(request.config ?? [], settings.config, openConfig);
     try {
       const prepared = ready(await components.prepareOne({ ...settings, config: config.values() }, serving, program));
       const entry = await this.#serve(prepared, {
@@ -118,7 +118,8 @@ export class WorkloadStates {
     const { components, openConfig } = this.#options;
     const { served, workload, owner } = entry;
     const { config: all } = this.#options.serving();
-    const isSameConfig = entry.config?.isOf(request.config) ?? request.config.length === 0;
+    const names = request.config ?? entry.config?.names ?? [];
+    const isSameConfig = entry.config?.isOf(names) ?? names.length === 0;
     if (request.count === workload.maxInstances && isSameConfig) return;
     const next: RunningWorkload = {
       ...workload,
@@ -127,7 +128,7 @@ export class WorkloadStates {
       limits: request.limits ?? workload.limits,
     };
     const ownValues = all.components.find((settings) => settings.id === next.id && owner === 'configuration')?.config ?? {};
-    const config = isSameConfig ? entry.config : await WorkloadConfig.open(request.config, ownValues, openConfig);
+    const config = isSameConfig ? entry.config : await WorkloadConfig.open(names, ownValues, openConfig);
     try {
       if (owner === 'lattice' && !sameLimits(settingsOf(next, all), served.settings)) {
         await this.#replace({ ...entry, workload: next, config }, (program) => {

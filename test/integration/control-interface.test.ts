@@ -127,7 +127,7 @@ describe('one host', () => {
       expect(heard.every(({ source }) => source === host.id)).toBe(true);
     }
     expect(host.asked).toEqual([
-      { componentId: 'x', componentRef: 'file:///x', count: 1, hostId: '', config: [], allowUpdate: false },
+      { componentId: 'x', componentRef: 'file:///x', count: 1, hostId: '', allowUpdate: false },
       { componentId: 'x', newComponentRef: 'file:///y' },
     ]);
     expect(host.credentials).toEqual([{ 'ghcr.io': { username: 'u', password: 'hunter2-hunter2', registryType: 'oci' } }]);

@@ -147,6 +147,18 @@ describe('config and link', () => {
   });
 });
 
+describe('scale', () => {
+  it('says of configurations what it is told: others, none, or nothing', async () => {
+    const scale = (...flags: string[]): Promise<string> =>
+      ok('scale', 'component', host.id, 'ghcr.io/x/y:1', 'web', '--skip-wait', ...flags);
+    await scale('--config', 'one', '--config', 'two');
+    await scale('--no-config');
+    await scale();
+    const asked = host.asked.map((request) => ('config' in request ? request.config : 'nothing'));
+    expect(asked).toEqual([['one', 'two'], [], 'nothing']);
+  });
+});
+
 describe('label', () => {
   it('puts labels on the host that is meant, and takes them off', async () => {
     await ok('label', host.id.slice(0, 12), 'zone=eu,disk=ssd', 'tier=gold');

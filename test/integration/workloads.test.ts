@@ -264,6 +264,11 @@ describe('a component that the lattice scales', () => {
     expect(await settings()).toEqual({ a: '1', b: '1' });
     await put('base', { a: '9' });
     await until(async () => JSON.stringify(await settings()) === '{"a":"9","b":"3"}');
+    // Who says nothing of them leaves them as they are; who says that there are none takes them away.
+    await host.scaled(id, { component_ref: refs.board, count: 2 });
+    expect(await settings()).toEqual({ a: '9', b: '3' });
+    await host.scaled(id, { component_ref: refs.board, count: 2, config: [] });
+    expect(await settings()).toEqual({});
     expect(pidsOf(id)).toEqual([pid]);
     await host.scaled(id, { count: 0 });
   });

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { ControlClient } from '../../control/control-client.ts';
+import type { ControlClient, ScaleCommand } from '../../control/control-client.ts';
 import { scaleAndWait } from '../../control/scaled.ts';
 import { componentId } from '../../ids.ts';
 import { visible } from '../../telemetry/scrub.ts';
@@ -11,6 +11,10 @@ import { addScaleFlags, outcomeLine, type ScaleFlags, waitOf } from '../lattice/
 import { instancesText } from '../lattice/tables.ts';
 import { showWaiting } from '../lattice/waiting.ts';
 import { examples, outputOf } from '../program.ts';
+
+interface Flags extends Omit<ScaleFlags, 'config'> {
+  readonly config?: readonly string[] | boolean;
+}
 
 /** `trellis scale component`: how many instances a component may have on a host; 0 stops it. */
 export function register(program: Command): void {
@@ -25,22 +29,25 @@ export function register(program: Command): void {
     .argument('<component-ref>', 'image, or a file on the host')
     .argument('<component-id>', 'id of the component');
   addScaleFlags(component, '4294967295', '-c');
+  component.option('--no-config', 'take all configurations away from it');
   addConnectionFlags(component)
     .addHelpText(
       'after',
       examples(
         'trellis scale component brave-otter ghcr.io/example/hello:1.0.0 hello --max-instances 50',
+        '# other configurations in place of all it had',
+        'trellis scale component brave-otter ghcr.io/example/hello:1.0.0 hello --config words --config more-words',
         '# 0 stops it',
         'trellis scale component brave-otter ghcr.io/example/hello:1.0.0 hello --max-instances 0',
       ),
     )
-    .action(async (argument: string, reference: string, id: string, flags: ConnectionFlags & ScaleFlags, command: Command) => {
+    .action(async (argument: string, reference: string, id: string, flags: ConnectionFlags & Flags, command: Command) => {
       const output = outputOf(command);
       const request = {
         componentRef: componentReference(reference),
         componentId: componentId(id),
         maxInstances: wholeNumber(flags.maxInstances, '--max-instances', 0, 4_294_967_295),
-        config: flags.config ?? [],
+        ...configOf(flags.config),
         allowUpdate: flags.allowUpdate === true,
       };
       await using lattice = await openLattice(flags);
@@ -68,6 +75,11 @@ export function register(program: Command): void {
         if (message !== '') print(`The host says: ${visible(message)}`);
       });
     });
+}
+
+/** Those that are named; none where none shall be; and nothing said of them where nobody did. */
+function configOf(named: Flags['config']): Pick<ScaleCommand, 'config'> {
+  return named === undefined || named === true ? {} : { config: named === false ? [] : named };
 }
 
 /** The annotations that a component has on a host. */

@@ -55,7 +55,7 @@ export function register(program: Command): void {
         componentId: componentId(id),
         maxInstances: wholeNumber(flags.maxInstances, '--max-instances', 1, 4_294_967_295),
         annotations: pairsOf(flags.annotations ?? [], '--annotations'),
-        config: flags.config ?? [],
+        ...(flags.config === undefined ? {} : { config: flags.config }),
         allowUpdate: flags.allowUpdate === true,
       };
       const constraints = pairsOf([...(flags.constraint ?? []), ...(flags.label ?? [])], '--constraint');

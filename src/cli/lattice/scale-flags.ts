@@ -27,7 +27,7 @@ export function addScaleFlags(command: Command, maxInstances: string, short?: '-
     .addOption(
       repeated(
         '--config <name>',
-        'named configuration that it gets (repeat for more; later ones win); it gets those that are named now and no others',
+        'named configuration that it gets (repeat for more; later ones win), in place of all it had; if none is named, it keeps what it has, except on a wasmCloud host, which takes it away',
       ),
     )
     .option('--allow-update', 'if it runs already with another image, replace that');

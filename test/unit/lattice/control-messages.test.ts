@@ -60,16 +60,12 @@ describe.each(READERS)('the body of %s', (name, read, error) => {
 
 /** Bodies as clients send them, and what they mean. */
 const READ: readonly (readonly [Reader, unknown, unknown])[] = [
-  [
-    messages.readScale,
-    { component_id: 'x' },
-    { componentId: 'x', componentRef: '', count: 0, hostId: '', config: [], allowUpdate: false },
-  ],
+  [messages.readScale, { component_id: 'x' }, { componentId: 'x', componentRef: '', count: 0, hostId: '', allowUpdate: false }],
   // A scale that says it in another word than the wire's stops the component, as in 1.x.
   [
     messages.readScale,
     { component_id: 'x', max_instances: 9 },
-    { componentId: 'x', componentRef: '', count: 0, hostId: '', config: [], allowUpdate: false },
+    { componentId: 'x', componentRef: '', count: 0, hostId: '', allowUpdate: false },
   ],
   [
     messages.readScale,
@@ -98,7 +94,7 @@ const READ: readonly (readonly [Reader, unknown, unknown])[] = [
   [
     messages.readScale,
     { component_id: 'x', annotations: null, component_limits: null },
-    { componentId: 'x', componentRef: '', count: 0, hostId: '', config: [], allowUpdate: false },
+    { componentId: 'x', componentRef: '', count: 0, hostId: '', allowUpdate: false },
   ],
   [messages.readUpdate, {}, { componentId: '', newComponentRef: '' }],
   [
