@@ -14,6 +14,7 @@ import {
 } from '../lattice/control-replies.ts';
 import { forHostAlone } from '../lattice/control-subjects.ts';
 import { isTrellis } from '../lattice/inventory.ts';
+import type { LinkQuery } from '../lattice/link-query.ts';
 import { type LatticeLink, type LinkKey, readLink } from '../lattice/links.ts';
 import type { LatticeConnection } from '../nats/connection.ts';
 import { newTokenId } from '../trust/signer.ts';
@@ -166,6 +167,13 @@ export class ControlClient {
       ask: (query, host) => this.#ask(host === undefined ? 'link.get' : forHostAlone(host, 'link.get'), query, listOf(readLink)),
       findHost: () => this.#findTrellisHost(),
     });
+  }
+
+  /** The links of a Trellis host's configuration file. */
+  fileLinks(host: string): Promise<ControlReply<readonly LatticeLink[]>> {
+    const verb = forHostAlone(host, 'link.get');
+    const ask = (query: LinkQuery) => this.#ask(verb, { ...query, of: 'file' } satisfies LinkQuery, listOf(readLink));
+    return gatherLinks({ ask, findHost: () => Promise.resolve(undefined) });
   }
 
   putLink(link: LatticeLink): Promise<ControlReply<never>> {

@@ -3,6 +3,21 @@ import type { LinkTable } from '../invocation/link-table.ts';
 import type { LatticeLink } from '../lattice/links.ts';
 import type { Logger } from '../telemetry/log.ts';
 
+/** The links of the configuration as others read them, by source. Where they lead out of the lattice is not part of that. */
+export function fileLinks(table: LinkTable): ReadonlyMap<string, readonly LatticeLink[]> {
+  const links = table.list().map((link) => ({
+    source_id: link.source,
+    target: link.target,
+    name: link.name,
+    wit_namespace: link.namespace,
+    wit_package: link.package,
+    interfaces: link.interfaces,
+    source_config: [],
+    target_config: [],
+  }));
+  return Map.groupBy(links, ({ source_id }) => source_id);
+}
+
 /** Bounds what links that cannot be followed cost in memory and log lines; beyond it they are still not followed. */
 const MAX_SAID = 1_000;
 

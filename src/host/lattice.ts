@@ -15,7 +15,7 @@ import { DesiredState } from '../workloads/desired-state.ts';
 import { hostStarted, hostStopped, labelsChanged } from '../lattice/events.ts';
 import { hostInventory } from '../lattice/inventory.ts';
 import { followServeRights, type ServeRights } from '../nats/serve-rights.ts';
-import { followLatticeLinks } from './lattice-links.ts';
+import { fileLinks, followLatticeLinks } from './lattice-links.ts';
 import { restoreWorkloads } from '../workloads/restore.ts';
 import type { ServeOptions } from '../workloads/served-component.ts';
 import { openDesiredStateFile } from '../state-dir.ts';
@@ -102,6 +102,7 @@ export class HostLattice {
       get data() {
         return data!;
       },
+      fileLinks: () => fileLinks(links),
       get workloads() {
         return workloads!;
       },

@@ -7,6 +7,8 @@ import { parseJsonObject } from '../json-object.ts';
 export interface LinkQuery {
   /** Asks for one part: sources whose ids come after this one (`''`: from the first), as many as one message holds. */
   readonly after?: string;
+  /** `file`: links of the configuration file of the host that is asked, in place of those of the lattice. */
+  readonly of?: 'file';
 }
 
 /** Longer bodies are no query. */
@@ -15,6 +17,6 @@ const MAX_QUERY_BYTES = 4_096;
 /** Reads a query; what is none asks for everything, as in 1.x. Never throws. */
 export function readLinkQuery(payload: Uint8Array): LinkQuery {
   if (payload.length === 0 || payload.length > MAX_QUERY_BYTES) return {};
-  const after = parseJsonObject(Buffer.from(payload).toString('utf8'))?.['after'];
-  return typeof after === 'string' ? { after } : {};
+  const { after, of } = parseJsonObject(Buffer.from(payload).toString('utf8')) ?? {};
+  return { ...(typeof after === 'string' ? { after } : {}), ...(of === 'file' ? { of } : {}) };
 }

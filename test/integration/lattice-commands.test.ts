@@ -1,4 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { LinkTable } from '../../src/invocation/link-table.ts';
+import { fileLinks } from '../../src/host/lattice-links.ts';
+import { link } from '../support/links.ts';
 import { type ControlHost, runs, startControlHost } from '../support/control-host.ts';
 import { textOf } from '../support/document.ts';
 import { startServer, type TestServer } from '../support/nats-server.ts';
@@ -8,9 +11,11 @@ import { Program, type ProgramEnd, runProgram } from '../support/program.ts';
 
 let server: TestServer;
 let host: ControlHost;
+/** Links in the configuration file of the host. */
+const table = new LinkTable([]);
 beforeAll(async () => {
   server = await startServer({ jetstream: true });
-  host = await startControlHost(server.url);
+  host = await startControlHost(server.url, { fileLinks: () => fileLinks(table) });
 });
 afterAll(async () => {
   await host[Symbol.asyncDispose]();
@@ -109,6 +114,7 @@ describe('config and link', () => {
     const conflict = await cli('link', 'put', 'web', 'other', 'wasi', 'keyvalue', '--interface', 'store');
     expect([conflict.code, conflict.stderr]).toEqual([4, expect.stringContaining('link already exists with different target')]);
     expect(await json('link', 'query')).toEqual({
+      file_links: [],
       links: [
         {
           source_id: 'web',
@@ -128,6 +134,29 @@ describe('config and link', () => {
     );
     expect(await ok('link', 'del', 'web', 'wasi', 'keyvalue')).toBe('Deleted the link.\n');
     expect(await ok('get', 'links')).toBe('Lattice lab has no links.\n');
+  });
+
+  it('show links of a host’s configuration as that, beside those of the lattice', async () => {
+    table.replace([link('front', 'back'), link('back', 'front')]);
+    const [text, shown] = await Promise.all([ok('get', 'links'), json('link', 'query')]);
+    expect(text).toContain(`Lattice lab has no links.\n\nIn the configuration of ${host.facts.friendlyName} (${host.id}), for`);
+    expect(text).toMatch(/^front +back +a:b\/c +default/m);
+    const asked = {
+      wit_namespace: 'a',
+      wit_package: 'b',
+      interfaces: ['c'],
+      name: 'default',
+      source_config: [],
+      target_config: [],
+    };
+    expect(shown).toEqual({
+      links: [],
+      file_links: [
+        { host_id: host.id, source_id: 'back', target: 'front', ...asked },
+        { host_id: host.id, source_id: 'front', target: 'back', ...asked },
+      ],
+    });
+    table.replace([]);
   });
 
   it('do not delete all links unless somebody says so', async () => {

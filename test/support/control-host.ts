@@ -35,7 +35,7 @@ export interface ControlHost extends AsyncDisposable {
 
 /** What of {@link ControlOptions} a test may set, and the servers. */
 export interface ControlHostOptions extends Partial<
-  Pick<ControlOptions, 'prefix' | 'auctions' | 'accepts' | 'admit' | 'ready' | 'clock' | 'silentRegistries'>
+  Pick<ControlOptions, 'prefix' | 'auctions' | 'accepts' | 'admit' | 'ready' | 'clock' | 'silentRegistries' | 'fileLinks'>
 > {
   readonly lattice?: string;
   /** Credentials of the two connections; nobody logs in without. */
@@ -96,6 +96,7 @@ export async function startControlHost(url: string, { creds, ...options }: Contr
     prefix: 'wasmbus.ctl',
     facts,
     data,
+    fileLinks: () => new Map(),
     workloads,
     events,
     registries: {

@@ -3,12 +3,17 @@ import { refusedBy } from '../../control/scaled.ts';
 import type { ControlReply } from '../../lattice/control-replies.ts';
 import { visible } from '../../telemetry/scrub.ts';
 import { addConnectionFlags, type ConnectionFlags, wholeNumber } from '../lattice/connection-flags.ts';
+import { hostsWithLinks } from '../lattice/file-links.ts';
+import { hostName } from '../lattice/find-host.ts';
 import { openLattice } from '../lattice/open-lattice.ts';
 import { inventories } from '../lattice/running.ts';
 import { untilStopped } from '../lattice/stop-signal.ts';
 import { claimLines, hostLines, inventoryLines, linkLines } from '../lattice/tables.ts';
 import { followInventories } from '../lattice/follow-inventories.ts';
 import { examples, outputOf } from '../program.ts';
+
+/** What {@link showLinks} shows. */
+export const LINKS_ABOUT = 'list the links of the lattice, and those that Trellis hosts have in their configuration files';
 
 /** `trellis get`: what there is in a lattice, as its hosts say. */
 export function register(program: Command): void {
@@ -52,7 +57,7 @@ export function register(program: Command): void {
         for (const line of inventoryLines(found)) print(line);
       });
     });
-  addConnectionFlags(get.command('links').description('list the links of the lattice'))
+  addConnectionFlags(get.command('links').description(LINKS_ABOUT))
     .addHelpText('after', examples('trellis get links', 'trellis get links --output json'))
     .action(showLinks);
   addConnectionFlags(get.command('claims').description('list the claims of components and providers'))
@@ -69,11 +74,21 @@ export function register(program: Command): void {
 
 /** `trellis get links`, and `trellis link query`. */
 export async function showLinks(flags: ConnectionFlags, command: Command): Promise<void> {
+  const output = outputOf(command);
   await using lattice = await openLattice(flags);
-  const links = answerOf(await lattice.client.links()) ?? [];
-  outputOf(command).result({ links }, (print) => {
+  const { client } = lattice;
+  const [reply, { hosts, notes }] = await Promise.all([client.links(), hostsWithLinks(client)]);
+  const links = answerOf(reply) ?? [];
+  for (const note of notes) output.progress(`note: ${visible(note)}`);
+  const fileLinks = hosts.flatMap(({ host, links: own }) => own.map((link) => ({ host_id: host.id, ...link })));
+  output.result({ links, file_links: fileLinks }, (print) => {
     if (links.length === 0) print(`Lattice ${lattice.lattice} has no links.`);
     else for (const line of linkLines(links)) print(line);
+    for (const { host, links: own } of hosts) {
+      print('');
+      print(`In the configuration of ${hostName(host)}, for that host alone:`);
+      for (const line of linkLines(own)) print(line);
+    }
   });
 }
 

@@ -8,7 +8,7 @@ import { confirm } from '../lattice/waiting.ts';
 import { linkLines } from '../lattice/tables.ts';
 import { examples, outputOf } from '../program.ts';
 import { TrellisError } from '../../errors.ts';
-import { showLinks } from './get.ts';
+import { LINKS_ABOUT, showLinks } from './get.ts';
 
 interface PutFlags extends ConnectionFlags {
   readonly interface: readonly string[];
@@ -37,7 +37,7 @@ export function register(program: Command): void {
         'trellis link del hello wasi keyvalue',
       ),
     );
-  addConnectionFlags(link.command('query').alias('get').description('list the links of the lattice'))
+  addConnectionFlags(link.command('query').alias('get').description(LINKS_ABOUT))
     .addHelpText('after', examples('trellis link query', 'trellis link query --output json'))
     .action(showLinks);
   registerPut(link);

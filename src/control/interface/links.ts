@@ -12,10 +12,12 @@ import type { ProviderLinks } from './provider-links.ts';
 
 const CONFLICT = 'link already exists with different target, consider deleting the existing link or using a different link name';
 
-/** Answers `link.get`: all links of the lattice, as this host has read them, or the part that was asked for. */
-export function getLinks({ data }: ControlOptions, payload: Uint8Array, maxPayloadBytes: number): Outcome {
+/** Answers `link.get`: the links of the lattice, as this host has read them, or of its own configuration; all, or the part that was asked for. */
+export function getLinks({ data, fileLinks }: ControlOptions, payload: Uint8Array, maxPayloadBytes: number): Outcome {
+  const query = readLinkQuery(payload);
+  if (query.of === 'file') return linkAnswer(fileLinks(), query, maxPayloadBytes);
   if (data.state === 'absent') return noData();
-  return linkAnswer(data.linksBySource(), readLinkQuery(payload), maxPayloadBytes);
+  return linkAnswer(data.linksBySource(), query, maxPayloadBytes);
 }
 
 /** Carries out `link.put`, which may be done twice. */

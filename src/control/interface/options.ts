@@ -59,6 +59,8 @@ export interface ControlOptions {
   readonly prefix: string;
   readonly facts: HostFacts;
   readonly data: ControlData;
+  /** Links of the host's own configuration, by source. */
+  readonly fileLinks: () => ReadonlyMap<string, readonly LatticeLink[]>;
   readonly workloads: Workloads;
   readonly events: LatticeEvents;
   /** Where registry credentials go. Secret. Gives back what was not taken as it came. */
