@@ -256,6 +256,8 @@ describe('one host', () => {
     expect(await asking.ask('link.get')).toMatchObject({
       success: false,
       message: expect.stringMatching(/larger than the \d+ that the NATS server takes \(its max_payload\)/),
+      // Nor is it no links at all, for who looks at nothing else.
+      response: expect.stringMatching(/max_payload/),
     });
     const parts = new ControlClient({ ctl: there.ctl, lattice: latticeName('lab') });
     const { response: links = [] } = await parts.links();
@@ -538,6 +540,8 @@ describe('without JetStream', () => {
     await using plain = await startServer();
     await using host = await startControlHost(plain.url);
     await using asking = await RawControlClient.connect(plain.url);
+    for (const list of ['link.get', 'claims.get'])
+      expect([list, await asking.ask(list)]).toMatchObject([list, { response: expect.stringContaining('JetStream') }]);
     for (const [tail, body] of [
       ['link.get', ''],
       ['claims.get', ''],

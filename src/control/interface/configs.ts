@@ -3,7 +3,7 @@ import { isConfigName } from '../../lattice/config-values.ts';
 import { readConfig, readRegistries } from '../../lattice/control-messages.ts';
 import { configDeleted, configSet, errorChain } from '../../lattice/events.ts';
 import type { ControlOptions } from './options.ts';
-import { answered, done, failed, type Outcome } from './outcome.ts';
+import { answered, done, failed, noList, type Outcome } from './outcome.ts';
 
 /** Carries out `config.put`. */
 export async function putConfig({ data, events }: ControlOptions, payload: Uint8Array, name: string): Promise<Outcome> {
@@ -64,7 +64,7 @@ export function putRegistries({ registries, log }: ControlOptions, payload: Uint
 
 /** What a host answers that has not read the lattice's data yet: an empty answer would be a wrong one. */
 export function noData(): Outcome {
-  return failed('the data of the lattice cannot be read: JetStream does not answer');
+  return noList('the data of the lattice cannot be read: JetStream does not answer');
 }
 
 const because = (error: unknown): string => `: ${errorChain(error)}`;

@@ -30,6 +30,14 @@ export function failed(message: string, about?: string): Outcome {
   return { success: false, message, ...(about === undefined ? {} : { about }) };
 }
 
+/**
+ * The outcome of a request for a list that cannot be had. Clients of 1.x look at the response alone and take none for an empty list; of
+ * a text they say that it is no list, and what it says.
+ */
+export function noList(message: string): Outcome {
+  return { success: false, message, response: message };
+}
+
 /** Where an answer goes. Held apart from the message, whose bytes belong to the client. */
 export interface ReplyTo {
   readonly line: BusLine;
@@ -58,6 +66,7 @@ export function sendOutcome({ line, reply, traceparent }: ReplyTo, outcome: Outc
   const body = encodeOutcome(outcome);
   const maxBytes = line.maxPayloadBytes - ENVELOPE_BYTES / 2;
   const text = `the answer of ${body.length} bytes is larger than the ${maxBytes} that the NATS server takes (its max_payload)`;
-  line.publish(reply, body.length <= maxBytes ? body : encodeOutcome(failed(text)), headers);
+  const isList = outcome.encoded !== undefined || Array.isArray(outcome.response);
+  line.publish(reply, body.length <= maxBytes ? body : encodeOutcome(isList ? noList(text) : failed(text)), headers);
   return body.length;
 }
