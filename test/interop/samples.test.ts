@@ -50,6 +50,12 @@ describeWithPeers('the sample components on a wasmCloud 1.9 host', [WASH, WASMCL
     await start('echo/echo.wasm', 'echo');
     expect(await call('echo', 'trellis-samples:echo/values@0.1.0.echo-string', text('words'))).toBe('\u0005words');
 
+    // A core module, which such a host makes a component of as ours does (`test/integration/core-modules.test.ts`).
+    await wash.json('link', 'put', 'teller', 'echo', 'trellis-samples', 'echo', '--interface', 'values');
+    await start('../test/fixtures/components/teller/teller.wasm', 'teller');
+    expect(await call('teller', 'trellis-tests:teller/other@0.1.0.answer', Buffer.of())).toBe('*');
+    expect(await call('teller', 'trellis-tests:teller/tell@0.1.0.variable', text('HOME'))).toBe('\0');
+
     await link('greeter-chain', 'default');
     await start('greeter-chain/build/greeter-chain.wasm', 'greeter-chain');
     const greeted = await call(
