@@ -37,7 +37,7 @@ function program(jco: string): { main: string; readable: string[] } {
   const here = realpathSync(import.meta.filename);
   const extension = here.slice(here.lastIndexOf('.'));
   const folder = dirname(here);
-  const own = ['transpile-worker', 'jco-tools', 'patches', 'core-module'].map((name) => join(folder, name + extension));
+  const own = ['transpile-worker', 'translator', 'patches', 'core-module'].map((name) => join(folder, name + extension));
   const shared = [
     join(folder, '..', `errors${extension}`),
     join(folder, '..', 'errors'),

@@ -9,7 +9,7 @@ import { SourceTextModule } from 'node:vm';
 import { TrellisError } from '../errors.ts';
 import type { ErrorCode } from '../errors.ts';
 import { capCoreModule } from './core-module.ts';
-import { loadBindgen, loadWasmTools } from './jco-tools.ts';
+import { loadBindgen, loadWasmTools } from './translator.ts';
 import { patchGlue } from './patches.ts';
 import type { ExpectedPatches } from './patches.ts';
 
