@@ -38,41 +38,78 @@ export class Lanes {
   }
 }
 
-/** So many at once, the others in the order they came. */
-export class Permits {
-  #free: number;
-  readonly #waiting: (() => void)[] = [];
+/** How {@link Permits.run} waits. */
+export interface Turn {
+  /** Ends the wait. What has its permit goes on. */
+  readonly signal?: AbortSignal | undefined;
+  /** Whose share it counts to. */
+  readonly key?: string;
+}
 
-  /** @param count - How many run at once, 1 or more. */
-  constructor(count: number) {
+interface Waiting {
+  readonly key: string;
+  readonly enter: () => void;
+}
+
+/** So many at once, the others in the order they came; of one key no more than its share, so that it never keeps all others waiting. */
+export class Permits {
+  readonly #share: number;
+  readonly #held = new Map<string, number>();
+  readonly #waiting: Waiting[] = [];
+  #free: number;
+
+  /**
+   * @param count - How many run at once, 1 or more.
+   * @param share - How many of them may have one key; all if left out.
+   */
+  constructor(count: number, share = count) {
     this.#free = count;
+    this.#share = share;
   }
 
-  /** Runs `work` when its turn has come. Rejects with the reason of `signal` if that comes first. */
-  async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    if (this.#free > 0) this.#free -= 1;
-    else await this.#turn(signal);
+  /** Runs `work` when its turn has come. Rejects with the reason of the signal if that comes first. */
+  async run<T>(work: () => Promise<T>, { signal, key = '' }: Turn = {}): Promise<T> {
+    if (this.#hasRoom(key)) this.#enter(key);
+    else await this.#turn(key, signal);
     try {
       return await work();
     } finally {
-      const next = this.#waiting.shift();
-      // Handed over, so that nobody who comes now overtakes.
-      if (next === undefined) this.#free += 1;
-      else next();
+      this.#leave(key);
     }
   }
 
-  #turn(signal: AbortSignal | undefined): Promise<void> {
+  #hasRoom(key: string): boolean {
+    return this.#free > 0 && (this.#held.get(key) ?? 0) < this.#share;
+  }
+
+  #enter(key: string): void {
+    this.#free -= 1;
+    this.#held.set(key, (this.#held.get(key) ?? 0) + 1);
+  }
+
+  #leave(key: string): void {
+    this.#free += 1;
+    const held = this.#held.get(key)! - 1;
+    if (held > 0) this.#held.set(key, held);
+    else this.#held.delete(key);
+    const at = this.#waiting.findIndex((each) => this.#hasRoom(each.key));
+    // Handed over now, so that nobody who comes later overtakes.
+    if (at >= 0) this.#waiting.splice(at, 1)[0]!.enter();
+  }
+
+  #turn(key: string, signal: AbortSignal | undefined): Promise<void> {
     return new Promise<void>((resolve, reject) => {
       const leave = (): void => {
-        this.#waiting.splice(this.#waiting.indexOf(next), 1);
+        this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
         reject(signal!.reason as Error);
       };
-      const next = (): void => {
+      const enter = (): void => {
         signal?.removeEventListener('abort', leave);
+        this.#enter(key);
         resolve();
       };
-      this.#waiting.push(next);
+      const waiting = { key, enter };
+      this.#waiting.push(waiting);
       if (signal?.aborted === true) leave();
       else signal?.addEventListener('abort', leave, { once: true });
     });

@@ -5,10 +5,11 @@ import { fileURLToPath } from 'node:url';
 import type { HostConfig } from '../config/schema.ts';
 import { TrellisError } from '../errors.ts';
 import { quote } from '../ids.ts';
+import type { Permits } from '../lanes.ts';
 import { verifyClaims, type EmbeddedClaims } from './claims.ts';
-import { pullComponent } from './oci/pull.ts';
+import { keptComponent, pullComponent } from './oci/pull.ts';
 import type { Registries } from './oci/registries.ts';
-import { parseReference } from './reference.ts';
+import { imageText, parseReference } from './reference.ts';
 
 /** The bytes of a component as they lie on disk; nothing about them is checked yet. */
 export interface Artifact {
@@ -33,6 +34,8 @@ export interface ArtifactOptions {
   readonly issuers?: readonly string[];
   /** Milliseconds since the Unix epoch, for claims that expire; the machine's clock if left out. */
   readonly nowMs?: () => number;
+  /** Ends a pull that is wanted no more, and nothing else. */
+  readonly signal?: AbortSignal;
 }
 
 /** A component that a reference led to. */
@@ -54,7 +57,39 @@ export interface FetchedArtifact {
  * @throws TRELLIS_ARTIFACT_*, TRELLIS_CLAIMS_*, TRELLIS_COMPONENT_NOT_FOUND, TRELLIS_COMPONENT_TOO_LARGE, TRELLIS_COMPONENT_DIGEST
  */
 export async function fetchArtifact(ref: string, options: ArtifactOptions): Promise<FetchedArtifact> {
-  const found = await locate(ref, options);
+  return verified(ref, await locate(ref, options), options);
+}
+
+/**
+ * Runs `work` with the component that a reference leads to, in its turn. No turn is held while a registry is asked: an image that is not
+ * on this machine is pulled into the cache first, and read from there, so that only what has its turn is in memory. Where the cache keeps
+ * nothing it is pulled a second time.
+ *
+ * @throws what {@link fetchArtifact} throws, the reason of `options.signal` during a pull, and what `work` throws
+ */
+export async function withArtifact<T>(
+  ref: string,
+  options: ArtifactOptions,
+  turns: Permits,
+  work: (found: FetchedArtifact) => Promise<T>,
+): Promise<T> {
+  const fetched = (from: string): Promise<T> => turns.run(async () => work(await fetchArtifact(from, options)));
+  const reference = parseReference(ref);
+  if (reference.kind !== 'image') return fetched(ref);
+  const { registries, maxBytes, signal } = options;
+  const { image } = reference;
+  if (image.digest !== undefined) {
+    const done = await turns.run(async () => {
+      const kept = await keptComponent(image, registries, maxBytes);
+      return kept === undefined ? undefined : { value: await work(verified(ref, kept, options)) };
+    });
+    if (done !== undefined) return done.value;
+  }
+  const { manifestDigest } = await pullComponent(image, registries, maxBytes, signal);
+  return fetched(imageText({ ...image, digest: manifestDigest }));
+}
+
+function verified(ref: string, found: FetchedArtifact, options: ArtifactOptions): FetchedArtifact {
   if (options.digest !== undefined && options.digest !== found.digest) {
     throw new TrellisError('TRELLIS_COMPONENT_DIGEST', {
       message: `the component ${quote(ref)} has the digest ${found.digest}, and ${options.digest} is configured`,
@@ -83,6 +118,18 @@ export async function configuredArtifact(place: ConfiguredPlace, options: Artifa
   return withClaims({ bytes, digest: found }, options);
 }
 
+/** Runs `work` with the component that a configuration names, in its turn: as {@link withArtifact}. */
+export function withConfigured<T>(
+  place: ConfiguredPlace,
+  options: ArtifactOptions,
+  turns: Permits,
+  work: (found: FetchedArtifact) => Promise<T>,
+): Promise<T> {
+  const { image, digest } = place;
+  if (image !== undefined) return withArtifact(image, { ...options, digest, allowFiles: false }, turns, work);
+  return turns.run(async () => work(await configuredArtifact(place, options)));
+}
+
 /** How a host fetches components, after its configuration. `nowMs`: milliseconds since the Unix epoch, for claims that expire. */
 export function artifactOptions(
   { artifacts, limits }: Pick<HostConfig, 'artifacts' | 'limits'>,
@@ -105,8 +152,13 @@ async function locate(ref: string, options: ArtifactOptions): Promise<FetchedArt
       const { bytes, digest } = await loadArtifact(ref, { maxBytes: options.maxBytes });
       return { bytes, digest };
     }
-    case 'image':
-      return pullComponent(reference.image, options.registries, options.maxBytes);
+    case 'image': {
+      const { registries, maxBytes, signal } = options;
+      return (
+        (await keptComponent(reference.image, registries, maxBytes)) ??
+        pullComponent(reference.image, registries, maxBytes, signal)
+      );
+    }
     case 'builtin':
       throw new TrellisError('TRELLIS_ARTIFACT_REFERENCE', { message: `${quote(ref)} is a provider, not a component` });
   }

@@ -28,7 +28,7 @@ export function scaleAndWait(client: ControlClient, host: string, command: Scale
     waitMs,
     () => client.scale(host, command),
     (reply) => {
-      const expected = { host, componentId, maxInstances };
+      const expected = { host, componentId, maxInstances, askedRef: componentRef };
       // Hosts say something only where another image runs: it then stays, unless it may be replaced. A start of 1.x names the image
       // that was asked for; where another one stays it names that one, so the image counts only where it decides.
       const replaces = reply.message !== '' && allowUpdate && maxInstances > 0;
@@ -51,7 +51,7 @@ export function updateAndWait(
     () => client.update(host, command),
     (reply) =>
       // It runs already: no event will come.
-      /\balready updated\b/.test(reply.message) ? undefined : { host, componentId, imageRef },
+      /\balready updated\b/.test(reply.message) ? undefined : { host, componentId, imageRef, askedRef: imageRef },
   );
 }
 

@@ -72,6 +72,13 @@ export const ARTIFACT_ERRORS = {
     'The pull took longer than allowed, and was stopped.',
     'Try again, or raise artifacts.pullTimeoutMs.',
   ),
+  TRELLIS_ARTIFACT_OVERTAKEN: entry(
+    'user',
+    EXIT.unexpected,
+    true,
+    'The pull was given up, because something else was asked of its component meanwhile.',
+    'Nothing, if the later request is what you want; else ask again for what shall run.',
+  ),
   TRELLIS_ARTIFACT_REDIRECT: entry(
     'denied',
     EXIT.denied,

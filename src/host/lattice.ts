@@ -1,4 +1,3 @@
-import { artifactOptions, fetchArtifact } from '../component/artifact.ts';
 import type { ComponentSet } from '../workloads/component-set.ts';
 import { allowed } from '../config/allowances.ts';
 import { latticeDataPlace } from '../config/bucket-places.ts';
@@ -21,7 +20,6 @@ import type { ServeOptions } from '../workloads/served-component.ts';
 import { openDesiredStateFile } from '../state-dir.ts';
 import type { Alarms } from '../telemetry/alarms.ts';
 import { within } from '../within.ts';
-import { type FetchedProgram, refuseReplaceable } from '../workloads/program.ts';
 import { HostWorkloads } from '../workloads/host-workloads.ts';
 
 /** What {@link HostLattice} is made of. */
@@ -127,9 +125,8 @@ export class HostLattice {
     const identity = config.hostSeedFile === undefined ? undefined : host;
     const file = config.restore ? openDesiredStateFile(config.stateDir, lattice, identity) : undefined;
     const desired = new DesiredState(file, log);
-    const fetch = (ref: string): Promise<FetchedProgram> => fetchProgram(ref, serving());
     const mayServe = (id: string): boolean => rights.maySubscribe(`${lattice}.${id}.wrpc.0.0.1.any`);
-    workloads = new HostWorkloads({ host, components, scope, serving, data, events, desired, fetch, mayServe });
+    workloads = new HostWorkloads({ host, components, scope, serving, data, events, desired, mayServe });
     return new HostLattice(options, { facts, control, data, events, desired, workloads, rights, listen });
   }
 
@@ -197,11 +194,4 @@ export class HostLattice {
 function labelsOf({ labels, allow }: HostConfig): Readonly<Record<string, string>> {
   const accepted = allowed(allow);
   return accepted.length === 0 ? labels : { ...labels, [ALLOW_LABEL]: accepted.join(',') };
-}
-
-/** What a reference of the lattice leads to. */
-async function fetchProgram(ref: string, { config, registries, member }: ServeOptions): Promise<FetchedProgram> {
-  const options = artifactOptions(config, registries, () => member.clock.wallMs());
-  if (options.allowFiles) refuseReplaceable(ref, config);
-  return fetchArtifact(ref, options);
 }

@@ -4,6 +4,8 @@ import type { HeardEvent } from './read-event.ts';
 export interface ExpectedScale {
   readonly host: string;
   readonly componentId: string;
+  /** The image that the command named: what fails of another one was asked for by somebody else, or before. */
+  readonly askedRef?: string;
   /** Instances that were asked for; any but 0 if left out. */
   readonly maxInstances?: number;
   /** The image that must run in the end; any if left out. */
@@ -25,6 +27,7 @@ export function judgeScaleEvent(event: HeardEvent, expected: ExpectedScale): Sca
   if (event.source !== expected.host) return undefined;
   if (typeof id === 'string' ? id !== expected.componentId : image !== expected.imageRef) return undefined;
   if (event.name === 'component_scale_failed') {
+    if (expected.askedRef !== undefined && image !== expected.askedRef) return undefined;
     return { failed: typeof error === 'string' && error !== '' ? error : 'the host gives no reason' };
   }
   if (event.name !== 'component_scaled') return undefined;

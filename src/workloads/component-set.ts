@@ -1,6 +1,6 @@
 import { pathToFileURL } from 'node:url';
 import { resolve } from 'node:path';
-import { artifactOptions, configuredArtifact } from '../component/artifact.ts';
+import { configuredArtifact, withConfigured } from '../component/artifact.ts';
 import type { EmbeddedClaims } from '../component/claims.ts';
 import type { ComponentConfig, HostConfig } from '../config/schema.ts';
 import { TrellisError } from '../errors.ts';
@@ -10,12 +10,14 @@ import type { RunningWorkload } from '../lattice/workloads.ts';
 import { Permits } from '../lanes.ts';
 import {
   type ComponentProgram,
+  ofComponent,
   prepareComponent,
   type PreparedComponent,
   type ServedComponent,
   type ServeOptions,
 } from './served-component.ts';
 import type { WorkloadConfig } from './config.ts';
+import { fetchOptions } from './program.ts';
 
 /** Two at a time: transpiling is CPU, and a host that starts must still answer its connections. */
 const AT_ONCE = 2;
@@ -81,7 +83,7 @@ export class ComponentSet {
     let failed = false;
     const one = async (settings: ComponentConfig): Promise<void> => {
       try {
-        const prepared = await this.prepareOne(settings, { ...options, stopping: () => failed || options.stopping() });
+        const prepared = await this.#prepareConfigured(settings, { ...options, stopping: () => failed || options.stopping() });
         if (prepared === undefined) return;
         const served = prepared.serve();
         this.#current.set(served.id, configured(served));
@@ -94,13 +96,27 @@ export class ComponentSet {
     await Promise.all(config.components.map(one));
   }
 
-  /** Prepares one component, a few at a time. `undefined` if the host is ending. @throws what {@link prepareComponent} throws */
+  /**
+   * Prepares one component, a few at a time. `undefined` if the host is ending.
+   * @throws what {@link prepareComponent} throws; the message names the component
+   */
   prepareOne(
     settings: ComponentConfig,
     options: ServeOptions,
-    program?: ComponentProgram,
+    program: ComponentProgram,
   ): Promise<PreparedComponent | undefined> {
-    return this.#starts.run(async () => (options.stopping() ? undefined : prepareComponent(settings, options, program)));
+    return ofComponent(
+      settings.id,
+      this.#starts.run(() => prepareComponent(settings, options, program)),
+    );
+  }
+
+  /** The same for one of the configuration. @throws also what fetching it throws */
+  async #prepareConfigured(settings: ComponentConfig, options: ServeOptions): Promise<PreparedComponent | undefined> {
+    if (options.stopping()) return undefined;
+    const prepare = (program: ComponentProgram): ReturnType<typeof prepareComponent> =>
+      prepareComponent(settings, options, program);
+    return ofComponent(settings.id, withConfigured(settings, fetchOptions(options), this.#starts, prepare));
   }
 
   /** Lets a component take calls, in place of the revision before it, if there is one, which it gives back to be {@link retire}d. */
@@ -163,7 +179,7 @@ export class ComponentSet {
     await Promise.all(
       queue.map(async (settings) => {
         try {
-          const prepared = await this.prepareOne(settings, options);
+          const prepared = await this.#prepareConfigured(settings, options);
           if (prepared !== undefined) ready.push(prepared);
         } catch (error) {
           errors.push(error instanceof TrellisError ? error : new TrellisError('TRELLIS_INTERNAL', { cause: error }));
@@ -259,11 +275,8 @@ function recipeOf(settings: ComponentConfig, { limits, trust }: HostConfig): str
 }
 
 /** Digest of its file or image now; `undefined` for one that cannot be loaded, which loading then says better. */
-function digestNow(settings: ComponentConfig, { config, registries, member }: ServeOptions): Promise<string | undefined> {
-  return configuredArtifact(
-    settings,
-    artifactOptions(config, registries, () => member.clock.wallMs()),
-  ).then(
+function digestNow(settings: ComponentConfig, options: ServeOptions): Promise<string | undefined> {
+  return configuredArtifact(settings, fetchOptions(options)).then(
     ({ digest }) => digest,
     () => undefined,
   );

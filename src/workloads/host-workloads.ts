@@ -19,7 +19,8 @@ import {
 import type { ServeOptions } from './served-component.ts';
 import { within } from '../within.ts';
 import type { OpenConfig } from './config.ts';
-import { eventClaims, type FetchedProgram } from './program.ts';
+import { PendingRequests } from './pending-requests.ts';
+import { eventClaims } from './program.ts';
 import { WorkloadStates } from './states.ts';
 
 /** What {@link HostWorkloads} is made of. */
@@ -32,8 +33,6 @@ export interface HostWorkloadsOptions {
   readonly scope: DelegatedScope;
   readonly data: MemoryData & { openConfig: OpenConfig };
   readonly events: LatticeEvents;
-  /** @throws TRELLIS_ARTIFACT_*, TRELLIS_COMPONENT_*, TRELLIS_CLAIMS_INVALID */
-  readonly fetch: (ref: string) => Promise<FetchedProgram>;
   /** False if the host's NATS user may not serve a component, as far as that is known. */
   readonly mayServe: (id: string) => boolean;
   readonly desired: DesiredState;
@@ -49,19 +48,17 @@ type Scaled = Pick<RunningWorkload, 'annotations' | 'imageRef' | 'maxInstances'>
 /**
  * What the lattice has this host run: the state machine behind `component.scale` and `component.update`. Requests for one component are
  * carried out one after the other, in the order they came; those for different ones do not wait for each other. Each ends in an event.
+ * A request that still waits for a registry is given up for a later one that is about something else.
  */
 export class HostWorkloads implements Workloads {
   readonly #options: HostWorkloadsOptions;
   readonly #lanes = new Lanes();
   readonly #states: WorkloadStates;
   readonly #memory: LatticeMemory;
-  /** Requests that have been taken and not been carried out, by component. */
-  readonly #waiting = new Map<string, number>();
-  /** What makes requests give way, by component. */
-  readonly #giveWay = new Map<string, AbortController>();
+  readonly #pending = new PendingRequests();
 
   constructor(options: HostWorkloadsOptions) {
-    const { components, serving, scope, data, fetch, mayServe } = options;
+    const { components, serving, scope, data, mayServe } = options;
     this.#options = options;
     this.#memory = new LatticeMemory(data, serving().log);
     this.#states = new WorkloadStates({
@@ -69,8 +66,6 @@ export class HostWorkloads implements Workloads {
       serving,
       scope,
       memory: this.#memory,
-      fetch,
-      giveWay: (id) => this.#controllerOf(id).signal,
       mayServe,
       openConfig: (names) => data.openConfig(names),
       alone: (id, work) => this.#lanes.run(id, work),
@@ -102,11 +97,17 @@ export class HostWorkloads implements Workloads {
         config: config ?? running?.config?.names ?? [],
         known: before !== undefined && this.#memory.knows(id),
       });
-    void this.#inTurn(id, () => this.#scale(request));
+    const about = count === 0 ? undefined : ref;
+    this.#pending.overtake(id, about);
+    void this.#inTurn(id, about, async (pulling) => {
+      await this.#scale(request, pulling);
+      return true;
+    });
     return { success: true, message: scaleMessage(request, before) };
   }
 
-  update({ componentId: id, newComponentRef: ref, annotations }: UpdateRequest): WorkloadReply {
+  update(request: UpdateRequest): WorkloadReply {
+    const { componentId: id, newComponentRef: ref, annotations } = request;
     const refused = this.#refusal(id);
     if (refused !== undefined) return refused;
     const running = this.#options.components.get(id);
@@ -117,9 +118,10 @@ export class HostWorkloads implements Workloads {
       return { success: false, message: new TrellisError('TRELLIS_COMPONENT_CONFIGURED').message };
     const wanted = this.#desiredOf(running);
     this.#options.desired.set({ ...wanted, imageRef: ref, annotations: annotationsAfter(wanted.annotations, annotations) });
-    void this.#inTurn(id, async () => {
+    this.#pending.overtake(id, ref);
+    void this.#inTurn(id, ref, async (pulling) => {
       try {
-        await this.#update(id, ref, annotations, this.#options.host);
+        await this.#update({ ...request, hostId: this.#options.host }, ref, pulling);
       } catch (err) {
         this.#log.error({ code: codeOf(err), component: id, ref, err }, 'a component was not updated, and runs on as it was');
         // Hosts of 1.x say nothing, and whoever waits for the update then waits in vain.
@@ -128,6 +130,7 @@ export class HostWorkloads implements Workloads {
         const failed = { ...workload, componentId: id, hostId, imageRef: ref };
         this.#options.events.publish(componentScaleFailed(failed, errorAndRemedy(err)));
       }
+      return true;
     });
     return { success: true, message: `component ${id} updating from ${imageRef} to ${ref}` };
   }
@@ -144,20 +147,8 @@ export class HostWorkloads implements Workloads {
    * given up: whoever may ask for components could else keep a reload waiting for as long as he likes.
    */
   hold<T>(ids: readonly string[], work: () => Promise<T>): Promise<T> {
-    const busy = new TrellisError('TRELLIS_HOST_BUSY', {
-      message: 'the configuration of the host is read again, which comes first; ask again',
-    });
-    for (const id of ids) this.#controllerOf(id).abort(busy);
-    return this.#lanes.hold(ids, () => {
-      for (const id of ids) this.#giveWay.delete(id);
-      return work();
-    });
-  }
-
-  #controllerOf(id: string): AbortController {
-    const controller = this.#giveWay.get(id) ?? new AbortController();
-    this.#giveWay.set(id, controller);
-    return controller;
+    for (const id of ids) this.#pending.yieldToReload(id);
+    return this.#lanes.hold(ids, work);
   }
 
   /** Starts what ran before. True if it runs, or something else was asked of it meanwhile. What fails stays wanted. */
@@ -173,13 +164,9 @@ export class HostWorkloads implements Workloads {
       config,
       allowUpdate: false,
     };
-    if (this.#waiting.has(id) || this.has(id)) return true;
+    if (this.#pending.has(id) || this.has(id)) return true;
     this.#options.desired.set(workload);
-    return this.#lanes.run(id, async () => {
-      const isDone = await this.#scale(request);
-      if (isDone && !this.#waiting.has(id)) this.#settle(id);
-      return isDone;
-    });
+    return this.#inTurn(id, imageRef, (pulling) => this.#scale(request, pulling));
   }
 
   /** Resolves when no request is being carried out any more and what is wanted is on disk. */
@@ -200,17 +187,14 @@ export class HostWorkloads implements Workloads {
     return { success: false, message: 'too many components wait to be scaled here; try again later' };
   }
 
-  async #inTurn(id: string, work: () => Promise<unknown>): Promise<void> {
-    this.#waiting.set(id, (this.#waiting.get(id) ?? 0) + 1);
-    await this.#lanes.run(id, async () => {
-      await work();
-      const left = this.#waiting.get(id)! - 1;
-      if (left > 0) this.#waiting.set(id, left);
-      else {
-        this.#waiting.delete(id);
-        this.#giveWay.delete(id);
-      }
-      if (left === 0) this.#settle(id);
+  /** `work` is given what ends a pull for it, and says whether what runs then is what is wanted. */
+  async #inTurn(id: string, ref: string | undefined, work: (pulling: AbortSignal) => Promise<boolean>): Promise<boolean> {
+    const request = this.#pending.add(id, ref);
+    return this.#lanes.run(id, async () => {
+      const isDone = await work(request.pulling.signal);
+      this.#pending.delete(id, request);
+      if (isDone && !this.#pending.has(id)) this.#settle(id);
+      return isDone;
     });
   }
 
@@ -228,13 +212,13 @@ export class HostWorkloads implements Workloads {
   }
 
   /** One request, from its state to its event. True if it was carried out. Never rejects. */
-  async #scale(request: ScaleRequest): Promise<boolean> {
+  async #scale(request: ScaleRequest, pulling: AbortSignal): Promise<boolean> {
     const { componentId: id, componentRef: imageRef, count: maxInstances, annotations = {}, hostId } = request;
     const asked: Scaled = { imageRef, annotations, maxInstances };
     try {
       const running = this.#options.components.get(id);
-      if (running === undefined) await this.#scaleNew(request, asked);
-      else await this.#scaleRunning(request, running);
+      if (running === undefined) await this.#scaleNew(request, asked, pulling);
+      else await this.#scaleRunning(request, running, pulling);
       return true;
     } catch (err) {
       const fields = { code: codeOf(err), component: id, ref: imageRef, count: maxInstances };
@@ -244,36 +228,36 @@ export class HostWorkloads implements Workloads {
     }
   }
 
-  async #scaleNew(request: ScaleRequest, asked: Scaled): Promise<void> {
+  async #scaleNew(request: ScaleRequest, asked: Scaled, pulling: AbortSignal): Promise<void> {
     if (request.count === 0) return this.#tell(request, asked);
-    const { claims } = await this.#states.start(request);
+    const { claims } = await this.#states.start(request, pulling);
     // Once when it has started and once when the request is done, as hosts of wasmCloud 1.x do; whoever waits needs one.
     await this.#tell({ ...request, hostId: this.#options.host }, { ...asked, claims });
     await this.#tell(request, { ...asked, claims });
   }
 
-  async #scaleRunning(request: ScaleRequest, running: Entry): Promise<void> {
+  async #scaleRunning(request: ScaleRequest, running: Entry, pulling: AbortSignal): Promise<void> {
     const { workload, claims } = running;
     if (request.count === 0) await this.#states.stop(running);
-    else await this.#states.rescale(request, running);
+    else await this.#states.rescale(request, running, pulling);
     // Of a component that ran already the event says the reference and annotations that it had, as in 1.x.
     await this.#tell(request, { ...workload, maxInstances: request.count, claims });
     if (request.count === 0 || !request.allowUpdate || workload.imageRef === request.componentRef) return;
-    await this.#update(request.componentId, request.componentRef, request.annotations, request.hostId);
+    await this.#update(request, request.componentRef, pulling);
   }
 
   async #update(
-    componentId: string,
+    request: Pick<ScaleRequest, 'componentId' | 'hostId' | 'annotations'>,
     ref: string,
-    annotations: Readonly<Record<string, string>> | undefined,
-    hostId: string,
+    pulling: AbortSignal,
   ): Promise<void> {
+    const { componentId, annotations } = request;
     const running = this.#options.components.get(componentId);
     if (running === undefined)
       throw new TrellisError('TRELLIS_COMPONENT_NOT_FOUND', { message: `component ${componentId} not found` });
     if (running.workload.imageRef === ref) return;
-    const { workload, claims } = await this.#states.update(running, ref, annotations);
-    await this.#tell({ componentId, hostId }, { ...workload, claims });
+    const { workload, claims } = await this.#states.update(running, ref, annotations, pulling);
+    await this.#tell(request, { ...workload, claims });
   }
 
   /** The event that a request ends in. Who hears it can rely on it: by then what is wanted is on disk. */

@@ -1,4 +1,4 @@
-import type { Artifact } from '../component/artifact.ts';
+import { type Artifact, type ArtifactOptions, artifactOptions, withArtifact } from '../component/artifact.ts';
 import type { EmbeddedClaims } from '../component/claims.ts';
 import { readReference } from '../component/reference.ts';
 import { allowed } from '../config/allowances.ts';
@@ -6,13 +6,37 @@ import { replaceablePlace } from '../config/check-components.ts';
 import type { ComponentConfig, HostConfig } from '../config/schema.ts';
 import { TrellisError } from '../errors.ts';
 import { quotePath } from '../ids.ts';
+import type { Permits } from '../lanes.ts';
 import { componentLimits } from '../lattice/component-limits.ts';
 import type { EventClaims } from '../lattice/events.ts';
+import type { ServeOptions } from './served-component.ts';
 
 /** A component as its reference led to it. */
 export interface FetchedProgram extends Pick<Artifact, 'bytes' | 'digest'> {
   /** Embedded in it, and verified. */
   readonly claims?: EmbeddedClaims | undefined;
+}
+
+/** How a host fetches components now. */
+export function fetchOptions({ config, registries, member }: ServeOptions): ArtifactOptions {
+  return artifactOptions(config, registries, () => member.clock.wallMs());
+}
+
+/**
+ * Runs `work` with what a reference of the lattice leads to, in its turn; none is held while a registry is asked.
+ * @param signal - Ends a pull, with its reason.
+ * @throws TRELLIS_ARTIFACT_*, TRELLIS_COMPONENT_*, TRELLIS_CLAIMS_INVALID
+ */
+export async function withProgram<T>(
+  ref: string,
+  serving: ServeOptions,
+  turns: Permits,
+  signal: AbortSignal,
+  work: (program: FetchedProgram) => Promise<T>,
+): Promise<T> {
+  const options = fetchOptions(serving);
+  if (options.allowFiles) refuseReplaceable(ref, serving.config);
+  return withArtifact(ref, { ...options, signal }, turns, work);
 }
 
 type Strings = Readonly<Record<string, string>>;
@@ -51,7 +75,7 @@ export function instancesOf(count: number, limits: Pick<HostConfig['limits'], 'm
 }
 
 /** START-20 for a file that the lattice names: what is there tomorrow is up to whoever may write there. @throws TRELLIS_COMPONENT_REPLACEABLE */
-export function refuseReplaceable(ref: string, { dev, allow }: Pick<HostConfig, 'dev' | 'allow'>): void {
+function refuseReplaceable(ref: string, { dev, allow }: Pick<HostConfig, 'dev' | 'allow'>): void {
   const reference = readReference(ref);
   const uid = process.getuid?.();
   if (reference.kind !== 'file' || dev || uid === undefined || allowed(allow).includes('replaceable-components')) return;

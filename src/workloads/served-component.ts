@@ -1,4 +1,4 @@
-import { artifactOptions, configuredArtifact, type FetchedArtifact } from '../component/artifact.ts';
+import type { FetchedArtifact } from '../component/artifact.ts';
 import type { EmbeddedClaims } from '../component/claims.ts';
 import type { RunningComponent } from '../component/component.ts';
 import { startComponent } from '../component/component-host.ts';
@@ -76,32 +76,19 @@ export interface PreparedComponent {
   serve(): ServedComponent;
 }
 
-/**
- * From a file to a runner: load, check, translate, run. `undefined` if the host began to end meanwhile.
- * @param program - In place of what is in `settings.file`, which then is not looked at.
- * @throws TRELLIS_COMPONENT_*, TRELLIS_WIT_*, TRELLIS_RUNNER_START; the message names the component
- */
-export async function prepareComponent(
-  settings: ComponentConfig,
-  options: ServeOptions,
-  program?: ComponentProgram,
-): Promise<PreparedComponent | undefined> {
+/** What `work` comes to. @throws what it throws, saying which component it is about */
+export async function ofComponent<T>(component: string, work: Promise<T>): Promise<T> {
   try {
-    return await prepare(settings, options, program);
+    return await work;
   } catch (error) {
-    throw ofComponent(settings.id, error);
+    if (!(error instanceof TrellisError)) throw error;
+    throw new TrellisError(error.code, {
+      message: `component ${component}: ${error.message}`,
+      remedy: error.remedy,
+      details: { ...error.details, component },
+      cause: error.cause,
+    });
   }
-}
-
-/** The same error, saying which component it is about. */
-function ofComponent(id: string, error: unknown): unknown {
-  if (!(error instanceof TrellisError)) return error;
-  return new TrellisError(error.code, {
-    message: `component ${id}: ${error.message}`,
-    remedy: error.remedy,
-    details: { ...error.details, component: id },
-    cause: error.cause,
-  });
 }
 
 /** The types as the lattice may use them: without what the guest's language engine exports for itself. */
@@ -131,21 +118,20 @@ function legacyOf(
   return { entity, operations: operationsOf({ id, entity, types }) };
 }
 
-async function prepare(
+/**
+ * From the bytes of a component to a runner: check, translate, run. `undefined` if the host began to end meanwhile.
+ * @throws TRELLIS_COMPONENT_*, TRELLIS_WIT_*, TRELLIS_RUNNER_START
+ */
+export async function prepareComponent(
   settings: ComponentConfig,
   options: ServeOptions,
-  given: ComponentProgram | undefined,
+  artifact: ComponentProgram,
 ): Promise<PreparedComponent | undefined> {
+  if (options.stopping()) return undefined;
   const { config, log, member } = options;
   const id = componentId(settings.id);
   const maxMemoryBytes = settings.maxMemoryBytes ?? config.limits.maxLinearMemoryBytes;
   const timeoutMs = settings.timeoutMs ?? config.limits.maxExecutionTimeMs;
-  const artifact =
-    given ??
-    (await configuredArtifact(
-      settings,
-      artifactOptions(config, options.registries, () => member.clock.wallMs()),
-    ));
   const { cacheDir } = config;
   const maxBytes = config.limits.maxComponentSizeBytes;
   const program = await asComponent(artifact.bytes, { maxBytes, cacheDir, timeoutMs: TRANSLATE_MS });

@@ -1,14 +1,15 @@
 import { type ComponentSet, type Entry, namesOf, referenceOf } from './component-set.ts';
-import type { HostConfig } from '../config/schema.ts';
+import { withConfigured } from '../component/artifact.ts';
+import type { ComponentConfig, HostConfig } from '../config/schema.ts';
 import type { DelegatedScope } from './delegated-scope.ts';
 import { TrellisError } from '../errors.ts';
-import { Permits, unless } from '../lanes.ts';
+import { Permits } from '../lanes.ts';
 import type { LatticeMemory } from './lattice-memory.ts';
 import { annotationsAfter, type RunningWorkload, type ScaleRequest } from '../lattice/workloads.ts';
 import type { PreparedComponent, ServedComponent, ServeOptions } from './served-component.ts';
 import { within } from '../within.ts';
 import { type OpenConfig, WorkloadConfig } from './config.ts';
-import { type FetchedProgram, instancesOf, settingsOf } from './program.ts';
+import { type FetchedProgram, fetchOptions, instancesOf, settingsOf, withProgram } from './program.ts';
 
 /** What {@link WorkloadStates} is made of. */
 export interface WorkloadStatesOptions {
@@ -18,18 +19,14 @@ export interface WorkloadStatesOptions {
   readonly scope: DelegatedScope;
   readonly openConfig: OpenConfig;
   readonly memory: LatticeMemory;
-  /** @throws TRELLIS_ARTIFACT_*, TRELLIS_COMPONENT_*, TRELLIS_CLAIMS_INVALID */
-  readonly fetch: (ref: string) => Promise<FetchedProgram>;
-  /** Aborted when somebody waits for a component who shall not wait for registries. */
-  readonly giveWay: (id: string) => AbortSignal;
   /** False if the host's NATS user may not serve a component, as far as that is known. */
   readonly mayServe: (id: string) => boolean;
   /** Runs what must not meet a request for the same component. */
   readonly alone: (id: string, work: () => Promise<void>) => Promise<void>;
 }
 
-/** What is fetched and started at the same time: each may take the memory of a component file. */
-const PULLS_AT_ONCE = 8;
+/** What is started at the same time: each may take the memory of a component file. */
+const STARTS_AT_ONCE = 8;
 /** How long the server may take to confirm a subscription, or the end of one, before the rest goes on. */
 const CONFIRM_MS = 5_000;
 /** How long an event waits for the lattice's data to remember what runs; it goes on behind it. */
@@ -40,27 +37,42 @@ type Strings = Readonly<Record<string, string>>;
 /** The ways in which what runs for the lattice changes. Of one component only one at a time: the caller sees to that. */
 export class WorkloadStates {
   readonly #options: WorkloadStatesOptions;
-  readonly #pulls = new Permits(PULLS_AT_ONCE);
+  readonly #turns = new Permits(STARTS_AT_ONCE);
   #starting = 0;
 
   constructor(options: WorkloadStatesOptions) {
     this.#options = options;
   }
 
-  /** From nothing to a component that serves. @throws why it does not; then nothing is left of it */
-  async start(request: ScaleRequest): Promise<Entry> {
+  /**
+   * From nothing to a component that serves.
+   * @param pulling - Ends a pull for it.
+   * @throws why it does not; then nothing is left of it
+   */
+  async start(request: ScaleRequest, pulling: AbortSignal): Promise<Entry> {
+    const { componentId: id, componentRef: ref } = request;
+    const { scope, mayServe } = this.#options;
+    const serving = this.#options.serving();
+    // The configuration's own component, stopped by the lattice before, comes back with all that its operator granted it.
+    const own = serving.config.components.find((settings) => settings.id === id && referenceOf(settings) === ref);
+    const work = async (program: FetchedProgram): Promise<Entry> => {
+      this.#refuseWhenFull();
+      this.#starting += 1;
+      try {
+        return await this.#startNow(request, own, program);
+      } finally {
+        this.#starting -= 1;
+      }
+    };
     try {
-      return await this.#pulls.run(async () => {
-        this.#refuseWhenFull();
-        this.#starting += 1;
-        try {
-          return await this.#startNow(request);
-        } finally {
-          this.#starting -= 1;
-        }
-      }, this.#options.giveWay(request.componentId));
+      // First whether it may run here at all, as far as nobody need be asked for that.
+      this.#refuseWhenFull();
+      if (!mayServe(id)) throw notServed(id);
+      if (scope.isFixed) await scope.cover(id);
+      if (own === undefined) return await withProgram(ref, serving, this.#turns, pulling, work);
+      return await withConfigured(own, { ...fetchOptions(serving), signal: pulling }, this.#turns, work);
     } catch (error) {
-      await this.#forget(request.componentId);
+      await this.#forget(id);
       throw error;
     }
   }
@@ -72,31 +84,25 @@ export class WorkloadStates {
     throw new TrellisError('TRELLIS_HOST_FULL', { message: `this host runs ${maxComponents} components, as many as it may` });
   }
 
-  async #startNow({ componentId: id, componentRef: imageRef, ...request }: ScaleRequest): Promise<Entry> {
-    const { components, scope, fetch, giveWay, memory, openConfig, mayServe } = this.#options;
+  async #startNow(request: ScaleRequest, own: ComponentConfig | undefined, program: FetchedProgram): Promise<Entry> {
+    const { components, scope, memory, openConfig } = this.#options;
+    const { componentId: id, componentRef: imageRef, count: maxInstances, annotations = {}, limits = null } = request;
     const serving = this.#options.serving();
     const { limits: host } = serving.config;
-    const { count: maxInstances, annotations = {}, limits = null } = request;
     const asked = { id, imageRef, maxInstances, limits };
-    // The configuration's own component, stopped by the lattice before, comes back with all that its operator granted it.
-    const own = serving.config.components.find((settings) => settings.id === id && referenceOf(settings) === imageRef);
     const settings =
       own === undefined ? settingsOf(asked, serving.config) : { ...own, maxInstances: instancesOf(maxInstances, host) };
-    // First whether it may run here at all, as far as nobody need be asked for that.
-    if (!mayServe(id)) throw notServed(id);
-    if (scope.isFixed) await scope.cover(id);
-    const program = own === undefined ? await unless(giveWay(id), fetch(imageRef)) : undefined;
     await scope.cover(id);
     const config = await WorkloadConfig.open(request.config ?? [], settings.config, openConfig);
     try {
       const prepared = ready(await components.prepareOne({ ...settings, config: config.values() }, serving, program));
       const entry = await this.#serve(prepared, {
-        workload: { ...asked, annotations, ...namesOf(program?.claims) },
+        workload: { ...asked, annotations, ...namesOf(program.claims) },
         owner: own === undefined ? 'lattice' : 'configuration',
         config,
-        claims: program?.claims,
+        claims: program.claims,
       });
-      await within(REMEMBER_MS, memory.remember({ id, ref: imageRef, claims: program?.claims }));
+      await within(REMEMBER_MS, memory.remember({ id, ref: imageRef, claims: program.claims }));
       return entry;
     } catch (error) {
       config.close();
@@ -114,7 +120,7 @@ export class WorkloadStates {
   }
 
   /** Another number, other configurations; where limits change with them, another process. @throws why not; then all is as before */
-  async rescale(request: ScaleRequest, entry: Entry): Promise<void> {
+  async rescale(request: ScaleRequest, entry: Entry, pulling: AbortSignal): Promise<void> {
     const { components, openConfig } = this.#options;
     const { served, workload, owner } = entry;
     const { config: all } = this.#options.serving();
@@ -131,7 +137,7 @@ export class WorkloadStates {
     const config = isSameConfig ? entry.config : await WorkloadConfig.open(names, ownValues, openConfig);
     try {
       if (owner === 'lattice' && !sameLimits(settingsOf(next, all), served.settings)) {
-        await this.#replace({ ...entry, workload: next, config }, (program) => {
+        await this.#replace({ ...entry, workload: next, config }, pulling, (program) => {
           if (program.digest !== served.digest) throw new TrellisError('TRELLIS_COMPONENT_LIMITS');
         });
         return;
@@ -146,7 +152,7 @@ export class WorkloadStates {
   }
 
   /** Another reference in the place of the one that runs, with everything else as it was. @throws why not; then all is as before */
-  async update(entry: Entry, imageRef: string, annotations: Strings | undefined): Promise<Entry> {
+  async update(entry: Entry, imageRef: string, annotations: Strings | undefined, pulling: AbortSignal): Promise<Entry> {
     if (entry.owner === 'configuration') throw new TrellisError('TRELLIS_COMPONENT_CONFIGURED');
     const { id, maxInstances, limits } = entry.workload;
     const workload = {
@@ -157,15 +163,18 @@ export class WorkloadStates {
       annotations: annotationsAfter(entry.workload.annotations, annotations),
       revision: 0,
     };
-    return this.#replace({ ...entry, workload });
+    return this.#replace({ ...entry, workload }, pulling);
   }
 
   /** First the next revision stands, then the old one leaves. */
-  #replace(next: Pick<Entry, 'workload' | 'config'>, check?: (program: FetchedProgram) => void): Promise<Entry> {
-    const { components, fetch, giveWay, memory } = this.#options;
+  #replace(
+    next: Pick<Entry, 'workload' | 'config'>,
+    pulling: AbortSignal,
+    check?: (program: FetchedProgram) => void,
+  ): Promise<Entry> {
+    const { components, memory } = this.#options;
     const { id, imageRef } = next.workload;
-    return this.#pulls.run(async () => {
-      const program = await unless(giveWay(id), fetch(imageRef));
+    return withProgram(imageRef, this.#options.serving(), this.#turns, pulling, async (program) => {
       check?.(program);
       const serving = this.#options.serving();
       const settings = { ...settingsOf(next.workload, serving.config), config: next.config?.values() ?? {} };
@@ -175,7 +184,7 @@ export class WorkloadStates {
       // The entry of the lattice keeps the reference that it was made with, as in 1.x.
       await within(REMEMBER_MS, memory.remember({ id, claims: program.claims }));
       return entry;
-    }, giveWay(id));
+    });
   }
 
   /** Lets it take calls, and whatever it replaces leave once the server has confirmed that. @throws TRELLIS_NATS_PERMISSION */

@@ -79,6 +79,41 @@ describe('permits', () => {
   });
 });
 
+describe('shares of permits', () => {
+  it('keep one key from keeping the others waiting, and each key in its order', async () => {
+    const key = fc.constantFrom('a', 'b', 'c');
+    await fc.assert(
+      fc.asyncProperty(fc.array(key, { maxLength: 20 }), fc.integer({ min: 1, max: 4 }), async (keys, count) => {
+        const share = Math.max(1, count - 1);
+        const permits = new Permits(count, share);
+        const dead = Promise.withResolvers<void>();
+        const running = { a: 0, b: 0, c: 0 };
+        const begun: Record<string, number[]> = { a: [], b: [], c: [] };
+        const all = keys.map((each, at) =>
+          permits.run(
+            async () => {
+              begun[each]!.push(at);
+              running[each] += 1;
+              expect(running[each]).toBeLessThanOrEqual(share);
+              expect(running.a + running.b + running.c).toBeLessThanOrEqual(count);
+              await (each === 'a' ? dead.promise : turn());
+              running[each] -= 1;
+            },
+            { key: each },
+          ),
+        );
+        // Those that say nothing hold their share; where there is room beside it, all others end without them.
+        if (count > share) await Promise.all(all.filter((_, at) => keys[at] !== 'a'));
+        dead.resolve();
+        await Promise.all(all);
+        for (const [each, order] of Object.entries(begun))
+          expect(order).toEqual(keys.flatMap((other, at) => (other === each ? [at] : [])));
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
+
 describe('whoever gives way', () => {
   it('leaves the queue for a permit with the reason, and nobody behind loses a place', async () => {
     const permits = new Permits(1);
@@ -86,16 +121,16 @@ describe('whoever gives way', () => {
     const said: string[] = [];
     const first = permits.run(() => gate.promise);
     const going = new AbortController();
-    const second = permits.run(() => Promise.resolve(void said.push('second')), going.signal);
-    const third = permits.run(() => Promise.resolve(void said.push('third')), new AbortController().signal);
+    const second = permits.run(() => Promise.resolve(void said.push('second')), going);
+    const third = permits.run(() => Promise.resolve(void said.push('third')), new AbortController());
     going.abort(new Error('gave way'));
     await expect(second).rejects.toThrow('gave way');
-    await expect(permits.run(() => Promise.resolve(), going.signal)).rejects.toThrow('gave way');
+    await expect(permits.run(() => Promise.resolve(), going)).rejects.toThrow('gave way');
     gate.resolve();
     await Promise.all([first, third]);
     expect(said).toEqual(['third']);
     // One that is free is taken, whoever asks; and it comes back.
-    await permits.run(() => Promise.resolve(void said.push('free')), going.signal);
+    await permits.run(() => Promise.resolve(void said.push('free')), going);
     expect(said).toEqual(['third', 'free']);
   });
 

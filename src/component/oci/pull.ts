@@ -19,28 +19,61 @@ export interface PulledComponent {
 
 /**
  * Pulls the component that an image holds. Bytes count only with the digest that named them: of the reference if it has one (a tag beside
- * it says nothing then), else of the manifest that the registry gives for the tag. What is in the cache is not fetched again, so a
- * reference with a digest needs no registry once it was pulled.
+ * it says nothing then), else of the manifest that the registry gives for the tag. What is in the cache is not fetched again.
  *
  * @param maxBytes largest component that is accepted; a larger one is not fetched.
- * @throws TRELLIS_ARTIFACT_*, TRELLIS_COMPONENT_TOO_LARGE
+ * @param signal ends the pull, unless somebody else wants the same.
+ * @throws TRELLIS_ARTIFACT_*, TRELLIS_COMPONENT_TOO_LARGE, or the reason of `signal`
  */
-export function pullComponent(image: ImageReference, registries: Registries, maxBytes: number): Promise<PulledComponent> {
-  const text = imageText(image);
-  return registries.limiter.run(`${maxBytes} ${text}`, async () => {
+export async function pullComponent(
+  image: ImageReference,
+  registries: Registries,
+  maxBytes: number,
+  signal?: AbortSignal,
+): Promise<PulledComponent> {
+  checkRules(image, registries);
+  const key = `${maxBytes} ${imageText(image)}`;
+  const pull = async (unwanted: AbortSignal): Promise<PulledComponent> => {
     registries.closing.throwIfAborted();
-    registries.check(image.registry);
-    checkRules(image, registries);
-    const session = new RegistrySession(image, registries);
+    const session = new RegistrySession(image, registries, unwanted);
     try {
       return await new Pull(image, registries, session, maxBytes).run();
     } finally {
       session.close();
     }
-  });
+  };
+  return registries.limiter.run({ key, registry: image.registry }, pull, signal);
 }
 
-function checkRules(image: ImageReference, { rules }: Registries): void {
+/**
+ * The component of an image that was pulled before, if its reference has a digest and all of it is in the cache. Asks no registry, and
+ * waits for no pull.
+ * @throws as {@link pullComponent}
+ */
+export async function keptComponent(
+  image: ImageReference,
+  registries: Registries,
+  maxBytes: number,
+): Promise<PulledComponent | undefined> {
+  checkRules(image, registries);
+  if (image.digest === undefined) return undefined;
+  try {
+    return await new Pull(image, registries, NOBODY, maxBytes).run();
+  } catch (error) {
+    if (error === NOT_KEPT) return undefined;
+    throw error;
+  }
+}
+
+/** Who is asked for what the cache does not have. */
+type Source = Pick<RegistrySession, 'get'>;
+
+const NOT_KEPT = new Error('not in the cache');
+const NOBODY: Source = { get: () => Promise.reject(NOT_KEPT) };
+
+function checkRules(image: ImageReference, registries: Registries): void {
+  const { rules } = registries;
+  registries.check(image.registry);
   if (image.saysLatest && !rules.allowLatest) {
     throw new TrellisError('TRELLIS_ARTIFACT_LATEST', {
       message:
@@ -62,14 +95,14 @@ class Pull {
   readonly #image: ImageReference;
   readonly #text: string;
   readonly #registries: Registries;
-  readonly #session: RegistrySession;
+  readonly #source: Source;
   readonly #maxBytes: number;
 
-  constructor(image: ImageReference, registries: Registries, session: RegistrySession, maxBytes: number) {
+  constructor(image: ImageReference, registries: Registries, source: Source, maxBytes: number) {
     this.#image = image;
     this.#text = imageText(image);
     this.#registries = registries;
-    this.#session = session;
+    this.#source = source;
     this.#maxBytes = maxBytes;
   }
 
@@ -94,7 +127,7 @@ class Pull {
     const { cache } = this.#registries;
     const kept = await cache.read(digest, MAX_MANIFEST_BYTES);
     if (kept !== undefined) return { digest, manifest: readManifest(kept, undefined), stale: false };
-    const { body, contentType } = await this.#session.get(`manifests/${digest}`, {
+    const { body, contentType } = await this.#source.get(`manifests/${digest}`, {
       accept: ACCEPTED_MANIFESTS,
       maxBytes: MAX_MANIFEST_BYTES,
       check: (bytes) => sha256(bytes) === digest,
@@ -106,7 +139,7 @@ class Pull {
   async #manifestOfTag(): Promise<FoundManifest> {
     const { cache, rules, warn } = this.#registries;
     try {
-      const { body, contentType } = await this.#session.get(`manifests/${this.#image.tag ?? 'latest'}`, {
+      const { body, contentType } = await this.#source.get(`manifests/${this.#image.tag ?? 'latest'}`, {
         accept: ACCEPTED_MANIFESTS,
         maxBytes: MAX_MANIFEST_BYTES,
       });
@@ -139,7 +172,7 @@ class Pull {
     const { cache } = this.#registries;
     const kept = await cache.read(layer.digest, layer.size);
     if (kept?.length === layer.size) return kept;
-    const { body } = await this.#session.get(`blobs/${layer.digest}`, {
+    const { body } = await this.#source.get(`blobs/${layer.digest}`, {
       maxBytes: layer.size,
       check: (bytes) => bytes.length === layer.size && sha256(bytes) === layer.digest,
     });

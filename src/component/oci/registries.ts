@@ -91,7 +91,7 @@ export class Registries {
     });
     const room = options.cacheDir === undefined ? 0 : (options.maxCacheBytes ?? 2 * 1024 ** 3);
     this.cache = new BlobCache(options.cacheDir ?? '', room, this.warn);
-    this.limiter = new PullLimiter(options.maxPulls ?? 4);
+    this.limiter = new PullLimiter(options.maxPulls ?? 16);
   }
 
   /** The registries of a configuration. `warn` gets sentences about what is odd, without secrets. */

@@ -35,19 +35,22 @@ export class RegistrySession {
   readonly #origin: string;
   readonly #timeout: AbortController;
   readonly #timer: NodeJS.Timeout;
-  readonly #giveUp = (): void => this.#timeout.abort(this.#registries.closing.reason);
+  readonly #enders: readonly AbortSignal[];
+  readonly #giveUp = (event: Event): void => this.#timeout.abort((event.target as AbortSignal).reason);
   #credential: Promise<RegistryCredential> | undefined;
   #authorization: string | undefined;
   /** Where in the network the registry is: known with its first answer, and what a redirect may lead to depends on it. */
   #peer: AddressKind = 'public';
 
-  constructor(image: ImageReference, registries: Registries) {
+  /** @param signal - Aborted when nobody wants the image any more. */
+  constructor(image: ImageReference, registries: Registries, signal: AbortSignal) {
     this.#image = image;
     this.#registries = registries;
     const host = image.registry === HUB.registry ? HUB.host : image.registry;
     this.#origin = `${registries.isInsecure(image.registry) ? 'http' : 'https'}://${host}`;
     this.#timeout = new AbortController();
-    registries.closing.addEventListener('abort', this.#giveUp);
+    this.#enders = [registries.closing, signal];
+    for (const ender of this.#enders) ender.addEventListener('abort', this.#giveUp);
     const { timeoutMs } = registries.rules;
     this.#timer = setTimeout(() => {
       const message = `pulling from ${image.registry} took longer than ${timeoutMs} ms`;
@@ -58,7 +61,7 @@ export class RegistrySession {
   /** Ends whatever is under way. */
   close(): void {
     clearTimeout(this.#timer);
-    this.#registries.closing.removeEventListener('abort', this.#giveUp);
+    for (const ender of this.#enders) ender.removeEventListener('abort', this.#giveUp);
     this.#timeout.abort();
   }
 

@@ -90,7 +90,10 @@ export const artifactsSchema = z.strictObject({
     z.boolean().default(true),
     'Where a registry is out of reach, take the image that a tag meant when it was last asked. References with a digest need no registry once they are cached.',
   ),
-  maxPulls: setting(count(1, 100).default(4), 'Pulls at once; others wait.'),
+  maxPulls: setting(
+    count(1, 100).default(16),
+    'Pulls at once, a quarter of them from one registry, and always one; others wait. What is cached, and files, wait for none.',
+  ),
   pullTimeoutMs: setting(count(1_000, 3_600_000).default(300_000), 'How long one pull may take, all attempts together.'),
   maxCacheBytes: setting(
     count(0, 1024 * 1024 * MIB).default(2 * 1024 * MIB),

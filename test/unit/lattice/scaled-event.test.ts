@@ -37,6 +37,10 @@ describe('the end of a scale command', () => {
     expect(judgeScaleEvent(event({ error: 'no such file' }, failed), expected)).toEqual({ failed: 'no such file' });
     expect(judgeScaleEvent(event({ component_id: 'other', error: 'x' }, failed), expected)).toBeUndefined();
     expect(judgeScaleEvent(event({}, failed), expected)).toEqual({ failed: 'the host gives no reason' });
+    // What this command has overtaken fails as well.
+    const asked = { ...expected, askedRef: expected.imageRef };
+    expect(judgeScaleEvent(event({ image_ref: 'before' }, failed), asked)).toBeUndefined();
+    expect(judgeScaleEvent(event({ error: 'x' }, failed), asked)).toEqual({ failed: 'x' });
   });
 
   it('goes by the image where a host names no component', () => {
