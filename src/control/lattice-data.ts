@@ -25,6 +25,11 @@ export interface LatticeData {
   linksOf(source: string): readonly LatticeLink[];
   /** All links by source: the same map until something changes, and the same list until one of its links does. */
   linksBySource(): ReadonlyMap<string, readonly LatticeLink[]>;
+  /**
+   * Reads the links of one source now and takes them over, for who misses one that may be on its way here. True if there was something new.
+   * Asks nobody unless the state is `current`. Never rejects.
+   */
+  lookUpLinks(source: string): Promise<boolean>;
   /** True if there is an entry of this component or provider. */
   hasSpec(id: string): boolean;
   /** All claims, as `claims.get` answers them. */
@@ -145,6 +150,7 @@ export async function openLatticeData(options: LatticeDataOptions): Promise<Latt
     links: () => [...specs.links().values()].flat(),
     linksOf: (source) => specs.linksOf(source),
     linksBySource: () => specs.links(),
+    lookUpLinks: (source) => specs.lookUp(source),
     hasSpec: (id) => specs.hasSpec(id),
     claims: () => specs.claims(),
     putLink: (link) => specs.putLink(link),

@@ -55,6 +55,23 @@ export class SpecStore {
     return this.#links.get(source) ?? [];
   }
 
+  /**
+   * Takes over what the bucket has of one source now. True if that is later than what is known here. Never rejects: a bucket that does not
+   * answer, or holds less than is known, says nothing.
+   */
+  async lookUp(source: string): Promise<boolean> {
+    if (this.followed.state !== 'current') return false;
+    try {
+      const key = specKey(componentId(source));
+      const stored = await this.#options.bucket.get(key);
+      if (stored === undefined || stored.revision <= this.followed.memory.revision(key)) return false;
+      this.followed.take(stored);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   /** True if there is an entry of this component or provider. */
   hasSpec(id: string): boolean {
     return this.followed.memory.text(specKey(id)) !== undefined;

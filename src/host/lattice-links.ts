@@ -23,7 +23,7 @@ const MAX_SAID = 1_000;
 
 /**
  * Hands the links of the lattice to the table by which calls go, now and whenever they change, source by source. Each link that cannot
- * be followed, or that the configuration file overrules, is said once. The returned function ends it.
+ * be followed, or that the configuration file overrules, is said once. Whoever misses one there has the lattice asked for it. The returned function ends it.
  */
 export function followLatticeLinks(data: LatticeData, table: LinkTable, log: Logger): () => void {
   const said = new Set<string>();
@@ -54,5 +54,9 @@ export function followLatticeLinks(data: LatticeData, table: LinkTable, log: Log
   };
   const end = data.onLinks(take);
   take(data.linksBySource().keys());
-  return end;
+  table.lookups.askBy((source) => data.lookUpLinks(source));
+  return () => {
+    table.lookups.askBy(undefined);
+    end();
+  };
 }

@@ -1,6 +1,6 @@
 import { quote } from '../ids.ts';
 import { type Denial, deny } from '../trust/denial.ts';
-import type { PendingInvocation, RequestVerifier, VerifiedInvocation } from '../trust/verify-request.ts';
+import type { PendingInvocation, ReceivedRequest, RequestVerifier, VerifiedInvocation } from '../trust/verify-request.ts';
 import { HEADER } from './headers.ts';
 import type { Introductions } from './introductions.ts';
 import type { LinkTable } from './link-table.ts';
@@ -46,15 +46,24 @@ export type Admitted =
   | { readonly ok: true; readonly runnable: VerifiedInvocation; readonly denied?: undefined }
   | { readonly ok: true; readonly runnable: UnverifiedInvocation; readonly denied: Denial };
 
+/** The first message of an invocation. */
+export interface FirstMessage {
+  readonly subject: string;
+  readonly reply: string;
+  readonly payload: Uint8Array;
+  header(name: string): string | undefined;
+}
+
 /** Step 3 of the path: the mode around the verifier. */
 export interface Gate {
   readonly mode: VerifyMode;
   /** Judges the first message. Never throws. */
-  check(
-    opened: OpenedInvocation,
-    message: { subject: string; reply: string; payload: Uint8Array; header(name: string): string | undefined },
-    to: Addressee,
-  ): Passed | Denial;
+  check(opened: OpenedInvocation, message: FirstMessage, to: Addressee): Passed | Denial;
+  /**
+   * What a refused first message may wait for, and then be judged again, once: a link that may be on its way here, if it lacks nothing
+   * else. `undefined` if it stays refused. Never throws.
+   */
+  awaits?(denial: Denial, opened: OpenedInvocation, message: FirstMessage, to: Addressee): Promise<void> | undefined;
   /** Judges the caller's word that this host shall run the call. Never throws. */
   confirm(pending: PendingInvocation, token: string | undefined, inbox: string): { readonly ok: true } | Denial;
   /** Judges the complete parameters of a message that passed `check`. Never throws. */
@@ -73,7 +82,7 @@ export function isListed(runnable: Runnable): boolean {
 /** What the gate needs to let listed pairs through, and to get to know signers. */
 export interface GateRules {
   readonly pairs: UnsignedPairs;
-  readonly links: Pick<LinkTable, 'allows' | 'leads'>;
+  readonly links: Pick<LinkTable, 'allows' | 'leads' | 'lookups'>;
   readonly introductions: Introductions;
 }
 
@@ -95,30 +104,34 @@ export function createGate(mode: VerifyMode, verifier: RequestVerifier, { pairs,
     return { ok: true, pending: undefined, runnable: letThrough(sourceId, 'listed'), denied: undefined };
   }
 
+  /** The ids of those that wait for a link. */
+  const waiting = new Set<string>();
+
   return {
     mode,
     check(opened, message, to) {
       if (mode === 'off')
         return { ok: true, pending: undefined, runnable: letThrough(opened.sourceId, 'mode'), denied: undefined };
       if (mode === 'enforce' && opened.token === undefined) return listed(opened, to);
-      const request = {
-        token: opened.token,
-        pass: opened.pass,
-        subject: message.subject,
-        reply: message.reply,
-        target: to.target,
-        instance: to.instance,
-        func: to.func,
-        sourceId: opened.sourceId,
-        linkName: opened.linkName,
-        params: message.payload,
-      };
+      const request = received(opened, message, to);
       const verdict = introductions.judge(
         () => verifier.verify(request),
         () => message.header(HEADER.delegation),
       );
       if (verdict.ok || mode === 'enforce' || verdict.need !== undefined) return verdict;
       return { ok: true, pending: undefined, runnable: letThrough(opened.sourceId, 'mode'), denied: verdict };
+    },
+    awaits(denial, opened, message, to) {
+      if (denial.code !== 'TRELLIS_VERIFY_LINK') return undefined;
+      // Of a listed pair: there are only so many.
+      if (opened.token === undefined) return links.lookups.lookUp(opened.sourceId ?? '');
+      const { said } = denial;
+      if (said === undefined || !links.lookups.mayLookUp(said.org)) return undefined;
+      // A copy may be anybody's, and costs a signature check.
+      const id = `${said.iss} ${said.jti}`;
+      if (waiting.has(id) || !verifier.lacksOnlyLink(received(opened, message, to))) return undefined;
+      waiting.add(id);
+      return links.lookups.lookUp(said.org)?.finally(() => waiting.delete(id));
     },
     confirm: (pending, token, inbox) => verifier.confirm(pending, token, inbox),
     admit(pending, root) {
@@ -130,5 +143,20 @@ export function createGate(mode: VerifyMode, verifier: RequestVerifier, { pairs,
       if (mode === 'enforce') return verdict;
       return { ok: true, runnable: letThrough(pending.claims.org, 'mode'), denied: verdict };
     },
+  };
+}
+
+function received(opened: OpenedInvocation, message: FirstMessage, to: Addressee): ReceivedRequest {
+  return {
+    token: opened.token,
+    pass: opened.pass,
+    subject: message.subject,
+    reply: message.reply,
+    target: to.target,
+    instance: to.instance,
+    func: to.func,
+    sourceId: opened.sourceId,
+    linkName: opened.linkName,
+    params: message.payload,
   };
 }

@@ -1,6 +1,7 @@
 import { componentId, instanceName, isPeerKey, linkKey, linkName, type ComponentId } from '../ids.ts';
 import { TrellisError } from '../errors.ts';
 import type { LatticeLink } from '../lattice/links.ts';
+import { LinkLookups } from './link-lookups.ts';
 import { LatticeRoutes, type TakenLinks } from './lattice-routes.ts';
 
 /** Where a link leads that goes through an import of this account: its target is the name of the import. */
@@ -50,6 +51,8 @@ export function withoutVersion(instance: string): string {
 export class LinkTable {
   #routes: Routes;
   readonly #lattice = new LatticeRoutes();
+  /** For who misses a link here. */
+  readonly lookups = new LinkLookups();
 
   /** @throws TRELLIS_ID_INVALID for a name that could not be one, TRELLIS_LINK_CONFLICT for two targets of one link. */
   constructor(links: readonly Link[]) {

@@ -124,10 +124,19 @@ class Passage implements CallEvents, LongCall, LineHolder {
     this.#verify(opened);
   }
 
-  #verify(opened: OpenedInvocation): void {
+  /** @param isLast - It has waited for what it may wait for. */
+  #verify(opened: OpenedInvocation, isLast = false): void {
     const verdict = this.#gate.check(opened, this.#message, this.#fn);
     if (!verdict.ok) {
-      this.#deny(verdict);
+      const awaited = isLast ? undefined : this.#gate.awaits?.(verdict, opened, this.#message, this.#fn);
+      if (awaited === undefined) {
+        this.#deny(verdict);
+        return;
+      }
+      this.#message.keep();
+      void awaited.then(() => {
+        if (!this.#ended) this.#verify(opened, true);
+      });
       return;
     }
     if (verdict.pending !== undefined) {

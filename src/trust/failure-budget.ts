@@ -5,14 +5,14 @@ import type { TrustedTime } from './trusted-time.ts';
  * that succeeds takes none, so honest newcomers are bounded by nothing but each other.
  */
 export class FailureBudget {
-  readonly #time: TrustedTime;
+  readonly #time: Pick<TrustedTime, 'nowMs'>;
   readonly #perSecond: number;
   readonly #burst: number;
   #tokens: number;
   #atMs: number;
 
   /** @param perSecond failures allowed in a second; @param burst failures allowed at once */
-  constructor(time: TrustedTime, perSecond: number, burst: number) {
+  constructor(time: Pick<TrustedTime, 'nowMs'>, perSecond: number, burst: number) {
     this.#time = time;
     this.#perSecond = perSecond;
     this.#burst = burst;

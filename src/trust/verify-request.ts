@@ -80,6 +80,8 @@ export interface VerifiedInvocation {
 export interface RequestVerifier {
   /** Every check that needs no more than the first message. Takes nothing in: the same message gives the same answer again. */
   verify(request: ReceivedRequest): { readonly ok: true; readonly pending: PendingInvocation } | Denial;
+  /** True if a link is all that a request lacks: its signature and everything else would pass. Takes nothing in, and lets nothing through. */
+  lacksOnlyLink(request: ReceivedRequest): boolean;
   /** The last checks, with all parameter bytes, and the one-time use of the id. */
   admit(
     pending: PendingInvocation,
@@ -160,7 +162,7 @@ export function createRequestVerifier(options: RequestVerifierOptions): RequestV
     return undefined;
   }
 
-  function checkPlace(c: RequestClaims, r: ReceivedRequest): Denial | undefined {
+  function checkPlace(c: RequestClaims, r: ReceivedRequest, needsLink: boolean): Denial | undefined {
     if (c.lat !== lattice) return deny('TRELLIS_VERIFY_LATTICE', `made for lattice ${quote(c.lat)}`);
     if (c.tgt !== r.target) return deny('TRELLIS_VERIFY_TARGET', `made for component ${quote(c.tgt)}`);
     if (c.ins !== r.instance) return deny('TRELLIS_VERIFY_TARGET', `made for interface ${quote(c.ins)}`);
@@ -176,7 +178,7 @@ export function createRequestVerifier(options: RequestVerifierOptions): RequestV
     if (r.linkName !== undefined && r.linkName !== c.lnk) {
       return deny('TRELLIS_VERIFY_HEADERS', `signed for link ${quote(c.lnk)}, header link-name says ${quote(r.linkName)}`);
     }
-    if (!unlinked.has(c.org) && !links.allows(c.org, c.lnk, c.ins, c.tgt, c.fun)) {
+    if (needsLink && !unlinked.has(c.org) && !links.allows(c.org, c.lnk, c.ins, c.tgt, c.fun)) {
       const refusal = links.refusal?.(c.org);
       if (refusal !== undefined) return refusal;
       return deny('TRELLIS_VERIFY_LINK', `${quote(c.org)} has no link ${quote(c.lnk)} to ${quote(c.tgt)} for ${quote(c.ins)}`);
@@ -190,7 +192,7 @@ export function createRequestVerifier(options: RequestVerifierOptions): RequestV
     return paramsDigest(bytes) === c.dig ? undefined : deny('TRELLIS_VERIFY_PAYLOAD', 'digest of the parameters differs');
   }
 
-  function verify(r: ReceivedRequest): { ok: true; pending: PendingInvocation } | Denial {
+  function readToken(r: ReceivedRequest): { readonly token: OpenToken; readonly claims: RequestClaims } | Denial {
     if (r.token === undefined || r.token === '') return deny('TRELLIS_VERIFY_UNSIGNED', 'no token');
     const token = openToken(r.token, 'request');
     if ('fault' in token) {
@@ -198,16 +200,33 @@ export function createRequestVerifier(options: RequestVerifierOptions): RequestV
     }
     const claims = readRequestClaims(token.claimsText);
     if (claims === undefined) return deny('TRELLIS_VERIFY_MALFORMED', 'claims are not in their one spelling');
-    const judged = judge(r, token, claims);
-    if ('ok' in judged) return { ...judged, said: claims };
-    return { ok: true, pending: new PendingInvocation(seal, r.token, claims, judged.complete ? r.params : undefined) };
+    return { token, claims };
   }
 
-  function judge(r: ReceivedRequest, token: OpenToken, claims: RequestClaims): { readonly complete: boolean } | Denial {
+  function verify(r: ReceivedRequest): { ok: true; pending: PendingInvocation } | Denial {
+    const read = readToken(r);
+    if ('ok' in read) return read;
+    const { token, claims } = read;
+    const judged = judge(r, token, claims);
+    if ('ok' in judged) return { ...judged, said: claims };
+    return { ok: true, pending: new PendingInvocation(seal, r.token!, claims, judged.complete ? r.params : undefined) };
+  }
+
+  function lacksOnlyLink(r: ReceivedRequest): boolean {
+    const read = readToken(r);
+    return !('ok' in read) && !('ok' in judge(r, read.token, read.claims, false));
+  }
+
+  function judge(
+    r: ReceivedRequest,
+    token: OpenToken,
+    claims: RequestClaims,
+    needsLink = true,
+  ): { readonly complete: boolean } | Denial {
     const signer = signers.find(claims.iss, claims.kid);
     if ('ok' in signer) return signer;
     const nowMs = time.nowMs();
-    const denial = checkTimes(claims, nowMs) ?? checkPlace(claims, r);
+    const denial = checkTimes(claims, nowMs) ?? checkPlace(claims, r, needsLink);
     if (denial !== undefined) return denial;
     if (!signer.speaksFor(claims.org)) {
       return deny('TRELLIS_VERIFY_SCOPE', `${quote(claims.iss)} may not speak for ${quote(claims.org)}`);
@@ -264,6 +283,13 @@ export function createRequestVerifier(options: RequestVerifierOptions): RequestV
         return verify(r);
       } catch (error) {
         return verifierFailed(error);
+      }
+    },
+    lacksOnlyLink(r) {
+      try {
+        return lacksOnlyLink(r);
+      } catch {
+        return false;
       }
     },
     admit(pending, root) {

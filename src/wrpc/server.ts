@@ -57,8 +57,7 @@ export class IncomingInvocation implements InboxReceiver {
   readonly subject: string;
   /** Where answers go: the caller's inbox (`Rc`). */
   readonly reply: string;
-  /** Root parameters, or their beginning. A view into the client's buffer: copy what outlives this turn. */
-  readonly payload: Uint8Array;
+  #payload: Uint8Array;
   readonly #inbox: Inbox;
   readonly #message: BusMessage;
   /** The line it came in on, and is answered on. */
@@ -77,9 +76,19 @@ export class IncomingInvocation implements InboxReceiver {
     this.#message = message;
     this.subject = subject;
     this.reply = reply;
-    this.payload = message.payload;
+    this.#payload = message.payload;
     this.#line = message.line;
     this.#line.hold(this);
+  }
+
+  /** Root parameters, or their beginning. A view into the client's buffer: {@link keep} it, or copy what outlives this turn. */
+  get payload(): Uint8Array {
+    return this.#payload;
+  }
+
+  /** The payload is looked at again after this turn. */
+  keep(): void {
+    this.#payload = new Uint8Array(this.#payload);
   }
 
   /** First value of a header of the first message, or `undefined`. Only this message carries headers. */

@@ -57,8 +57,8 @@ export interface WorkloadLattice extends AsyncDisposable {
 const noInput = (async function* () {})();
 
 /** Starts the server; hosts come later. Everything ends with `await using`. */
-export async function startWorkloadLattice({ jetstream = true } = {}): Promise<WorkloadLattice> {
-  const server = await startServer({ jetstream });
+export async function startWorkloadLattice({ jetstream = true, configText = '' } = {}): Promise<WorkloadLattice> {
+  const server = await startServer({ jetstream, configText });
   const issuer = SigningKey.generate('cluster');
   const clusterSeedFile = seedFile(server.dir, 'cluster', issuer);
   const trust = { clusterSeedFile, unlinkedOrigins: ['caller'] };
