@@ -79,6 +79,9 @@ export function isListed(runnable: Runnable): boolean {
   return 'why' in runnable && runnable.why === 'listed';
 }
 
+/** Calls that wait for a link at a time, each with the parameters of its first message. */
+const MAX_WAITING = 256;
+
 /** What the gate needs to let listed pairs through, and to get to know signers. */
 export interface GateRules {
   readonly pairs: UnsignedPairs;
@@ -104,8 +107,20 @@ export function createGate(mode: VerifyMode, verifier: RequestVerifier, { pairs,
     return { ok: true, pending: undefined, runnable: letThrough(sourceId, 'listed'), denied: undefined };
   }
 
-  /** The ids of those that wait for a link. */
-  const waiting = new Set<string>();
+  /** The ids of the signed calls that wait for a link, and how many wait in all. */
+  const signed = new Set<string>();
+  let waiting = 0;
+
+  function waitFor(source: string, id?: string): Promise<void> | undefined {
+    const looked = links.lookups.lookUp(source);
+    if (looked === undefined) return undefined;
+    waiting++;
+    if (id !== undefined) signed.add(id);
+    return looked.finally(() => {
+      waiting--;
+      if (id !== undefined) signed.delete(id);
+    });
+  }
 
   return {
     mode,
@@ -122,16 +137,15 @@ export function createGate(mode: VerifyMode, verifier: RequestVerifier, { pairs,
       return { ok: true, pending: undefined, runnable: letThrough(opened.sourceId, 'mode'), denied: verdict };
     },
     awaits(denial, opened, message, to) {
-      if (denial.code !== 'TRELLIS_VERIFY_LINK') return undefined;
+      if (denial.code !== 'TRELLIS_VERIFY_LINK' || waiting >= MAX_WAITING) return undefined;
       // Of a listed pair: there are only so many.
-      if (opened.token === undefined) return links.lookups.lookUp(opened.sourceId ?? '');
+      if (opened.token === undefined) return waitFor(opened.sourceId ?? '');
       const { said } = denial;
       if (said === undefined || !links.lookups.mayLookUp(said.org)) return undefined;
       // A copy may be anybody's, and costs a signature check.
       const id = `${said.iss} ${said.jti}`;
-      if (waiting.has(id) || !verifier.lacksOnlyLink(received(opened, message, to))) return undefined;
-      waiting.add(id);
-      return links.lookups.lookUp(said.org)?.finally(() => waiting.delete(id));
+      if (signed.has(id) || !verifier.lacksOnlyLink(received(opened, message, to))) return undefined;
+      return waitFor(said.org, id);
     },
     confirm: (pending, token, inbox) => verifier.confirm(pending, token, inbox),
     admit(pending, root) {

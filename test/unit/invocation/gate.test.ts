@@ -100,6 +100,17 @@ describe('the gate on a message that lacks nothing but its link', () => {
     expect(awaits(first!.token)).toBeInstanceOf(Promise);
   });
 
+  it('has so many wait and no more, since each keeps its parameters', async () => {
+    const { signer, found, awaits } = unlinked();
+    const calls = signCalls(signer, 257).map(({ token }) => token);
+    const waiting = calls.map((token) => awaits(token));
+    expect(waiting.map((wait) => wait === undefined).indexOf(true)).toBe(256);
+    found.resolve(true);
+    await waiting[0];
+    await waiting[1];
+    expect(awaits(calls[256])).toBeInstanceOf(Promise);
+  });
+
   it('asks nobody for what a stranger signed, nor for what is wrong besides; and for a listed pair without a token', () => {
     const { clock, key, asked, awaits } = unlinked();
     const stranger = SigningKey.generate('cluster');
