@@ -128,6 +128,8 @@ describe.runIf(process.platform === 'linux')('a host that is killed', () => {
     await scaled(host, 'again-board', { component_ref: refs.board, count: 1, config: ['again-config'] });
     await scaled(host, 'again-gone', { component_ref: refs.first, count: 1 });
     await scaled(host, 'again-gone', { component_ref: refs.first, count: 0 });
+    // The start before it has two events: its second is not that of the stop.
+    await until(() => eventsOf('again-gone').some(({ data }) => data['max_instances'] === 0));
     const before = await inventory(host);
     expect(before.map(({ id }) => id)).toEqual(['again-a', 'again-b', 'again-board']);
     await kill(host);
