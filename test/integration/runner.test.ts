@@ -395,14 +395,14 @@ describe('imports', () => {
     };
     await using test = await runComponent(hostileComponent('hostile-calls'), { maxInstances: 4 }, { invokeImport });
     const [pid] = test.component.pids;
-    await takesAtMost(550, async () => {
-      cancelled = 0;
-      const ends = [1, 2, 3, 4].map(() => test.call('calls.storm', Buffer.from([1, 3]), { timeoutMs: 300 }));
+    await takesAtMost(1_250, async () => {
+      const ends = [1, 2, 3, 4].map(() => test.call('calls.storm', Buffer.from([1, 3]), { timeoutMs: 1_000 }));
       const answers = await Promise.all(ends);
       for (const answer of answers) expect(answer).toMatchObject({ failure: 'timeout', ends: 1 });
-      expect(cancelled).toBe(4);
       return Math.max(...answers.map(({ ms }) => ms));
     });
+    expect(open.length).toBeGreaterThan(0);
+    expect(cancelled).toBe(open.length);
     // Answers that come now reach nobody.
     for (const events of open) events.result(sized('late'), false);
     await delay(400);
