@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { testsBuiltProgram } from './test/support/built-program.ts';
 
 /**
  * One project a folder: `unit` touches no I/O, the others start real servers and processes. Their times end what hangs. They say nothing
@@ -15,9 +16,18 @@ const suite = (name: string, timeoutMs: number) => ({
   },
 });
 
+/** A suite that runs what users run. */
+const built = (name: string) => {
+  const { test } = suite(name, 240_000);
+  return {
+    plugins: [testsBuiltProgram],
+    test: { ...test, globalSetup: ['test/support/built-program.ts'], server: { deps: { external: [/\/dist\//] } } },
+  };
+};
+
 export default defineConfig({
   test: {
-    projects: [suite('unit', 30_000), suite('integration', 240_000), suite('security', 240_000), suite('interop', 240_000)],
+    projects: [suite('unit', 30_000), built('integration'), built('security'), built('interop')],
     maxWorkers: 2,
     reporters: ['default'],
   },

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readVersions } from '../../src/config/version.ts';
 import { openDelegation } from '../../src/trust/delegation.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
+import { builtFile } from '../support/built-program.ts';
 import { echoComponent } from '../support/components.ts';
 import { runProgram } from '../support/program.ts';
 
@@ -173,7 +174,7 @@ describe('trellis', () => {
   });
 
   it('ends quietly when its reader has seen enough', async () => {
-    const program = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+    const program = builtFile('cli/main.ts');
     const run = promisify(execFile);
     const { stdout, stderr } = await run('/bin/sh', [
       '-c',

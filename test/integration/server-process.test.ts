@@ -4,12 +4,12 @@ import { once } from 'node:events';
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { findNatsServer, startNatsServer } from '../../src/nats/server.ts';
+import { builtFile } from '../support/built-program.ts';
 import { startJwtServer, startServer, startTlsServer } from '../support/nats-server.ts';
 
-const SERVER_MODULE = fileURLToPath(new URL('../../src/nats/server.ts', import.meta.url));
+const SERVER_MODULE = builtFile('nats/server.ts');
 
 const accepts = (port: number): Promise<boolean> =>
   new Promise((resolve) => {

@@ -1,15 +1,13 @@
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
+import { builtFile } from '../support/built-program.ts';
 import { startServer } from '../support/nats-server.ts';
 import { until } from '../support/raw-peer.ts';
 import { WASH } from './peer-programs.ts';
 import { Wash } from './wash.ts';
 import { describeWithPeers } from './with-peers.ts';
 import { WORDS } from './words.ts';
-
-const DAEMON = fileURLToPath(new URL('../../src/daemon/main.ts', import.meta.url));
 
 describeWithPeers('the real `wash up`', [WASH], () => {
   it('starts a Trellis host in place of its own, by its environment alone, and `wash down` ends it', async () => {
@@ -21,7 +19,7 @@ describeWithPeers('the real `wash up`', [WASH], () => {
       TRELLIS_DEV: 'true',
     });
     const launcher = join(wash.home, 'trellis-host');
-    writeFileSync(launcher, `#!/bin/sh\nexec "${process.execPath}" "${DAEMON}" "$@"\n`);
+    writeFileSync(launcher, `#!/bin/sh\nexec "${process.execPath}" "${builtFile('daemon/main.ts')}" "$@"\n`);
     chmodSync(launcher, 0o755);
     const log = join(wash.home, 'host.log');
 

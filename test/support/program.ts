@@ -1,11 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
+import { builtFile, COMPILE_CACHE } from './built-program.ts';
 
-const pathOf = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
-
-/** The programs of Trellis, as they run from source. */
-const PROGRAMS = { daemon: pathOf('src/daemon/main.ts'), cli: pathOf('src/cli/main.ts') } as const;
+/** The programs of Trellis. */
+const PROGRAMS = { daemon: builtFile('daemon/main.ts'), cli: builtFile('cli/main.ts') } as const;
 
 /** How a program ended and what it said. */
 export interface ProgramEnd {
@@ -16,7 +14,7 @@ export interface ProgramEnd {
   readonly stderr: string;
 }
 
-/** A program of Trellis as a real process. Its environment is empty but for what the test gives. */
+/** A program of Trellis as a real process. Its environment is what the test gives, and little else. */
 export class Program {
   stdout = '';
   stderr = '';
@@ -31,7 +29,7 @@ export class Program {
   ) {
     this.#child = spawn(process.execPath, [PROGRAMS[name], ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { HOME: process.env['HOME'] ?? '/', ...options.env },
+      env: { HOME: process.env['HOME'] ?? '/', NODE_COMPILE_CACHE: COMPILE_CACHE, ...options.env },
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     });
     this.pid = this.#child.pid!;

@@ -13,7 +13,7 @@ interface Source {
 }
 
 interface SetupModules {
-  'build.mjs': { componentNames(): string[] };
+  'build.mjs': { componentNames(): string[]; host: { inPlace(): boolean; run(node: string): Promise<void> } };
   'dependencies.mjs': {
     missingPackage(
       lock: string | undefined,

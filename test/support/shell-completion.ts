@@ -2,9 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+import { builtFile } from './built-program.ts';
 
 /** A shell with `trellis` in its path and the completion script read. */
 export class CompletingShell implements Disposable {
@@ -14,10 +12,10 @@ export class CompletingShell implements Disposable {
 
   constructor(shell: 'bash' | 'zsh' | 'fish') {
     this.#shell = shell;
-    // The command as it is run from sources, under its own name.
+    // The command under its own name.
     const bin = join(this.dir, 'bin');
     mkdirSync(bin);
-    writeFileSync(join(bin, 'trellis'), `#!/bin/sh\nexec "${process.execPath}" "${join(ROOT, 'src/cli/main.ts')}" "$@"\n`, {
+    writeFileSync(join(bin, 'trellis'), `#!/bin/sh\nexec "${process.execPath}" "${builtFile('cli/main.ts')}" "$@"\n`, {
       mode: 0o755,
     });
     this.#env = {
