@@ -16,6 +16,7 @@ import {
 import type { BucketEntry } from '../nats/bucket-watch.ts';
 import type { KvBucket } from '../nats/kv-bucket.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { within } from '../within.ts';
 import type { FollowedBucket } from './followed-bucket.ts';
 
 /** What the store of links and claims is made of. */
@@ -26,9 +27,14 @@ export interface SpecStoreOptions {
   readonly log: Logger;
 }
 
+/** What a spec is to be; `undefined` where there is none and need be none. */
+type SpecChange = (spec: LatticeSpec | undefined) => LatticeSpec | undefined;
+
 /** Others write at the same time; each attempt loses against one who won. */
 const MAX_ATTEMPTS = 32;
 const MAX_BACKOFF_MS = 20;
+/** How long a writer keeps the next one waiting, many times what a write takes: a bucket may answer one and not the other. */
+const MAX_TURN_MS = 250;
 
 /** The links and claims of a lattice, in memory, and how they are written. */
 export class SpecStore {
@@ -37,6 +43,8 @@ export class SpecStore {
   readonly #links = new Map<string, readonly LatticeLink[]>();
   readonly #claims = new Map<string, Readonly<Record<string, string>>>();
   readonly #listeners = new Set<(sources: ReadonlySet<string>) => void>();
+  /** Of each key that this host writes to, when the next writer may begin. */
+  readonly #turns = new Map<string, Promise<void>>();
   #all: ReadonlyMap<string, readonly LatticeLink[]> | undefined;
 
   constructor(options: SpecStoreOptions) {
@@ -145,15 +153,22 @@ export class SpecStore {
 
   /**
    * Changes a spec so that no change of somebody else's is lost: it is read, changed, and written only if it still is what was read.
-   * What `change` gives back unchanged is not written, unless the bucket has less than this host knows, or it is to be put back.
+   * What `change` gives back unchanged is not written, unless the bucket has less than this host knows, or it is to be put back. Who changes
+   * the same spec here takes turns, for whoever loses against another has to begin again after a while.
    */
-  async #update(
-    id: string,
-    change: (spec: LatticeSpec | undefined) => LatticeSpec | undefined,
-    { putBack = false } = {},
-  ): Promise<void> {
-    const { bucket } = this.#options;
+  async #update(id: string, change: SpecChange, { putBack = false } = {}): Promise<void> {
     const key = specKey(componentId(id));
+    const before = this.#turns.get(key) ?? Promise.resolve();
+    const work = before.then(() => this.#tryUpdate(key, change, putBack));
+    const turn = before.then(() => within(MAX_TURN_MS, work));
+    this.#turns.set(key, turn);
+    await Promise.all([work, turn]).finally(() => {
+      if (this.#turns.get(key) === turn) this.#turns.delete(key);
+    });
+  }
+
+  async #tryUpdate(key: string, change: SpecChange, putBack: boolean): Promise<void> {
+    const { bucket } = this.#options;
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
       const stored = await this.#stored(key);
       const { memory } = this.followed;

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { connect } from 'nats';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { linkOf, startDataHost } from '../support/lattice-data.ts';
 import { startServer, type TestServer } from '../support/nats-server.ts';
@@ -56,6 +57,18 @@ describe('links', () => {
     );
     expect(new Set(await Promise.all(puts))).toEqual(new Set(['set']));
     for (const { data } of [a, b]) await until(() => data.links().length === 40);
+  });
+
+  it('are written in turn by one host, which then never writes in vain', async () => {
+    const lattice = newLattice();
+    await using a = await startDataHost(server.url, lattice);
+    let tries = 0;
+    const listener = await connect({ servers: server.url });
+    listener.subscribe(`$KV.LATTICEDATA_${lattice}.>`, { callback: () => void tries++ });
+    await listener.flush();
+    await Promise.all(Array.from({ length: 40 }, (_, at) => a.data.putLink(linkOf('front', `kv${at}`, { name: `n${at}` }))));
+    await listener.drain();
+    expect([a.data.linksOf('front').length, tries]).toEqual([40, 40]);
   });
 
   it('counts claims and specs of both kinds, and puts specs back as they are', async () => {
