@@ -31,5 +31,6 @@ export function hearErrors(client: NatsConnection): void {
   const socket = socketOf(client);
   if (socket === undefined) return;
   const forget = socket.removeAllListeners.bind(socket);
-  socket.removeAllListeners = (event?: string | symbol) => forget(event).on('error', () => {});
+  // With one argument, even `undefined`, only listeners to that are removed.
+  socket.removeAllListeners = (...event: [] | [string | symbol]) => forget(...event).on('error', () => {});
 }
