@@ -31,6 +31,8 @@ const STRANGER = actor(key('module'));
 const STORE: Party = { publicKey: key('service'), linkName: 'default', contractId: 'wasmcloud:keyvalue' };
 const PAYLOAD = Buffer.from('payload');
 const BIG = 900 * 1024 + 1;
+/** Chance, but for the `!` with which the component begins an error. */
+const payloadOf = (bytes: number): Buffer => Buffer.concat([Buffer.of(0), randomBytes(bytes - 1)]);
 
 const dir = mkdtempSync(join(tmpdir(), 'trellis-wasmbus-'));
 const outboundKey = SigningKey.generate('cluster');
@@ -114,7 +116,7 @@ afterAll(async () => {
 describe('a peer of 0.82 calls a component here', () => {
   it('as an actor and as a provider, with any payload', async () => {
     for (const target of [ACTOR, PROVIDER]) {
-      for (const payload of [PAYLOAD, Buffer.alloc(0), Buffer.of(0xc1, 0xff, 0), randomBytes(200_000)]) {
+      for (const payload of [PAYLOAD, Buffer.alloc(0), Buffer.of(0xc1, 0xff, 0), payloadOf(200_000)]) {
         const made = callOf({ target, payload });
         const answer = await peer.send(subjectOf(target), peer.pack(made));
         expect(answer).toMatchObject({ error: undefined, invocationId: made.id, contentLength: payload.length });
@@ -138,7 +140,7 @@ describe('a peer of 0.82 calls a component here', () => {
 
   it('with more than 900 KiB both ways, through the object store', async () => {
     const store = await peer.store();
-    const payload = randomBytes(BIG + 200_000);
+    const payload = payloadOf(BIG + 200_000);
     const made = callOf({ payload });
     await store.putBlob({ name: made.id, options: { max_chunk_size: 128 * 1024 } }, payload);
     const answer = await peer.send(subjectOf(ACTOR), peer.pack(made, { msg: Buffer.alloc(0) }), 30_000);
@@ -150,7 +152,7 @@ describe('a peer of 0.82 calls a component here', () => {
   });
 
   it('with a stored payload below the limit, as OTP sends above 700 KiB', async () => {
-    const made = callOf({ payload: randomBytes(750_000) });
+    const made = callOf({ payload: payloadOf(750_000) });
     await (await peer.store()).putBlob({ name: made.id }, made.payload);
     const answer = await peer.send(subjectOf(ACTOR), peer.pack(made, { msg: Buffer.alloc(0) }), 30_000);
     expect(answer.msg.equals(made.payload)).toBe(true);
@@ -235,7 +237,7 @@ describe('holes of 0.82', () => {
 
   it('Z10 a stored payload is neither read nor deleted for who is not authenticated', async () => {
     const store = await peer.store();
-    const made = callOf({ payload: randomBytes(BIG) });
+    const made = callOf({ payload: payloadOf(BIG) });
     await store.putBlob({ name: made.id }, made.payload);
     const good = peer.sign(made);
     const forged = `${good.slice(0, -86)}${randomBytes(64).toString('base64url')}`;
@@ -390,7 +392,7 @@ describe('a host that ends', () => {
     await pastStart();
     const seed = readFileSync(ending.lattice.callerConfig.trust.clusterSeedFile!, 'utf8').trim();
     await using caller = await WasmbusPeer.connect(ending.lattice.server.url, seed);
-    const made = callOf({ payload: randomBytes(BIG) });
+    const made = callOf({ payload: payloadOf(BIG) });
     await (await caller.store()).putBlob({ name: made.id }, made.payload);
     const answer = caller.send(subjectOf(ACTOR), caller.pack(made, { msg: Buffer.alloc(0) }), 30_000);
     await until('the call has begun', () => ending.runs('legacy') > 0);
