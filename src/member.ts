@@ -26,7 +26,7 @@ import { connectPartition, type LatticeConnection } from './nats/connection.ts';
 import { ObjectBucket } from './nats/object-store.ts';
 import type { Alarms } from './telemetry/alarms.ts';
 import type { Logger } from './telemetry/log.ts';
-import { FailureBudget } from './trust/failure-budget.ts';
+import { WorkBudget } from './trust/work-budget.ts';
 import type { SigningKey } from './trust/nkey.ts';
 import { PassKeys } from './trust/pass-keys.ts';
 import { ReplayWindow } from './trust/replay.ts';
@@ -67,7 +67,7 @@ export interface Member {
   /** Admission passes, as far as the lattice's control connection has given a key. */
   readonly passes: PassKeys;
   /** Bounds the answers to messages that are not let in. */
-  readonly refusals: FailureBudget;
+  readonly refusals: WorkBudget;
   /** Who may stay unsigned under `enforce`. */
   readonly unsigned: UnsignedPairs;
   readonly invoker: Invoker;
@@ -184,7 +184,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     signatures,
     fence,
     passes,
-    budget: new FailureBudget(time, failedChecksPerSecond, failedChecksPerSecond),
+    budget: new WorkBudget(time, failedChecksPerSecond, failedChecksPerSecond),
   });
   // A window of their own: whatever calls there are, a command finds room.
   const commandIds = new ReplayWindow({ clock, maxEntries: MAX_COMMAND_IDS, skewMs });
@@ -196,7 +196,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     skewMs,
     signatures,
     passes,
-    budget: new FailureBudget(time, failedChecksPerSecond, failedChecksPerSecond),
+    budget: new WorkBudget(time, failedChecksPerSecond, failedChecksPerSecond),
   });
   const unsigned = new UnsignedPairs(config.trust.unsigned, (id, role) =>
     log.info({ id, role }, 'an id of trust.unsigned signs: in this role it must from now on'),
@@ -287,7 +287,7 @@ export async function joinLattice(options: JoinOptions): Promise<Member> {
     requests,
     commands,
     passes,
-    refusals: new FailureBudget(time, REFUSALS_PER_SECOND, 2 * REFUSALS_PER_SECOND),
+    refusals: new WorkBudget(time, REFUSALS_PER_SECOND, 2 * REFUSALS_PER_SECOND),
     unsigned,
     invoker,
     shared,

@@ -1,4 +1,4 @@
-import { FailureBudget } from '../trust/failure-budget.ts';
+import { WorkBudget } from '../trust/work-budget.ts';
 
 /** Asks whoever keeps the links for those of a source, and takes them over. True if there was something new. Never rejects. */
 export type AskForLinks = (source: string) => Promise<boolean>;
@@ -20,12 +20,12 @@ const PER_SECOND = 200;
  * look-up runs at a time, for all who wait for it; of all together so many in a second.
  */
 export class LinkLookups {
-  readonly #budget: FailureBudget;
+  readonly #budget: WorkBudget;
   readonly #running = new Map<string, Lookup>();
   #ask: AskForLinks | undefined;
 
   constructor(nowMs = () => performance.now()) {
-    this.#budget = new FailureBudget({ nowMs }, PER_SECOND, PER_SECOND);
+    this.#budget = new WorkBudget({ nowMs }, PER_SECOND, PER_SECOND);
   }
 
   /** Until then, nothing is looked up. */
@@ -51,7 +51,7 @@ export class LinkLookups {
 
   #begin(source: string): Promise<void> | undefined {
     if (this.#ask === undefined || !this.#budget.open) return undefined;
-    this.#budget.failed();
+    this.#budget.spend();
     const asked = this.#ask(source);
     const over = asked.then((isNew) =>
       isNew ? undefined : new Promise<void>((resolve) => setTimeout(resolve, PAUSE_MS).unref()),

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { RunningComponent } from '../component/component.ts';
 import type { ComponentId } from '../ids.ts';
-import type { FailureBudget } from '../trust/failure-budget.ts';
+import type { WorkBudget } from '../trust/work-budget.ts';
 import type { TokenSigner } from '../trust/signer.ts';
 import type { Admission } from './admit.ts';
 import type { ForeignGates } from './foreign/gates.ts';
@@ -39,7 +39,7 @@ export interface PathOptions {
   readonly observer: PathObserver;
   readonly clock: Clock;
   /** Bounds the answers to what is not let in; beyond it they are left out. */
-  readonly refusals: FailureBudget;
+  readonly refusals: WorkBudget;
 }
 
 /** One function of the component, as the lattice addresses it. */

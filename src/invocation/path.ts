@@ -367,7 +367,7 @@ class Passage implements CallEvents, LongCall, LineHolder {
   #mayAnswer(code: ErrorCode): boolean {
     const { refusals } = this.#foreign ?? this.#path;
     if (!refusals.open) return false;
-    refusals.failed(code === 'TRELLIS_PATH_BUSY' ? BUSY_WEIGHT : 1);
+    refusals.spend(code === 'TRELLIS_PATH_BUSY' ? BUSY_WEIGHT : 1);
     return true;
   }
 

@@ -3,7 +3,7 @@ import { quote } from '../ids.ts';
 import { isDocumentSignedBy } from './document.ts';
 import { type DelegationClaims, delegationThumbprint, openDelegation } from './delegation.ts';
 import { type Denial, deny } from './denial.ts';
-import { FailureBudget } from './failure-budget.ts';
+import { WorkBudget } from './work-budget.ts';
 import { type IssuerSetClaims, issuersOf, openIssuerSet } from './issuer-set.ts';
 import { IssuerSet, type SignerDirectory, type TrustedSigner } from './issuers.ts';
 import { parsePublicKey } from './nkey.ts';
@@ -69,7 +69,7 @@ export class TrustState implements SignerDirectory {
   readonly #skewMs: number;
   readonly #maxDelegations: number;
   readonly #veto: TrustStateOptions['veto'];
-  readonly #budget: FailureBudget;
+  readonly #budget: WorkBudget;
   /** Every issuer there has been; the key objects of those that left still check what they signed before. */
   readonly #signatories = new Map<string, Signatory>();
   readonly #sets: string[] = [];
@@ -93,7 +93,7 @@ export class TrustState implements SignerDirectory {
     this.#skewMs = options.skewMs;
     this.#maxDelegations = options.maxDelegations ?? DEFAULT_MAX_DELEGATIONS;
     this.#veto = options.veto;
-    this.#budget = new FailureBudget(options.time, FAILED_CHECKS_PER_SECOND, FAILED_CHECKS_AT_ONCE);
+    this.#budget = new WorkBudget(options.time, FAILED_CHECKS_PER_SECOND, FAILED_CHECKS_AT_ONCE);
     this.#revocations = new RevocationList(options.skewMs);
     this.#current = { epoch: 0, min: 0, active: issuers.list()[0] ?? '', issuers };
     this.#count(issuers);
@@ -234,7 +234,7 @@ export class TrustState implements SignerDirectory {
     if (!own && !this.#budget.open) return deny('TRELLIS_VERIFY_DELEGATION_BUSY', 'too many delegations did not verify');
     if (!this.#hasRoom(parent)) return deny('TRELLIS_VERIFY_DELEGATION_BUSY', 'no room to remember another delegation');
     if (!this.#isSigned(text, 'delegation', key)) {
-      this.#budget.failed();
+      this.#budget.spend();
       return deny('TRELLIS_VERIFY_SIGNATURE', `delegation not signed by ${quote(claims.iss)}`);
     }
     const subject = parsePublicKey(claims.sub);

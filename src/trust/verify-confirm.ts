@@ -1,7 +1,7 @@
 import { quote } from '../ids.ts';
 import { readConfirmClaims } from './confirm-token.ts';
 import { type Denial, deny, verifierFailed } from './denial.ts';
-import type { FailureBudget } from './failure-budget.ts';
+import type { WorkBudget } from './work-budget.ts';
 import type { SignerDirectory } from './issuers.ts';
 import type { RequestClaims } from './request-token.ts';
 import type { SignatureChecker } from './signatures.ts';
@@ -16,7 +16,7 @@ export interface ConfirmVerifierOptions {
   readonly skewMs: number;
   readonly signatures: SignatureChecker;
   /** Bounds the failed checks beyond the first of each call; without it nothing does. */
-  readonly budget?: FailureBudget | undefined;
+  readonly budget?: WorkBudget | undefined;
 }
 
 /** Failed checks that each call has for itself. */
@@ -67,7 +67,7 @@ export function createConfirmVerifier(options: ConfirmVerifierOptions): ConfirmV
     }
     if (signatures.check(token, claims.iss, signer.key, nowMs)) return undefined;
     failures.set(toConfirm, failed + 1);
-    if (!free) budget?.failed();
+    if (!free) budget?.spend();
     return deny('TRELLIS_VERIFY_SIGNATURE', `not signed by ${quote(claims.iss)}`);
   }
 

@@ -2,7 +2,7 @@ import { quote } from '../ids.ts';
 import { byteLengthOf } from './canonical.ts';
 import { type ConfirmVerifier, createConfirmVerifier } from './verify-confirm.ts';
 import { type Denial, deny, verifierFailed } from './denial.ts';
-import type { FailureBudget } from './failure-budget.ts';
+import type { WorkBudget } from './work-budget.ts';
 import type { SignerDirectory } from './issuers.ts';
 import type { LinkTable } from './links.ts';
 import type { ReplayWindow } from './replay.ts';
@@ -121,7 +121,7 @@ export interface RequestVerifierOptions {
   /** Knows passes; without it no request carries one. */
   readonly passes?: Pick<PassKeys, 'vouches'>;
   /** Bounds the failed checks that requests without a pass may cause; without it nothing does. */
-  readonly budget?: FailureBudget;
+  readonly budget?: WorkBudget;
 }
 
 const DEFAULT_SKEW_MS = 5_000;
@@ -249,7 +249,7 @@ export function createRequestVerifier(options: RequestVerifierOptions): RequestV
 
   /** What fails from here on has cost something, and is paid by those without a pass. Forgeries seldom have one. */
   function failed(r: ReceivedRequest, denial: Denial): Denial {
-    budget?.failed(1 + Math.floor(r.params.length / BYTES_LIKE_A_CHECK));
+    budget?.spend(1 + Math.floor(r.params.length / BYTES_LIKE_A_CHECK));
     return denial;
   }
 

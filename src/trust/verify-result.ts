@@ -1,7 +1,7 @@
 import { quote } from '../ids.ts';
 import { byteLengthOf, type ByteParts } from './canonical.ts';
 import { type Denial, deny, verifierFailed } from './denial.ts';
-import type { FailureBudget } from './failure-budget.ts';
+import type { WorkBudget } from './work-budget.ts';
 import type { SignerDirectory, TrustedSigner } from './issuers.ts';
 import type { PassKeys } from './pass-keys.ts';
 import { type AcceptClaims, readAcceptClaims, readResultClaims, type ResultClaims, type ResultStatus } from './result-token.ts';
@@ -52,7 +52,7 @@ export interface ResultVerifierOptions {
   /** Knows passes; without it no answer carries one. */
   readonly passes?: Pick<PassKeys, 'vouches'>;
   /** Bounds the failed checks of answers without a pass, beyond the first of each call; without it nothing does. */
-  readonly budget?: FailureBudget;
+  readonly budget?: WorkBudget;
 }
 
 /** Failed checks that each call has for itself: who forges an answer to one call takes nothing from the others. */
@@ -114,7 +114,7 @@ export function createResultVerifier(options: ResultVerifierOptions): ResultVeri
     }
     if (signatures.check(token, c.iss, signer.key, nowMs)) return undefined;
     failures.set(sent, failed + 1);
-    if (!free) budget?.failed();
+    if (!free) budget?.spend();
     return deny('TRELLIS_VERIFY_SIGNATURE', `not signed by ${quote(c.iss)}`);
   }
 

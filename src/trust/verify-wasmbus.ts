@@ -1,7 +1,7 @@
 import { verify as verifySignature, type KeyObject } from 'node:crypto';
 import { isPeerKey, isToken, quote } from '../ids.ts';
 import { type Denial, deny, verifierFailed } from './denial.ts';
-import type { FailureBudget } from './failure-budget.ts';
+import type { WorkBudget } from './work-budget.ts';
 import type { SignerDirectory } from './issuers.ts';
 import type { LinkTable } from './links.ts';
 import type { ReplayWindow } from './replay.ts';
@@ -74,7 +74,7 @@ export interface WasmbusVerifierOptions {
    * Pays for checks that fail; when it is used up, nothing is checked and everybody is told to come back. Of its own, since nobody
    * in 0.82 has a pass: a flood here shall not shut out others, nor theirs shut out these. No bound by default.
    */
-  readonly budget?: FailureBudget;
+  readonly budget?: WorkBudget;
 }
 
 const ID = /^[0-9A-Za-z-]{1,64}$/;
@@ -195,7 +195,7 @@ export function createWasmbusVerifier(options: WasmbusVerifierOptions): WasmbusV
     if (replay.has(claims.iss, claims.jti)) return deny('TRELLIS_VERIFY_REPLAYED', `id ${quote(claims.jti)} was used before`);
     if (budget?.open === false) return deny('TRELLIS_VERIFY_FLOODED', 'too many checks of 0.82 messages failed of late');
     if (!isSigned(token.signedText, token.signature, signer.key)) {
-      budget?.failed();
+      budget?.spend();
       return deny('TRELLIS_VERIFY_SIGNATURE', `not signed by ${quote(claims.iss)}`);
     }
     // What the token says, in the words of our own tokens: the path knows no others.
@@ -234,7 +234,7 @@ export function createWasmbusVerifier(options: WasmbusVerifierOptions): WasmbusV
       return deny('TRELLIS_VERIFY_PAYLOAD', `${payload.length} bytes came, content_length says ${claims.len}`);
     }
     if (wasmbusHash(call, payload) !== claims.dig) {
-      budget?.failed();
+      budget?.spend();
       return deny('TRELLIS_VERIFY_PAYLOAD', 'hash of the call differs');
     }
     // The issuer may have gone while the payload was fetched.

@@ -8,7 +8,7 @@ import { createObserver } from '../../src/invocation/observer.ts';
 import { createLogger, silentLogger } from '../../src/telemetry/log.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { writeConfirmClaims } from '../../src/trust/confirm-token.ts';
-import { FailureBudget } from '../../src/trust/failure-budget.ts';
+import { WorkBudget } from '../../src/trust/work-budget.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import { PassKeys } from '../../src/trust/pass-keys.ts';
 import { createTokenSigner, type TokenSigner } from '../../src/trust/signer.ts';
@@ -41,7 +41,7 @@ function floodedWorld() {
   const passes = new PassKeys(() => clock.wallMs());
   passes.make();
   const signatures = new SignatureChecker(70_000);
-  const budget = new FailureBudget(new TrustedTime(clock), BUDGET, BUDGET);
+  const budget = new WorkBudget(new TrustedTime(clock), BUDGET, BUDGET);
   const world = createTrustWorld({ clock, passes, signatures, budget });
   const stranger = SigningKey.generate('cluster');
   const withPass = ({ token, message }: SignedCall): ReceivedRequest => ({
@@ -192,7 +192,7 @@ describe('a caller under forged answers', () => {
       time: world.time,
       signatures,
       passes,
-      budget: new FailureBudget(world.time, BUDGET, BUDGET),
+      budget: new WorkBudget(world.time, BUDGET, BUDGET),
     });
     const answer = (by: TokenSigner, { sent }: SignedCall): string => {
       let token = '';

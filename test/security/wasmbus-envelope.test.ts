@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { FailureBudget } from '../../src/trust/failure-budget.ts';
+import { WorkBudget } from '../../src/trust/work-budget.ts';
 import { signIssuerSet } from '../../src/trust/issuer-set.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import { ReplayWindow } from '../../src/trust/replay.ts';
@@ -355,7 +355,7 @@ describe('the verifier', () => {
 
   it('bounds what failed checks cost, and lets callers in again when the flood is over', () => {
     const budgetClock = new ManualClock(START_MS);
-    const budget = new FailureBudget(new TrustedTime(budgetClock), 2, 2);
+    const budget = new WorkBudget(new TrustedTime(budgetClock), 2, 2);
     const { run, message, key } = createWorld({ budget });
     const forged = (): ReceivedWasmbus => {
       const good = message();

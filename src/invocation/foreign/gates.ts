@@ -2,7 +2,7 @@ import type { Clock } from '../../clock.ts';
 import { quote } from '../../ids.ts';
 import { MAX_DELEGATION_CHARS, openDelegation } from '../../trust/delegation.ts';
 import { type Denial, deny } from '../../trust/denial.ts';
-import { FailureBudget } from '../../trust/failure-budget.ts';
+import { WorkBudget } from '../../trust/work-budget.ts';
 import { ReplayWindow } from '../../trust/replay.ts';
 import type { RestartFence } from '../../trust/restart-fence.ts';
 import { TrustState } from '../../trust/trust-state.ts';
@@ -29,7 +29,7 @@ export interface ForeignGate extends Gate {
   readonly lane: string;
   /** Whoever calls from another lattice knows none of this one's delegations. */
   readonly introductions: Pick<Introductions, 'proofEntries'>;
-  readonly refusals: FailureBudget;
+  readonly refusals: WorkBudget;
 }
 
 /** What {@link ForeignGates} is made of. */
@@ -61,11 +61,11 @@ export class ForeignGates {
   readonly #options: ForeignGatesOptions;
   /** By lattice and issuer. One that nothing is shared with any more stays: its memory of used ids must outlast their tokens. */
   readonly #judges = new Map<string, { readonly rules: ForeignRules; readonly gate: ForeignGate }>();
-  readonly #strangers: FailureBudget;
+  readonly #strangers: WorkBudget;
 
   constructor(options: ForeignGatesOptions) {
     this.#options = options;
-    this.#strangers = new FailureBudget(options.time, FOREIGN_FAILURES_PER_SECOND, FOREIGN_FAILURES_PER_SECOND);
+    this.#strangers = new WorkBudget(options.time, FOREIGN_FAILURES_PER_SECOND, FOREIGN_FAILURES_PER_SECOND);
     this.takeShares(options.shares);
   }
 
@@ -117,11 +117,11 @@ export class ForeignGates {
       isOwnIssuer: (key) => trust.isOwnIssuer(key),
       skewMs,
       fence,
-      budget: new FailureBudget(time, FOREIGN_FAILURES_PER_SECOND, FOREIGN_FAILURES_PER_SECOND),
+      budget: new WorkBudget(time, FOREIGN_FAILURES_PER_SECOND, FOREIGN_FAILURES_PER_SECOND),
     });
     const gate: ForeignGate = {
       ...this.#common(lattice),
-      refusals: new FailureBudget(time, FOREIGN_FAILURES_PER_SECOND, FOREIGN_FAILURES_PER_SECOND),
+      refusals: new WorkBudget(time, FOREIGN_FAILURES_PER_SECOND, FOREIGN_FAILURES_PER_SECOND),
       check({ token, sourceId, linkName }, message, { target, instance, func }) {
         const notShared = rules.judge({ target, instance, func });
         if (notShared !== undefined) return notShared;

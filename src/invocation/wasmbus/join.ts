@@ -4,7 +4,7 @@ import type { HostConfig } from '../../config/schema.ts';
 import { TrellisError } from '../../errors.ts';
 import type { LatticeName } from '../../ids.ts';
 import type { LinkTable } from '../../trust/links.ts';
-import { FailureBudget } from '../../trust/failure-budget.ts';
+import { WorkBudget } from '../../trust/work-budget.ts';
 import { SigningKey } from '../../trust/nkey.ts';
 import { createWasmbusVerifier, type WasmbusVerifier, type WasmbusVerifierOptions } from '../../trust/verify-wasmbus.ts';
 import type { PayloadStore } from '../../wasmbus/payload-store.ts';
@@ -55,7 +55,7 @@ export async function joinWasmbus(options: JoinWasmbusOptions): Promise<WasmbusM
     selfCalls,
     skewMs,
     maxAgeMs,
-    budget: new FailureBudget(time, failedChecksPerSecond, failedChecksPerSecond),
+    budget: new WorkBudget(time, failedChecksPerSecond, failedChecksPerSecond),
   });
   const key = wasmbus.seedFile === undefined ? undefined : await issuerKey(wasmbus.seedFile);
   const { maxResultBytes } = config.limits;

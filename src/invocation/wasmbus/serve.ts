@@ -70,7 +70,7 @@ export function serveWasmbus(options: ServeWasmbusOptions): BusSubscription {
   /** Answers what names no function here: with the same words as every refusal. */
   function refuse(message: BusMessage, id: string, operation: string, detail: string): void {
     if (path.refusals.open) {
-      path.refusals.failed();
+      path.refusals.spend();
       const answer = { msg: new Uint8Array(0), invocationId: id, error: 'invocation denied', contentLength: 0 };
       try {
         message.line.publish(message.reply, writeResponse(answer));

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { FailureBudget } from '../../../src/trust/failure-budget.ts';
+import { WorkBudget } from '../../../src/trust/work-budget.ts';
 import { SigningKey } from '../../../src/trust/nkey.ts';
 import { PassKeys } from '../../../src/trust/pass-keys.ts';
 import { requestDigest } from '../../../src/trust/token.ts';
@@ -99,7 +99,7 @@ describe('admission of requests', () => {
     const clock = new ManualClock();
     const passes = new PassKeys(() => clock.wallMs());
     passes.make();
-    const budget = new FailureBudget(new TrustedTime(clock), 1, failures);
+    const budget = new WorkBudget(new TrustedTime(clock), 1, failures);
     const world = createTrustWorld({ key, clock, budget, passes });
     const judge = (message: ReceivedRequest): string => {
       const verdict = world.verifier.verify(message);

@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { FailureBudget } from '../../../src/trust/failure-budget.ts';
+import { WorkBudget } from '../../../src/trust/work-budget.ts';
 import { PassKeys } from '../../../src/trust/pass-keys.ts';
 import { requestDigest } from '../../../src/trust/token.ts';
 import { TrustedTime } from '../../../src/trust/trusted-time.ts';
@@ -122,10 +122,10 @@ describe('pass keys', () => {
 describe('the budget of failed checks', () => {
   it('fills up with time, no further than a burst, and its debt is over after one', () => {
     const clock = new ManualClock();
-    const budget = new FailureBudget(new TrustedTime(clock), 10, 5);
+    const budget = new WorkBudget(new TrustedTime(clock), 10, 5);
     const failures = (): number => {
       let count = 0;
-      for (; budget.open; count++) budget.failed();
+      for (; budget.open; count++) budget.spend();
       return count;
     };
     expect(failures()).toBe(5);
@@ -133,12 +133,12 @@ describe('the budget of failed checks', () => {
     expect(failures()).toBe(2);
     clock.pass(60_000);
     expect(failures()).toBe(5);
-    for (let n = 0; n < 1_000; n++) budget.failed();
+    for (let n = 0; n < 1_000; n++) budget.spend();
     clock.pass(600);
     expect(failures()).toBe(1);
     clock.pass(60_000);
     expect(budget.open).toBe(true);
-    budget.failed(4.5);
+    budget.spend(4.5);
     expect(budget.open).toBe(false);
   });
 });

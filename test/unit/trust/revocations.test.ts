@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { MAX_DELEGATION_LIFETIME_MS } from '../../../src/trust/delegation.ts';
-import { FailureBudget } from '../../../src/trust/failure-budget.ts';
+import { WorkBudget } from '../../../src/trust/work-budget.ts';
 import type { RevocationClaims } from '../../../src/trust/revocation.ts';
 import { MAX_REVOCATIONS, RevocationList } from '../../../src/trust/revocations.ts';
 import { TrustedTime } from '../../../src/trust/trusted-time.ts';
@@ -76,9 +76,9 @@ describe('a list of revocations', () => {
 describe('a budget of failures', () => {
   it('is open until so many have failed, and gets back so many in a second, never more than at first', () => {
     const clock = new ManualClock();
-    const budget = new FailureBudget(new TrustedTime(clock), 10, 3);
+    const budget = new WorkBudget(new TrustedTime(clock), 10, 3);
     const fail = (count: number): void => {
-      for (let n = 0; n < count; n++) budget.failed();
+      for (let n = 0; n < count; n++) budget.spend();
     };
     fail(2);
     expect(budget.open).toBe(true);
