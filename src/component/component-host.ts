@@ -1,4 +1,5 @@
 import { Answers } from './answers.ts';
+import { CallQueue } from './call-queue.ts';
 import type {
   CallEvents,
   CallHandle,
@@ -53,10 +54,7 @@ export class ComponentHost implements RunningComponent, CallOwner {
   #maxInstances: number;
   /** What the runner knows of that. */
   #toldInstances = 0;
-  /** In the order of arrival; ended ones are skipped when their turn comes. */
-  #queue: PendingCall[] = [];
-  #queued = 0;
-  #queuedBytes = 0;
+  readonly #queue = new CallQueue();
   /** What the runner has, in the order it was sent. */
   readonly #sent = new Map<number, PendingCall>();
   #writer: FrameWriter | undefined;
@@ -143,7 +141,7 @@ export class ComponentHost implements RunningComponent, CallOwner {
       imports: this.#importsBefore + (this.#outbound?.count ?? 0),
       restarts: this.#supervisor.restarts,
       late: this.#answers.late,
-      queued: this.#queued,
+      queued: this.#queue.count,
       rssBytes: this.#supervisor.rssBytes(),
     };
   }
@@ -154,20 +152,18 @@ export class ComponentHost implements RunningComponent, CallOwner {
     if (closed !== undefined) return this.#refuse(events, 'unavailable', closed);
     if (call.params.length > this.#maxParamsBytes) return this.#refuse(events, 'too-large', 'the parameters are too large');
     if (this.exports[call.exportIndex] === undefined) return this.#refuse(events, 'error', 'there is no such function');
-    if (this.#inFlight >= this.#maxInstances + this.#spec.maxQueue || this.#queuedBytes > MAX_WAITING_BYTES) {
+    if (this.#inFlight >= this.#maxInstances + this.#spec.maxQueue || this.#queue.bytes > MAX_WAITING_BYTES) {
       return this.#refuse(events, 'busy', 'the queue of the component is full');
     }
     const timeoutMs = Math.min(call.timeoutMs, this.#spec.timeoutMs);
     const pending = new PendingCall(this, call, this.#ports.clock.monotonicMs() + timeoutMs, events);
     this.#inFlight += 1;
     this.#ticker.start();
-    if (this.#queue.length === 0 && this.#mayDispatch()) {
+    if (this.#queue.isEmpty && this.#mayDispatch()) {
       this.#dispatch(pending, call.params);
     } else {
       pending.root = copyOf(call.params);
-      this.#queue.push(pending);
-      this.#queued += 1;
-      this.#hold(pending, call.params.length);
+      this.#queue.add(pending, call.params.length);
     }
     return pending;
   }
@@ -199,13 +195,13 @@ export class ComponentHost implements RunningComponent, CallOwner {
 
   laterParams(call: PendingCall, path: string, bytes: Uint8Array, eof: boolean): void {
     if (eof && path === '') call.rootEnded = true;
-    if (this.#queuedBytes > MAX_WAITING_BYTES || (this.#writer?.backlogBytes ?? 0) > MAX_WAITING_BYTES) {
+    if (this.#queue.bytes > MAX_WAITING_BYTES || (this.#writer?.backlogBytes ?? 0) > MAX_WAITING_BYTES) {
       this.#fail(call, 'busy', 'parameters come faster than the component takes them');
       this.#abandon(call);
     } else if (call.id === 0) {
       call.later ??= [];
       call.later.push({ path, bytes: copyOf(bytes), eof });
-      this.#hold(call, bytes.length);
+      this.#queue.hold(call, bytes.length);
     } else if (bytes.length < 16_384) {
       this.#writer?.path(FRAME.params, call.id, path, bytes, eof);
     } else {
@@ -273,27 +269,11 @@ export class ComponentHost implements RunningComponent, CallOwner {
     call.later = undefined;
   }
 
-  #hold(call: PendingCall, bytes: number): void {
-    call.queuedBytes += bytes;
-    this.#queuedBytes += bytes;
-  }
-
-  #unqueue(call: PendingCall): void {
-    this.#queued -= 1;
-    this.#queuedBytes -= call.queuedBytes;
-    call.queuedBytes = 0;
-  }
-
   #pump(): void {
-    if (this.#queue.length === 0) return;
-    let taken = 0;
-    while (taken < this.#queue.length && this.#mayDispatch()) {
-      const call = this.#queue[taken++]!;
-      if (call.over) continue;
-      this.#unqueue(call);
-      this.#dispatch(call, call.root!);
-    }
-    if (taken > 0) this.#queue = taken === this.#queue.length ? [] : this.#queue.slice(taken);
+    this.#queue.pump(
+      () => this.#mayDispatch(),
+      (call) => this.#dispatch(call, call.root!),
+    );
   }
 
   // --- from the runner
@@ -370,7 +350,7 @@ export class ComponentHost implements RunningComponent, CallOwner {
   /** The caller has its end; the runner is told, and must let go soon. */
   #abandon(call: PendingCall): void {
     if (call.id === 0) {
-      this.#unqueue(call);
+      this.#queue.leave(call);
       return;
     }
     call.abandonedMs = this.#ports.clock.monotonicMs();
@@ -388,30 +368,28 @@ export class ComponentHost implements RunningComponent, CallOwner {
     this.#sent.clear();
     for (const call of lost.trapped) this.#fail(call, 'trap', detail);
     for (const call of lost.begun) this.#fail(call, 'unavailable', detail);
-    for (const call of lost.unbegun) {
-      call.id = 0;
-      this.#hold(call, call.root?.length ?? 0);
-    }
+    // Whoever was told of the end of one may have given up another.
+    const again = lost.unbegun.filter(({ over }) => !over);
+    for (const call of again) call.id = 0;
+    this.#queue.putBack(again);
     this.#began = 0;
-    this.#queued += lost.unbegun.length;
-    this.#queue = [...lost.unbegun, ...this.#queue];
     if (delayMs >= LONG_BACKOFF_MS) this.#away = detail;
     if (this.#refusing !== undefined || this.#away !== undefined) this.#failQueue(detail);
   }
 
   #failQueue(detail: string): void {
-    const waiting = this.#queue;
-    this.#queue = [];
-    this.#queued = 0;
-    this.#queuedBytes = 0;
-    for (const call of waiting) if (!call.over) this.#fail(call, 'unavailable', detail);
+    for (const call of this.#queue.empty()) {
+      if (call.over) continue;
+      this.#queue.leave(call);
+      this.#fail(call, 'unavailable', detail);
+    }
   }
 
   // --- time and memory
 
   #onTick(nowMs: number, onTime: boolean): boolean {
     for (const call of this.#sent.values()) if (!call.over && nowMs >= call.deadlineMs) this.#expire(call);
-    if (this.#queued > 0) for (const call of this.#queue) if (!call.over && nowMs >= call.deadlineMs) this.#expire(call);
+    for (const call of this.#queue.overdue(nowMs)) if (!call.over) this.#expire(call);
     // What waited for the pipe and not for a call to end.
     this.#pump();
     const sync = this.#spec.transpiled.asyncMode === 'sync';
