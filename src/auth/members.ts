@@ -26,6 +26,8 @@ export interface NewMember {
   readonly calls?: readonly string[] | undefined;
   /** A caller or operator: may overhear all calls of the lattice. */
   readonly spies?: boolean | undefined;
+  /** A host: one of wasmCloud 1.x, which knows no inbox but the default one. */
+  readonly wasmcloud?: boolean | undefined;
   /** A host: its users are for the leaf node beside it; with `and-host` the host logs in at the leaf node as the same users. */
   readonly leaf?: boolean | 'and-host' | undefined;
   /** A provider: public curve key for which secrets in its links are sealed. */
@@ -124,17 +126,26 @@ function prepareRoles(store: AuthStore, tenant: Tenant, roles: readonly Role[]):
   return changed;
 }
 
-function rolesOf(tenant: Tenant, { kind, name, components, calls, spies, leaf, xkey }: NewMember): Role[] {
+function rolesOf(tenant: Tenant, { kind, name, components, calls, spies, wasmcloud, leaf, xkey }: NewMember): Role[] {
   const one = tenant.layout === 'one-account';
   const values = {
     ...(components === undefined ? {} : { components: components.map(componentId) }),
     ...(calls === undefined ? {} : { targets: calls.map(componentId) }),
   };
   const narrowed = Object.keys(values).length > 0 ? { member: name, values } : {};
-  const own = spies === true ? { ...narrowed, member: name, extensions: ['spy'] } : narrowed;
+  const more = spies === true ? ['spy'] : wasmcloud === true ? ['wasmcloud-host'] : [];
+  const own = more.length > 0 ? { ...narrowed, member: name, extensions: more } : narrowed;
   switch (kind) {
     case 'host': {
       const isLeaf = leaf === true || leaf === 'and-host';
+      if (wasmcloud === true && (one || isLeaf)) {
+        throw new TrellisError('TRELLIS_USAGE', {
+          message: `There are no users for a wasmCloud host ${isLeaf ? 'behind a leaf node of its own' : `in tenant ${tenant.name}, which has one account`}`,
+          remedy: isLeaf
+            ? 'Leave out --leaf and --leaf-and-host'
+            : 'Make a tenant with two accounts: trellis auth tenant add NAME --lattice LATTICE',
+        });
+      }
       if (one && isLeaf) {
         throw new TrellisError('TRELLIS_USAGE', {
           message: `Tenant ${tenant.name} has one account, and leaf nodes need one for each partition`,
@@ -142,7 +153,8 @@ function rolesOf(tenant: Tenant, { kind, name, components, calls, spies, leaf, x
         });
       }
       const end = isLeaf ? '-leaf' : '';
-      const alone = leaf === 'and-host' ? { member: name, alsoClients: true } : {};
+      const alone =
+        leaf === 'and-host' ? { member: name, alsoClients: true } : wasmcloud === true ? { member: name, extensions: more } : {};
       return [
         { template: one ? 'one-account-ctl' : `host-ctl${end}`, partition: 'ctl', ...alone },
         { template: one ? 'one-account-rpc' : `host-rpc${end}`, partition: 'rpc', ...alone, ...own },

@@ -90,13 +90,15 @@ function refill(tenant: Tenant, scope: ScopedKey): ScopedKey | undefined {
     member,
     values: member === undefined ? {} : ownValues(name, member, scope.template, tenant.lattice, xkey),
     alsoClients: scope.template.allowed_connection_types?.includes('STANDARD') === true,
-    extensions: [
-      ...(xkey === undefined ? [] : ['sealed-links']),
-      // Given to one member alone, it stands in its subjects as the rest does.
-      ...(member !== undefined && scope.template.sub?.allow?.includes(`${tenant.lattice}.*.wrpc.>`) === true ? ['spy'] : []),
-    ],
+    extensions: [...(xkey === undefined ? [] : ['sealed-links']), ...(member === undefined ? [] : ownExtensions(tenant, scope))],
   };
   return scopedKeyFor(tenant, role, scope.key);
+}
+
+/** What may be given to one member alone stands in its subjects, as the rest does; its template knows which of it can have been meant. */
+function ownExtensions({ lattice }: Tenant, { template: { sub } }: ScopedKey): string[] {
+  const signs = { spy: `${lattice}.*.wrpc.>`, 'wasmcloud-host': '_INBOX.>' };
+  return Object.entries(signs).flatMap(([extension, subject]) => (sub?.allow?.includes(subject) === true ? [extension] : []));
 }
 
 /** What a role of one member alone was narrowed to: it stands in its subjects. */

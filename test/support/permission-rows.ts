@@ -188,6 +188,12 @@ export const ROWS: Readonly<Record<string, PermissionRow>> = {
     extensions: {
       'make-buckets': MAKE_BUCKETS,
       watch: WATCH,
+      'wasmcloud-host': {
+        may: {
+          publish: [...WATCH.may.publish, makes('LATTICEDATA_lab'), makes('CONFIGDATA_lab')],
+          subscribe: ['_INBOX.abc.*', '_INBOX.*.>'],
+        },
+      },
       policy: POLICY,
       secrets: SECRETS,
       'config-service': CONFIG_SERVICE,
@@ -219,6 +225,12 @@ export const ROWS: Readonly<Record<string, PermissionRow>> = {
       subscribe: [...CONTROL.subscribe!, '_INBOX.x.>', 'lab.>', 'wasmbus.rpc.lab.>'],
     },
     extensions: {
+      'wasmcloud-host': {
+        may: {
+          publish: ['_INBOX.somebody.x', 'wasmbus.rpc.lab.prov.linkdefs.put', 'wasmbus.rpc.lab.prov.health'],
+          subscribe: ['_INBOX.abc.*', '_INBOX.*.>', 'wasmbus.rpc.lab.prov.health'],
+        },
+      },
       'rust-peers': RUST_CALLERS,
       wasmbus: WASMBUS,
       'wasmbus-payloads': {
@@ -473,6 +485,8 @@ export const EXCEPTIONS: Readonly<Record<string, readonly string[]>> = {
   // wadm only has the default inbox.
   wadm: ['subscribe _INBOX.*.>'],
   // And so has wash.
+  'host-ctl+wasmcloud-host': ['subscribe _INBOX.*.>'],
+  'host-rpc+wasmcloud-host': ['subscribe _INBOX.*.>'],
   'operator-ctl+default-inbox': ['subscribe _INBOX.*.>'],
   'caller-rpc+default-inbox': ['subscribe _INBOX.*.>'],
 };

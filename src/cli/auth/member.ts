@@ -16,6 +16,7 @@ export interface MemberFlags extends StoreFlags {
   readonly leafAndHost?: true;
   readonly xkey?: string;
   readonly spies?: true;
+  readonly wasmcloud?: true;
 }
 
 /** Adds the flags that every kind of member takes. */
@@ -43,6 +44,7 @@ export async function runAddMember(kind: MemberKind, name: string, flags: Member
     components: idsOf(flags.components),
     calls: idsOf(flags.calls),
     spies: flags.spies,
+    wasmcloud: flags.wasmcloud,
   };
   const added = await store.change(() => addMember(store, wanted));
   const { users, changedAccounts } = added;

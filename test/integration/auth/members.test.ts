@@ -18,6 +18,7 @@ beforeAll(async () => {
   made['caller'] = await lattice.addMember('caller', 'ada');
   made['operator'] = await lattice.addMember('operator', 'olga');
   made['till'] = await lattice.addMember('host', 'till', { components: ['till', 'cash'], calls: ['stock'] });
+  made['old'] = await lattice.addMember('host', 'old', { wasmcloud: true, components: ['till'] });
   made['http'] = await lattice.addMember('provider', 'http', { calls: ['till'] });
   made['leaf'] = await lattice.addMember('host', 'pod', { leaf: true });
   made['short'] = await lattice.addMember('host', 'short', { expiresMs: Date.now() - 1_000 });
@@ -82,6 +83,21 @@ describe('what users may do', () => {
     const yes = ['subscribe lab.till.wrpc.>', 'subscribe lab.cash.wrpc.>', 'publish lab.stock.wrpc.f'];
     const no = ['subscribe lab.stock.wrpc.>', 'subscribe lab.*.wrpc.>', 'publish lab.till.wrpc.f'];
     expect(await allowed(made['till']!, 'rpc', [...yes, ...no])).toEqual(yes);
+  });
+
+  it('is, for a host of wasmCloud 1.x alone, the default inbox too', async () => {
+    const inbox = ['subscribe _INBOX.>', 'publish _INBOX.x.y'];
+    const served = ['subscribe lab.till.wrpc.>', 'subscribe wasmbus.rpc.lab.kv.health'];
+    expect(await allowed(made['old']!, 'rpc', [...inbox, ...served, 'subscribe lab.stock.wrpc.>'])).toEqual([
+      ...inbox,
+      ...served,
+    ]);
+    expect(await allowed(made['old']!, 'ctl', [...inbox, 'publish wasmbus.ctl.v1.lab.host.stop.H'])).toEqual([inbox[0]]);
+    for (const partition of ['ctl', 'rpc'] as const) expect(await allowed(made['web']!, partition, inbox)).toEqual([]);
+    for (const more of [{ leaf: true }, { tenant: 'single' }]) {
+      const refused = lattice.addMember('host', 'no', { wasmcloud: true, ...more });
+      await expect(refused).rejects.toMatchObject({ code: 'TRELLIS_USAGE' });
+    }
   });
 
   it('is, for a provider, its own subjects and what it is linked to', async () => {

@@ -87,6 +87,7 @@ describe('an update of a tenant', () => {
     await lattice.addTenant('acme', { lattice: 'lab' });
     await lattice.addMember('host', 'till', { components: ['till'], calls: [] });
     await lattice.addMember('host', 'pod', { leaf: 'and-host' });
+    await lattice.addMember('host', 'old', { wasmcloud: true });
     await lattice.addMember('caller', 'ada', { calls: ['till'] });
     await lattice.addMember('operator', 'oncall', { calls: ['till'], spies: true });
     await lattice.addMember('caller', 'ear', { spies: true });
