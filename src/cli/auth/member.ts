@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import { DEFAULT_LIFETIME, parseLifetime } from '../../auth/lifetime.ts';
-import { addMember, type AddedMember, type MemberKind, type NewMember } from '../../auth/members.ts';
+import { addMember, type AddedMember, type MemberKind, type MemberUser, type NewMember } from '../../auth/members.ts';
 import { loadPermissionTemplates } from '../../auth/permission-templates.ts';
+import type { Tenant } from '../../auth/tenant.ts';
 import { tableLines } from '../output.ts';
 import { outputOf } from '../program.ts';
 import { idsOf, openStore, type StoreFlags, withStore } from './store-option.ts';
@@ -58,16 +59,12 @@ export async function runAddMember(kind: MemberKind, name: string, flags: Member
     changedAccounts,
   };
   outputOf(command).result(facts, (print) => {
-    for (const line of memberLines(kind, name, added, expiresMs)) print(line);
+    for (const line of memberLines(wanted, added)) print(line);
   });
 }
 
-function memberLines(
-  kind: MemberKind,
-  name: string,
-  { tenant, users, changedAccounts }: AddedMember,
-  expiresMs?: number,
-): string[] {
+function memberLines(wanted: NewMember, { tenant, users, changedAccounts }: AddedMember): string[] {
+  const { kind, name, expiresMs } = wanted;
   const templates = loadPermissionTemplates();
   const weaknesses = users.map(({ role }) => templates.get(role.split('@')[0]!)?.weakness);
   const until = expiresMs === undefined ? 'never: replace them by hand' : new Date(expiresMs).toISOString();
@@ -83,8 +80,25 @@ function memberLines(
     ...(changedAccounts.length === 0
       ? []
       : [`Changed: account ${changedAccounts.join(', ')}. A running server has to be told: trellis auth push`]),
-    ...(kind === 'provider'
+    ...nextLines(wanted, tenant, users),
+  ];
+}
+
+/** How these users are put to use. */
+function nextLines(
+  { kind, wasmcloud }: NewMember,
+  { name, lattice, extensions }: Tenant,
+  users: readonly MemberUser[],
+): string[] {
+  if (kind === 'provider') return [];
+  if (wasmcloud !== true)
+    return [`Set lattice: ${lattice} and ${users.map(({ partition }) => `${partition}.credsFile`).join(', ')}.`];
+  return [
+    `Start it with --lattice ${lattice} ${users.map(({ partition, credsFile }) => `--${partition}-creds ${credsFile}`).join(' ')}`,
+    ...(extensions.includes('rust-peers')
       ? []
-      : [`Set lattice: ${tenant.lattice} and ${users.map(({ partition }) => `${partition}.credsFile`).join(', ')}.`]),
+      : [
+          `Hosts of Trellis cannot answer it yet: trellis auth tenant update ${name} --with ${[...extensions, 'rust-peers'].join(',')}`,
+        ]),
   ];
 }

@@ -278,3 +278,16 @@ describe('trellis auth export', () => {
     expect(existsSync(join(dir, 'out-plain/creds'))).toBe(false);
   });
 });
+
+describe('a host of wasmCloud', () => {
+  it('is told how to start, and what its tenant lacks for it', async () => {
+    await auth('tenant', 'add', 'mixed', '--lattice', 'mixed');
+    const first = await auth('host', 'add', 'old-1', '--tenant', 'mixed', '--wasmcloud');
+    const creds = (partition: string): string => join(store, 'creds/example', `mixed-${partition}`, `old-1-${partition}.creds`);
+    expect(first.stdout).toContain(`Start it with --lattice mixed --ctl-creds ${creds('ctl')} --rpc-creds ${creds('rpc')}\n`);
+    const remedy = /trellis (auth tenant update mixed --with make-buckets,rust-peers)\n/.exec(first.stdout);
+    expect((await auth(...remedy![1]!.split(' ').slice(1))).code).toBe(0);
+    const second = await auth('host', 'add', 'old-2', '--tenant', 'mixed', '--wasmcloud');
+    expect(second.stdout).not.toContain('cannot answer');
+  });
+});
