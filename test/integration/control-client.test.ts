@@ -12,6 +12,7 @@ const HOSTS = ['A', 'B', 'C'].map((letter) => `N${letter.repeat(55)}`);
 const CTL = 'wasmbus.ctl.v1.default';
 
 const subscriptions: Subscription[] = [];
+const timers: NodeJS.Timeout[] = [];
 let server: TestServer;
 let peer: NatsConnection;
 let ctl: LatticeConnection;
@@ -33,6 +34,7 @@ afterAll(async () => {
 });
 
 afterEach(async () => {
+  for (const timer of timers.splice(0)) clearInterval(timer);
   for (const subscription of subscriptions.splice(0)) subscription.unsubscribe();
   await peer.flush();
 });
@@ -71,8 +73,7 @@ describe('what all hosts are asked', () => {
 
   it('ends in time although somebody answers for ever', async () => {
     await answering(`${CTL}.host.ping`, (message) => {
-      const timer = setInterval(() => message.respond(reply({ id: HOSTS[0] })), 20);
-      setTimeout(() => clearInterval(timer), 3_000);
+      timers.push(setInterval(() => message.respond(reply({ id: HOSTS[0] })), 20));
     });
     expect(await client({ timeoutMs: 600 }).ping()).toHaveLength(1);
   });

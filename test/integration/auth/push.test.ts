@@ -100,12 +100,13 @@ describe('auth push', () => {
     ]);
     expect(rowOf(planned, 'acme-rpc').changes).toEqual(['a key for host-rpc@web-2']);
     await expect(login(test.server.url, second, 'rpc')).rejects.toThrow();
-    let answered = 0;
+    const answers: Promise<unknown>[] = [];
     bystander.subscribe('lab.echo.wrpc.x', { callback: (_error, message) => void message.respond('yes') });
     await bystander.flush();
-    const load = setInterval(() => void bystander.request('lab.echo.wrpc.x').then(() => answered++), 5);
+    const load = setInterval(() => answers.push(bystander.request('lab.echo.wrpc.x', '', { timeout: 20_000 })), 5);
     const pushed = await push(test);
     clearInterval(load);
+    await Promise.all(answers);
     expect(pushed.filter(({ outcome }) => outcome === 'done').map(({ name }) => name)).toEqual([
       'acme-rpc',
       'beta-ctl',
@@ -114,8 +115,7 @@ describe('auth push', () => {
     const nc = await login(test.server.url, second, 'rpc');
     await nc.close();
     expect(bystander.isClosed()).toBe(false);
-    expect(answered).toBeGreaterThan(3);
-    expect(bystander.stats().outMsgs).toBeGreaterThanOrEqual(answered);
+    expect(answers.length).toBeGreaterThan(0);
     await bystander.close();
     expect((await push(test)).every(({ outcome }) => outcome === 'unchanged')).toBe(true);
   });
