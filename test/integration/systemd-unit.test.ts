@@ -13,6 +13,7 @@ import { startPlain } from '../support/plain-process.ts';
 import { runProgram } from '../support/program.ts';
 import { giveTo, sandboxObstacle, SandboxNetwork, type SandboxProcess } from '../support/sandbox.ts';
 import { SystemdMachine } from '../support/systemd-machine.ts';
+import { takesAtMost } from '../support/takes-at-most.ts';
 import { readUnitFile, unitValue, unitValues } from '../support/unit-file.ts';
 
 const file = join(repository, 'config/systemd/trellis-host.service');
@@ -230,7 +231,7 @@ describe('without systemd', () => {
         const spec = { ...processOf(dirs), hosts: { 'nats.example': address ?? '127.0.0.1' } };
         const host = network?.start(spec, { address: network.nextAddress() }) ?? startPlain(spec, place('host'));
         running.push(host);
-        const endMs = performance.now() + 30_000;
+        const endMs = performance.now() + 60_000;
         while (!host.stderr.includes('"msg":"ready"')) {
           expect(await host.endedWithin(100), host.stderr + server.stderr).toBeUndefined();
           expect(performance.now(), host.stderr).toBeLessThan(endMs);
@@ -248,7 +249,8 @@ describe('without systemd', () => {
         host.signal('SIGTERM');
         const end = await host.endedWithin(Number(service('TimeoutStopSec')) * 1_000);
         expect(end, host.stderr).toMatchObject({ code: 0 });
-        expect(performance.now() - startMs).toBeLessThan(5_000);
+        const stoppedMs = performance.now() - startMs;
+        await takesAtMost(5_000, () => stoppedMs);
       } finally {
         for (const each of running) each.kill();
         network?.end();

@@ -11,6 +11,7 @@ import { createRequestVerifier, type PendingInvocation, type ReceivedRequest } f
 import { CALL, claimsOf, createTrustWorld, forge, LATTICE, messageOf, run, sealClaims, signCalls } from '../support/trust.ts';
 import { publicText } from '../support/nkeys.ts';
 import { createRandom } from '../support/random.ts';
+import { takesAtMost } from '../support/takes-at-most.ts';
 
 const key = SigningKey.generate('cluster');
 
@@ -135,7 +136,7 @@ describe('shape and header', () => {
     expect(calls.map(({ message }) => run({ verifier }, message))).toEqual(['ran', 'ran']);
   });
 
-  it('ENV-24 duplicate keys, a fourth segment, a byte order mark, a megabyte, deep nesting; each in under 5 ms', () => {
+  it('ENV-24 duplicate keys, a fourth segment, a byte order mark, a megabyte, deep nesting; each in under 5 ms', async () => {
     const world = setUp();
     const text = writeRequestClaims(claimsOf(key, world.clock));
     const [header, claims, proof] = world.calls[0]!.token.split('.');
@@ -161,13 +162,15 @@ describe('shape and header', () => {
       '['.repeat(10_000),
     ];
     for (const token of attacks) {
-      // The best of five, since other processes share the processor.
-      const tookMs = Array.from({ length: 5 }, () => {
-        const started = performance.now();
-        expect(run(world, messageOf(token))).toMatch(/^TRELLIS_VERIFY_(MALFORMED|FORM)$/);
-        return performance.now() - started;
+      await takesAtMost(5, () => {
+        // The best of five, since other processes share the processor.
+        const tookMs = Array.from({ length: 5 }, () => {
+          const started = performance.now();
+          expect(run(world, messageOf(token))).toMatch(/^TRELLIS_VERIFY_(MALFORMED|FORM)$/);
+          return performance.now() - started;
+        });
+        return Math.min(...tookMs);
       });
-      expect(Math.min(...tookMs)).toBeLessThan(5);
     }
     expect(world.verifier.stats.checks).toBe(0);
   });

@@ -5,6 +5,7 @@ import { type ResultClaims, type ResultStatus, writeResultClaims } from '../../s
 import { createTokenSigner, type TokenSigner } from '../../src/trust/signer.ts';
 import { HEADERS, resultDigest } from '../../src/trust/token.ts';
 import { createRandom } from '../support/random.ts';
+import { takesAtMost } from '../support/takes-at-most.ts';
 import { createTrustWorld, ECHO, LATTICE, sealClaims, type SignedCall, signCalls } from '../support/trust.ts';
 
 const key = SigningKey.generate('cluster');
@@ -154,7 +155,7 @@ describe('results', () => {
     for (const len of [0, RESULT.length + 1]) expect(judge({ len })).toMatchObject({ code: 'TRELLIS_VERIFY_PAYLOAD' });
   });
 
-  it('RSP-06 a token or a result beyond all size is refused without work', () => {
+  it('RSP-06 a token or a result beyond all size is refused without work', async () => {
     const { results, call } = setUp();
     expect(results.result(call.sent, `res2s.${'A'.repeat(5_000_000)}.A`, RESULT)).toMatchObject({
       code: 'TRELLIS_VERIFY_MALFORMED',
@@ -163,12 +164,14 @@ describe('results', () => {
     const token = sign(signer, { request: call.sent.digest });
     const huge = Buffer.alloc(64 << 20);
     // A wrong length is seen before anything is hashed; hashing these bytes alone takes longer. Best of five.
-    const tookMs = Array.from({ length: 5 }, () => {
-      const started = performance.now();
-      expect(results.result(call.sent, token, huge)).toMatchObject({ code: 'TRELLIS_VERIFY_PAYLOAD' });
-      return performance.now() - started;
+    await takesAtMost(10, () => {
+      const tookMs = Array.from({ length: 5 }, () => {
+        const started = performance.now();
+        expect(results.result(call.sent, token, huge)).toMatchObject({ code: 'TRELLIS_VERIFY_PAYLOAD' });
+        return performance.now() - started;
+      });
+      return Math.min(...tookMs);
     });
-    expect(Math.min(...tookMs)).toBeLessThan(10);
   });
 
   it('are judged by time: not from before the request, not from the future', () => {

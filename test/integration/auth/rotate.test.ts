@@ -10,6 +10,7 @@ import { tryLogin } from '../../../src/nats/system-connection.ts';
 import { runAuth } from '../../support/auth-command.ts';
 import { credsOf, login } from '../../support/auth-lattice.ts';
 import { type ResolverLattice, startResolverLattice } from '../../support/resolver-lattice.ts';
+import { takesAtMost } from '../../support/takes-at-most.ts';
 
 const open: AsyncDisposable[] = [];
 afterEach(async () => {
@@ -59,7 +60,7 @@ class Working {
     this.nc = nc;
     if (serves) nc.subscribe('lab.echo.wrpc.x', { queue: 'q', callback: (_error, message) => void message.respond('yes') });
     this.#timer = setInterval(() => {
-      nc.request('lab.echo.wrpc.x', '', { timeout: 2_000 }).then(
+      nc.request('lab.echo.wrpc.x', '', { timeout: 20_000 }).then(
         () => this.answered++,
         () => this.lost++,
       );
@@ -305,7 +306,7 @@ describe('trellis auth revoke', () => {
     const { revoked, pushed } = await said('revoke', 'web-1', '--tenant', 'acme', ...test.flags);
     expect(revoked.map(({ user }) => user)).toEqual(['web-1-ctl', 'web-1-rpc']);
     expect(pushed!.every(({ outcome }) => outcome === 'done')).toBe(true);
-    expect(await ended).toBeLessThan(5_000);
+    await takesAtMost(5_000, () => ended);
     expect(await mayLogIn(test, old)).toBe(false);
     await unharmed(other);
 
@@ -354,7 +355,7 @@ describe('trellis auth revoke', () => {
     const ended = closedWithin(thief);
     const { pushed } = await said('revoke', 'sys', '--account', 'SYS', ...test.flags);
     expect(pushed).toEqual([expect.objectContaining({ name: 'SYS', outcome: 'done' })]);
-    expect(await ended).toBeLessThan(5_000);
+    await takesAtMost(5_000, () => ended);
     expect(await mayLogIn(test, stolen)).toBe(false);
     await test.lattice.addTenant('beta', { lattice: 'other' });
     const end = await runAuth('push', ...test.flags);
