@@ -76,7 +76,7 @@ async function lattice(options: { configText?: string; intervalMs?: number; work
     log,
   });
   started.push({ [Symbol.asyncDispose]: async () => heartbeat.close() });
-  return { proxy, ctl, heard, logged, events, facts, alarms };
+  return { proxy, ctl, listener, heard, logged, events, facts, alarms };
 }
 
 const scaled = (componentId: string) =>
@@ -100,10 +100,12 @@ describe('events on the lattice', () => {
   });
 
   it('of an interruption come when the connection is back, in their order, and then a heartbeat', async () => {
-    const { proxy, ctl, heard, events } = await lattice({ intervalMs: 500 });
+    const { proxy, ctl, listener, heard, events } = await lattice({ intervalMs: 500 });
     await until(() => heard.length > 0);
     await proxy.cut();
     await until(() => ctl.state === 'disconnected');
+    // What the server was told until then has been heard after this.
+    await listener.flush();
     const beats = heard.length;
     const ids = Array.from({ length: 20 }, (_, at) => `c${at}`);
     for (const id of ids) events.publish(scaled(id));

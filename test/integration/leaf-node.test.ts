@@ -142,9 +142,8 @@ describe.each(['both', 'pair', 'operator'] as const)('a host behind a leaf node,
       60_000,
     );
     await ctl.flush();
-    // The sidecar's interest has to reach the hub before the word can come back.
-    await until(async () => (await there!.list('issuers')).length >= 0);
-    await sleep(100);
+    // The hub answers this over the connection by which it hears, before, what the sidecar's side subscribes to.
+    await here!.list('issuers');
     await there!.put('revoked.nobody', 'no text that proves itself');
     await until(() => heard.includes('revoked.nobody no text that proves itself'));
     follower.end();
