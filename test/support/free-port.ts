@@ -1,6 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 
 const given = new Set<number>();
+/** Tests that run beside each other each have ports of their own: one may take a while to listen where another looks. */
+const FIRST = 20_000 + (Number(process.env['VITEST_POOL_ID'] ?? 0) % 10) * 1_000;
 
 /**
  * A port on which nobody listens, and not given before. It is outside of the range from which the system takes the ports of clients and of
@@ -16,7 +18,7 @@ export function freePort(): number {
     ),
   );
   for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 10_000);
+    const port = FIRST + Math.floor(Math.random() * 1_000);
     if (used.has(port) || given.has(port)) continue;
     given.add(port);
     return port;
