@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { sampleComponents, sampleLinks } from '../../src/development.ts';
-import { startDaemon, startDaemonLattice, startLoad } from '../support/daemon-lattice.ts';
+import { startDaemon, startDaemonLattice, startLoad, writeConfig } from '../support/daemon-lattice.ts';
 import { startTestLattice } from '../support/lattice.ts';
 import { openCall, STREAMS } from '../support/open-call.ts';
 import { Program } from '../support/program.ts';
@@ -140,6 +140,9 @@ describe('signals', () => {
     await using first = await lattice.start('a', { components: [STREAMS] });
     first.program.signal('SIGTERM');
     await first.program.ended;
+    // With so many its start takes longer than it takes to signal it.
+    const many = Array.from({ length: 12 }, (_, i) => ({ ...STREAMS, id: `streams-${i}` }));
+    writeConfig(first.configFile, lattice.config('a', { components: many }));
     await using program = new Program('daemon', ['--config', first.configFile]);
     await program.logLine(({ msg }) => msg === 'health and metrics');
     program.signal('SIGTERM');
