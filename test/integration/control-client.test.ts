@@ -165,7 +165,7 @@ describe('what one host is asked', () => {
       message.respond(message.json<{ after: string }>().after === 'a' ? part(['c'], 'c') : part(['d'], null)),
     );
     const ids = async (): Promise<string[] | undefined> =>
-      (await client({ timeoutMs: 500 }).links()).response?.map(({ source_id }) => source_id);
+      (await client({ timeoutMs: 1_000 }).links()).response?.map(({ source_id }) => source_id);
     expect(await ids()).toEqual(['a', 'b']);
     expect(await ids()).toEqual(['x', 'y']);
     expect(await ids()).toEqual(['a', 'c', 'd']);
@@ -213,7 +213,7 @@ describe('what any one host may do', () => {
     await pinged([HOSTS[0]!, '1.9.2']);
     await answering(`${CTL}.config.put.x`, (message) => message.respond(done));
     expect(await client().putConfig('x', {})).toEqual({ success: true, message: '' });
-    expect(await client({ sign, timeoutMs: 600 }).putConfig('x', {})).toEqual({ success: true, message: '' });
+    expect(await client({ sign, timeoutMs: 1_000 }).putConfig('x', {})).toEqual({ success: true, message: '' });
   });
 
   it('goes to another host when the one that was chosen is gone', async () => {

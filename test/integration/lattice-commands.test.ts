@@ -225,13 +225,13 @@ describe('what goes on until it is stopped', () => {
     const env = { ...envOf(), TRELLIS_CTL_SERVERS: own.url };
     await using looks = new Program('cli', ['get', 'inventory', '--watch', '100'], { env });
     await using events = new Program('cli', ['watch', 'events'], { env });
-    await expect.poll(() => looks.stdout, { timeout: 30_000 }).toContain('No host of lattice lab answers.');
-    await expect.poll(() => events.stderr, { timeout: 30_000 }).toContain('Listening');
+    await expect.poll(() => looks.stdout).toContain('No host of lattice lab answers.');
+    await expect.poll(() => events.stderr).toContain('Listening');
     await own.kill();
-    await expect.poll(() => looks.stdout, { timeout: 30_000 }).toContain('note: The connection to NATS is interrupted');
+    await expect.poll(() => looks.stdout).toContain('note: The connection to NATS is interrupted');
     await own.restart();
-    await expect.poll(() => events.stderr, { timeout: 30_000 }).toContain('what happened meanwhile is not shown');
-    await expect.poll(() => looks.stdout, { timeout: 30_000 }).toMatch(/interrupted(?:.|\n)*No host of lattice lab answers\./);
+    await expect.poll(() => events.stderr).toContain('what happened meanwhile is not shown');
+    await expect.poll(() => looks.stdout).toMatch(/interrupted(?:.|\n)*No host of lattice lab answers\./);
     for (const program of [looks, events]) {
       program.signal('SIGINT');
       expect((await program.ended).code).toBe(0);

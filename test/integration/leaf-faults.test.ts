@@ -146,7 +146,7 @@ describe('a leaf node', () => {
 
   it('CRD-11 whose credentials end takes the file that is there by then, and nobody behind it notices', async () => {
     const file = lattice.users.rpc.credsFile;
-    copyFileSync(renewed(3_000).credsFile, file);
+    copyFileSync(renewed(6_000).credsFile, file);
     const atFirst = reconnects(near);
     await leaf().restart();
     for (const target of ['near', 'far']) await untilThrough(near, target);

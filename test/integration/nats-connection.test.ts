@@ -101,9 +101,9 @@ describe('a connection', () => {
     );
     peer.subscribe('silence', {}, () => {});
     await peer.flush();
-    const answer = await connection.request('echo', bytes('hi'), { timeoutMs: 1000, headers: { entries: [['A', 'b']] } });
+    const answer = await connection.request('echo', bytes('hi'), { timeoutMs: 20_000, headers: { entries: [['A', 'b']] } });
     expect([text(answer), answer.header('A')]).toEqual(['hi', 'b']);
-    await expect(connection.request('nobody', bytes(''), { timeoutMs: 1000 })).rejects.toEqual(
+    await expect(connection.request('nobody', bytes(''), { timeoutMs: 20_000 })).rejects.toEqual(
       code('TRELLIS_NATS_NO_RESPONDERS'),
     );
     await expect(connection.request('silence', bytes(''), { timeoutMs: 50 })).rejects.toEqual(code('TRELLIS_NATS_TIMEOUT'));
@@ -191,7 +191,7 @@ describe('draining', () => {
       });
       await host.flush();
       const answers = Array.from({ length: 64 }, () =>
-        caller.request('work', bytes(''), { timeoutMs: 2000 }).catch(() => lost++),
+        caller.request('work', bytes(''), { timeoutMs: 20_000 }).catch(() => lost++),
       );
       await caller.flush();
       await host.drain({ pending: () => Promise.all(working) });

@@ -105,7 +105,7 @@ describe('credentials while the connection lives', () => {
   it('F5 CRD-01 expire without ending it: the login is retried, and works with the next file', async () => {
     const account = jwt.rpc;
     const nowMs = Date.now();
-    const shortLived = account.addUser('short', { expiresInMs: 2000 });
+    const shortLived = account.addUser('short', { expiresInMs: 5_000 });
     await using connection = await open({ credsFile: shortLived.credsFile });
     const events: ConnectionEvent[] = [];
     connection.onStatus((event) => events.push(event));
@@ -182,7 +182,7 @@ describe('permissions', () => {
     connection.subscribe(`${connection.inboxPrefix}.w.>`, {}, () => {});
     connection.subscribe('default.comp-a.wrpc.0.0.1.run', { queue: 'default.comp-a' }, () => {});
     await connection.flush();
-    await expect(connection.request('default.nobody.wrpc.0.0.1.run', bytes(''), { timeoutMs: 1000 })).rejects.toEqual(
+    await expect(connection.request('default.nobody.wrpc.0.0.1.run', bytes(''), { timeoutMs: 20_000 })).rejects.toEqual(
       code('TRELLIS_NATS_NO_RESPONDERS'),
     );
     expect(errors).toEqual([]);
@@ -198,7 +198,7 @@ describe('permissions', () => {
     connection.subscribe('wasmbus.ctl.v1.default.>', {}, () => {});
     connection.publish('wasmbus.ctl.v1.default.host.stop.H', bytes(''));
     await connection.flush();
-    await expect(connection.request('wasmbus.ctl.v1.default.host.ping', bytes(''), { timeoutMs: 1000 })).rejects.toEqual(
+    await expect(connection.request('wasmbus.ctl.v1.default.host.ping', bytes(''), { timeoutMs: 20_000 })).rejects.toEqual(
       code('TRELLIS_NATS_PERMISSION'),
     );
     await until(() => refusals.length >= 3);

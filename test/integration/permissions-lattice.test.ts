@@ -101,7 +101,7 @@ describe('a lattice whose users have the least rights', () => {
     );
     await using caller = await startTrustCaller(member('caller', { ctl: ctl['caller-ctl'], rpc: rpc['caller-rpc'] }, { trust }));
     expect([...(await callTiny(caller))]).toEqual([3, 1, 2, 3]);
-    expect((await caller.describe('tiny', 2_000)).id).toBe('tiny');
+    expect((await caller.describe('tiny', 20_000)).id).toBe('tiny');
     await expect.poll(() => events).toContain('wasmbus.evt.lab.audit_control');
 
     settings(ctl['operator-ctl']);
@@ -198,7 +198,7 @@ describe('a host behind a leaf node', () => {
     await using host = await startTrustHost(config);
     await using caller = await startTrustCaller(member('leaf-caller', { ctl: ctl['caller-ctl'], rpc: rpc['caller-rpc'] }));
     expect([...(await callTiny(caller))]).toEqual([3, 1, 2, 3]);
-    expect((await caller.describe('tiny', 2_000)).id).toBe('tiny');
+    expect((await caller.describe('tiny', 20_000)).id).toBe('tiny');
     // The bucket at the hub holds the delegation that the host put there through the leaf node.
     await using person = await PermittedUser.connect(jwt.url, ctl['operator-ctl'], '_INBOX_CTL.lab');
     const kv = await new Kvm(person.nc).open('LATTICETRUST_lab');

@@ -90,7 +90,7 @@ describe('the audit of a host', () => {
   });
 
   it('has a record of each control command', async () => {
-    await test.caller.describe('echo', 2_000);
+    await test.caller.describe('echo', 20_000);
     await expect.poll(() => events.at(-1)?.event.data['operation']).toBe('component.describe');
     expect(events.at(-1)).toMatchObject({
       subject: 'wasmbus.evt.default.audit_control',

@@ -114,7 +114,7 @@ describe('with credentials of a kind', () => {
         user.nc.subscribe(subject, { callback: (error, { subject: to }) => void (error ?? seen.push(to)) });
       expect(await user.tries({ subscribe })).toEqual(attemptNames({ subscribe }));
       await callTiny(caller);
-      await caller.describe('tiny', 2_000);
+      await caller.describe('tiny', 20_000);
       await user.nc.flush();
       expect(seen, key).toEqual([]);
     }

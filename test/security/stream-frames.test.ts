@@ -227,7 +227,7 @@ describe('frames of streams under enforce, with somebody on the wire', () => {
       });
       pass({ ...message, headers });
     };
-    expect(await caller.call({ ...params, timeoutMs: 500 })).toMatchObject({ code: 'TRELLIS_INVOKE_UNAUTHENTICATED' });
+    expect(await caller.call({ ...params, timeoutMs: 1_500 })).toMatchObject({ code: 'TRELLIS_INVOKE_UNAUTHENTICATED' });
   });
 
   it('FRM-11 a request with another key for the session is not run', async () => {

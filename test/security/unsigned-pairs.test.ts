@@ -165,7 +165,7 @@ describe('pairs that may stay unsigned under enforce', () => {
     expect(await test.metric('trellis_unsigned_answers_total', pair)).toBe(1);
     await expect(test.call('other-relay', 'relayed.echo-string', ['hi'], 1_000)).rejects.toThrow();
     await expect(
-      test.caller.call({ target: 'old-provider', instance: VALUES, func: 'echo-string', params: Buffer.of(0), timeoutMs: 300 }),
+      test.caller.call({ target: 'old-provider', instance: VALUES, func: 'echo-string', params: Buffer.of(0), timeoutMs: 1_000 }),
     ).rejects.toMatchObject({ code: 'TRELLIS_INVOKE_UNAUTHENTICATED' });
   });
 
