@@ -10,18 +10,19 @@ export interface PeerEnd {
   readonly stderr: string;
 }
 
-/** A peer as a process with no environment but what it is given. */
+/**
+ * A peer as a process with no environment but what it is given, and `input` on its standard input. What it starts belongs to its process
+ * group and ends with it: a wasmCloud host that is killed leaves its providers, and they keep its standard error open.
+ */
 export class PeerProcess implements AsyncDisposable {
   stdout = '';
   stderr = '';
   readonly ended: Promise<PeerEnd>;
   readonly #child;
 
-  constructor(peer: Peer, args: readonly string[], env: Readonly<Record<string, string>>) {
-    this.#child = spawn(peer.program, args, {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', ...env },
-    });
+  constructor(peer: Peer, args: readonly string[], env: Readonly<Record<string, string>>, input = '') {
+    this.#child = spawn(peer.program, args, { detached: true, env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', ...env } });
+    this.#child.stdin.end(input);
     this.#child.stdout.setEncoding('utf8').on('data', (text: string) => (this.stdout += text));
     this.#child.stderr.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
     this.ended = once(this.#child, 'close').then(([code]) => ({
@@ -51,7 +52,11 @@ export class PeerProcess implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#child.exitCode === null && this.#child.signalCode === null) this.#child.kill('SIGKILL');
+    try {
+      process.kill(-this.pid, 'SIGKILL');
+    } catch {
+      // Nobody of the group is left.
+    }
     await this.ended;
   }
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the programs of others that the tests in this folder drive Trellis with, each in its pinned version, from its package
-# registry: wash, a wasmCloud host and wadm. Once; what is there is left alone. It takes half an hour on two cores, needs Rust
-# (rustup.rs), protoc (Debian: protobuf-compiler) and about 12 GB while it builds, and keeps 600 MB.
+# registry: wash, a wasmCloud host, wadm and capability providers. Once; what is there is left alone. It takes up to two hours on two cores,
+# needs Rust (rustup.rs), protoc (Debian: protobuf-compiler) and about 12 GB while it builds, and keeps 700 MB.
 #
 #   test/interop/peers.sh            builds what is missing
 #   test/interop/peers.sh --check    says what is there, and ends with 1 if something is missing
@@ -17,6 +17,7 @@ rows() {
   echo "wash 0.43.0 wash wash --version 0.43.0"
   echo "wasmcloud 1.9.2 wasmcloud_host --path peers/wasmcloud-host"
   echo "wadm 0.21.1 wadm --path peers/wadm"
+  echo "providers 1.9.2 http_server --path peers/providers"
 }
 
 mode=${1:-build}

@@ -6,7 +6,7 @@ import { missing, type Peer } from './peer-programs.ts';
  * line says why; with `INTEROP=required` in the environment that is a failure.
  */
 export function describeWithPeers(name: string, peers: readonly Peer[], tests: () => void): void {
-  const away = missing(peers).map((peer) => `${peer.name} ${peer.version}`);
+  const away = [...new Set(missing(peers).map((peer) => `${peer.name} ${peer.version}`))];
   if (away.length === 0) {
     describe(name, tests);
     return;

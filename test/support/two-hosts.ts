@@ -1,9 +1,8 @@
-import { callTyped } from '../../src/cli/call-typed.ts';
-import { findOperation } from '../../src/cli/find-operation.ts';
 import type { Caller } from '../../src/caller.ts';
 import type { HostConfig, HostConfigInput } from '../../src/config/schema.ts';
 import { SigningKey } from '../../src/trust/nkey.ts';
 import type { Json } from '../../src/wit/json.ts';
+import { callByJson } from './call-by-json.ts';
 import { startServer } from './nats-server.ts';
 import { memberConfig, seedFile, startTrustCaller, startTrustHost } from './trust-lattice.ts';
 
@@ -58,19 +57,7 @@ export async function startTwoHosts(options: TwoHostsOptions, callable: readonly
     config: config([]),
     caller,
     logged,
-    async call(component, operation, ...args) {
-      const { types } = await caller.describe(component, 20_000);
-      const { json } = await callTyped({
-        caller,
-        target: component,
-        operation: findOperation(types, operation),
-        args,
-        link: component,
-        timeoutMs: 20_000,
-        stdin: (async function* () {})(),
-      });
-      return json;
-    },
+    call: (component, operation, ...args) => callByJson(caller, component, operation, args, component),
     [Symbol.asyncDispose]: () => ends.disposeAsync(),
   };
 }

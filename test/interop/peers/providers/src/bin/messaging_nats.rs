@@ -1,0 +1,4 @@
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    wasmcloud_provider_messaging_nats::run().await
+}
