@@ -1,7 +1,5 @@
 import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ConnectionEvent } from '../../src/nats/connection-events.ts';
@@ -9,6 +7,7 @@ import { connectPartition, type LatticeConnection } from '../../src/nats/connect
 import { Alarms } from '../../src/telemetry/alarms.ts';
 import { silentLogger } from '../../src/telemetry/log.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
+import { heldMemory } from '../support/held-memory.ts';
 import { type JwtTestServer, startJwtServer, startServer } from '../support/nats-server.ts';
 import { replaceFile } from '../support/rotating-files.ts';
 import { takesAtMost } from '../support/takes-at-most.ts';
@@ -50,12 +49,7 @@ async function open(text: string, more: Options = {}) {
   return { connection, credsFile, events, moves, alarms, standing, [Symbol.asyncDispose]: () => connection.close() };
 }
 
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
-function heapBytes(): number {
-  collect();
-  return process.memoryUsage().heapUsed;
-}
+const heapBytes = (): number => heldMemory().heapUsed;
 
 const newUser = (allowed = {}): string => readFileSync(jwt.rpc.addUser('user', allowed).credsFile, 'utf8');
 
@@ -264,7 +258,7 @@ describe('files that are replaced', () => {
 
 describe('credentials that end', () => {
   it('CRD-01 by their date: an alarm, tries for ever, and the next file is taken', async () => {
-    await using test = await open(newUser({ expiresInMs: 1_500 }));
+    await using test = await open(newUser({ expiresInMs: 5_000 }));
     let heard = 0;
     test.connection.subscribe('after', {}, () => heard++);
     await until(() => test.standing().includes('CREDENTIALS_EXPIRED') && test.standing().includes('LOGIN_REFUSED'));
