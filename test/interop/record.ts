@@ -1,4 +1,4 @@
-// node test/interop/record.ts [control|wash|wadm]…: records golden traffic of the real peers into test/fixtures/golden.
+// node test/interop/record.ts [control|wash|wadm|providers|http-client]…: records golden traffic of the real peers into test/fixtures/golden.
 // It needs the peers (`test/interop/peers.sh`). What it writes is data; read the difference before it is committed.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -6,11 +6,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { connect, type NatsConnection } from 'nats';
 import { momentary, Placeholders, type GoldenFile, type GoldenStep, type Json } from '../support/golden.ts';
+import type { GoldenCallsFile } from '../support/golden-calls.ts';
 import { LatticeRecorder } from '../support/lattice-recorder.ts';
 import { startServer } from '../support/nats-server.ts';
 import { until } from '../support/raw-peer.ts';
-import { missing, WASH, WASMCLOUD, WADM, type Peer } from './peer-programs.ts';
+import { HTTP_SERVER, missing, WASH, WASMCLOUD, WADM, type Peer } from './peer-programs.ts';
 import { CONTROL_MESSAGES } from './recording/control-messages.ts';
+import { recordProviderCalls } from './recording/provider-calls.ts';
+import { PROVIDER_STEPS } from './recording/provider-steps.ts';
 import { WASH_COMMANDS } from './recording/wash-commands.ts';
 import { wordsApplication, WORDS_VERSIONS } from './recording/words-application.ts';
 import { appStatus, startWadm } from './wadm.ts';
@@ -133,7 +136,7 @@ async function recordControl({ nc, recorder, placeholders }: Stage): Promise<Gol
   return steps;
 }
 
-function write(folder: string, name: string, file: GoldenFile): void {
+function write(folder: string, name: string, file: GoldenFile | GoldenCallsFile): void {
   const path = join(FIXTURES, 'golden', folder, `${name}.json`);
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, `${JSON.stringify(file, undefined, 2)}\n`);
@@ -171,9 +174,26 @@ const RECORDINGS: Readonly<Record<string, () => Promise<void>>> = {
       ...recorded,
     });
   },
+  async providers() {
+    const names = Object.keys(PROVIDER_STEPS).filter((name) => name !== 'http-client');
+    write(`${HTTP_SERVER.name}-${HTTP_SERVER.version}`, 'calls', {
+      driver: 'test/interop/recording/provider-steps.ts',
+      answeredBy: 'the providers of test/interop/peers/providers/Cargo.toml',
+      recordedWith: 'node test/interop/record.ts providers',
+      ...(await recordProviderCalls('none', names)),
+    });
+  },
+  async 'http-client'() {
+    write(`wasmcloud-${WASMCLOUD.version}`, 'http-client', {
+      driver: 'test/interop/recording/provider-steps.ts',
+      answeredBy,
+      recordedWith: 'node test/interop/record.ts http-client',
+      ...(await recordProviderCalls('wasmcloud', ['http-client'])),
+    });
+  },
 };
 
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(RECORDINGS);
-const away = missing([WASH, WASMCLOUD, WADM]);
+const away = missing([WASH, WASMCLOUD, WADM, HTTP_SERVER]);
 for (const peer of away) console.error(`${label(peer)} is not in ${peer.program}: run test/interop/peers.sh`);
 for (const name of wanted) await RECORDINGS[name]!();
