@@ -87,7 +87,7 @@ describe('a component of a core module', () => {
     );
     expect((await lab.caller.describe('teller', 20_000)).digest).toBe(digest);
     expect(await lab.call('teller', 'other.answer')).toBe(42);
-  }, 60_000);
+  });
 
   it('is made once, and made again where the cache was damaged', async () => {
     const cacheDir = join(scratch, 'cache');

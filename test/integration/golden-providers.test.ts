@@ -47,7 +47,7 @@ describe('golden calls of providers', () => {
     const callable = COMPONENTS.flatMap(({ id, calls }) => calls.map((call) => `${id} ${call}`));
     lab = await startTwoHosts({ verify: 'observe', front, back: [], links }, callable);
     peer = await RawPeer.connect(lab.url);
-  }, 120_000);
+  });
   afterAll(async () => {
     await peer[Symbol.asyncDispose]();
     await lab[Symbol.asyncDispose]();

@@ -152,7 +152,7 @@ describe('wasi:http out and in again under enforce', () => {
       ['storefront wasi:http/incoming-handler'],
     );
     gateway = await startSigningProvider(lab.config, 'gateway', HTTP_OUTGOING, (member) => ({ handle: forward(member) }));
-  }, 120_000);
+  });
   afterAll(async () => {
     await gateway[Symbol.asyncDispose]();
     await lab[Symbol.asyncDispose]();

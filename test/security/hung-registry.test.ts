@@ -41,7 +41,7 @@ beforeAll(async () => {
     cacheDir: join(lattice.server.dir, 'cache'),
     limits: { maxComponents: 200 },
   });
-}, 120_000);
+});
 afterAll(async () => {
   await silent[Symbol.asyncDispose]();
   await lattice[Symbol.asyncDispose]();

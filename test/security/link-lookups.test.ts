@@ -56,7 +56,7 @@ describe('a flood of calls from sources that nobody linked', { timeout: 120_000 
     client.nc.subscribe('$JS.API.STREAM.MSG.GET.KV_LATTICEDATA_default', { callback: () => void (reads += 1) });
     client.nc.subscribe('_INBOX_FLOOD.>', { callback: (_error, { headers: said }) => void answers.push(String(said?.code)) });
     await client.nc.flush();
-  }, 120_000);
+  });
   afterAll(async () => lattice[Symbol.asyncDispose]());
 
   /** Messages that lack nothing but their link, one from each origin, unless `key` is not the issuer's. All are answered when it resolves. */
