@@ -46,7 +46,6 @@ export class CallQueue {
 
   /** Gives calls to `take`, the longest waiting first, while `mayTake` says so. */
   pump(mayTake: () => boolean, take: (call: PendingCall) => void): void {
-    if (this.#calls.length === 0) return;
     let taken = 0;
     while (taken < this.#calls.length && mayTake()) {
       const call = this.#calls[taken++]!;

@@ -270,6 +270,8 @@ export class ComponentHost implements RunningComponent, CallOwner {
   }
 
   #pump(): void {
+    // As a rule nobody waits, and this is asked at the end of every call.
+    if (this.#queue.isEmpty) return;
     this.#queue.pump(
       () => this.#mayDispatch(),
       (call) => this.#dispatch(call, call.root!),
